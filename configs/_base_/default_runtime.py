@@ -1,0 +1,33 @@
+default_scope = "dbnet"
+
+env_cfg = dict(
+    cudnn_benchmark=True,  # training images all have one size
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
+# One seed fixes initialisation, order and augmentation; `--seed` gives another. Augmentation is a
+# function of (seed, epoch, image), so a resumed run goes on as the uninterrupted one would.
+randomness = dict(seed=0)
+
+default_hooks = dict(
+    runtime_info=dict(type="RuntimeInfoHook"),
+    timer=dict(type="IterTimerHook"),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    logger=dict(type="LoggerHook", interval=5),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    # The last checkpoint is the result, never the best on the test set. The one before it stays as
+    # a spare.
+    checkpoint=dict(type="CheckpointHook", interval=20, max_keep_ckpts=2),
+)
+custom_hooks = [
+    dict(type="NonFiniteLossHook"),
+    dict(type="ConstantPredictorHook"),
+    dict(type="CurvesHook"),
+]
+
+log_level = "INFO"
+log_processor = dict(type="LogProcessor", window_size=10, by_epoch=True)
+visualizer = dict(
+    type="Visualizer",
+    vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")],
+)

@@ -1,0 +1,134 @@
+"""Downloads of a data set, zips or folders, found and turned into folders."""
+
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+
+from dbnet.errors import UserError
+
+
+def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> list[Path]:
+    """Find every download in the folder `raw`, as a folder or as a zip.
+
+    Args:
+        raw: The folder with the downloads.
+        wanted: The names, without `.zip`, that each download may have, the preferred one first.
+        origin: Where the downloads come from, for the message if one is missing.
+    """
+    if not raw.is_dir():
+        raise UserError(f"--raw {raw} is no folder; put the downloads into one, from {origin}")
+    found = [_find(raw, names) for names in wanted]
+    missing = [" or ".join(names) for names, path in zip(wanted, found) if path is None]
+    if missing:
+        raise UserError(
+            f"{raw} lacks {', '.join(missing)} (looked for folders and .zip files); "
+            f"download from {origin}"
+        )
+    return [path for path in found if path is not None]
+
+
+def to_folder(download: Path, out: Path, copy: bool) -> Path:
+    """Give the folder that holds a download's files.
+
+    A zip is unpacked to `out`/its name. A folder stays where it is unless `copy` is set and it does
+    not lie below `out` already. Running again finds what an earlier run made.
+    """
+    if download.is_dir() and (not copy or download.resolve().is_relative_to(out.resolve())):
+        return innermost_folder(download)
+    target = out / download.name.removesuffix(".zip")
+    listing = _list_files(download)
+    if target.exists():
+        if not target.is_dir() or _list_files(target) != listing:
+            raise UserError(
+                f"{target} is there already and differs from {download}: remove it, or choose "
+                "another --out"
+            )
+        return innermost_folder(target)
+
+    # Renamed when complete, so that an interrupted run leaves no folder that looks whole.
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    if download.is_dir():
+        _copy_files(download, list(listing), partial)
+    else:
+        _unpack(download, partial)
+    partial.rename(target)
+    return innermost_folder(target)
+
+
+def innermost_folder(folder: Path) -> Path:
+    """Go down for as long as a folder holds nothing but one folder, as some zips do."""
+    while True:
+        inside = [path for path in folder.iterdir() if not _is_clutter(path.relative_to(folder))]
+        if len(inside) != 1 or not inside[0].is_dir():
+            return folder
+        folder = inside[0]
+
+
+def _find(raw: Path, names: Sequence[str]) -> Path | None:
+    for name in names:
+        if (raw / name).is_dir():
+            return raw / name
+        if (raw / f"{name}.zip").is_file():
+            return raw / f"{name}.zip"
+    return None
+
+
+def _is_clutter(path: PurePath) -> bool:
+    """Tell the hidden files and `__MACOSX` that file managers add from a data set's own."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def _list_files(download: Path) -> dict[PurePosixPath, int]:
+    """Give the size in bytes of every file in a zip or folder."""
+    if download.is_dir():
+        paths = [path for path in download.rglob("*") if path.is_file()]
+        sizes = {PurePosixPath(p.relative_to(download).as_posix()): p.stat().st_size for p in paths}
+        return {path: size for path, size in sizes.items() if not _is_clutter(path)}
+    with _open_zip(download) as archive:
+        return {path: member.file_size for path, member in _zip_members(archive)}
+
+
+def _zip_members(archive: zipfile.ZipFile) -> list[tuple[PurePosixPath, zipfile.ZipInfo]]:
+    """Give the files of a zip with their paths, all of which stay inside the folder."""
+    members = []
+    for info in archive.infolist():
+        path = PureWindowsPath(info.filename)  # knows both slashes and drives, on any system
+        if path.anchor or ".." in path.parts:
+            raise UserError(
+                f"{archive.filename}: the entry {info.filename!r} leaves the folder; this is not "
+                "the official file, download it again"
+            )
+        if not info.filename.endswith(("/", "\\")) and not _is_clutter(path):
+            members.append((PurePosixPath(path.as_posix()), info))
+    return members
+
+
+@contextmanager
+def _open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip; what is wrong with it while it is open becomes a `UserError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    # RuntimeError: the zip is encrypted. NotImplementedError, its subclass: unknown compression.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise UserError(f"{path}: damaged or no zip ({error}), download it again") from error
+
+
+def _unpack(download: Path, folder: Path) -> None:
+    with _open_zip(download) as archive:
+        for path, info in _zip_members(archive):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(info) as source, (folder / path).open("wb") as target:
+                shutil.copyfileobj(source, target)
+
+
+def _copy_files(download: Path, files: Sequence[PurePosixPath], folder: Path) -> None:
+    # Contents alone: copied permissions may forbid the next run to remove what it made.
+    for path in files:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(download / path, folder / path)

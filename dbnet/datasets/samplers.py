@@ -1,0 +1,68 @@
+"""Samplers that tell the data set which epoch a sample is drawn for.
+
+Augmentation is a pure function of (seed, epoch, index). Persistent workers never learn the epoch
+by themselves, so the sampler sends it along with the index.
+"""
+
+import itertools
+from collections.abc import Iterator, Sized
+from typing import NamedTuple
+
+import torch
+from mmengine.dataset import DefaultSampler
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from dbnet.registry import DATA_SAMPLERS
+
+
+class SampleKey(NamedTuple):
+    """All that a training sample depends on, besides its image and annotation."""
+
+    seed: int
+    epoch: int
+    index: int
+
+
+@DATA_SAMPLERS.register_module()
+class EpochKeySampler(DefaultSampler):
+    """Shuffle by epoch and shard over processes as `DefaultSampler`; yield a `SampleKey` each."""
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        for index in super().__iter__():
+            yield SampleKey(self.seed, self.epoch, index)
+
+
+@DATA_SAMPLERS.register_module()
+class InfiniteKeySampler(Sampler):
+    """Endless stream of `SampleKey`, one shuffled epoch after the other, sharded over processes.
+
+    Args:
+        dataset: The data set, for its length.
+        shuffle: Draw a new order for each epoch.
+        seed: The same in all processes; None draws one.
+    """
+
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
+        self.size = len(dataset)
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.rank, self.world_size = get_dist_info()
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        current, order = -1, list[int]()
+        for position in itertools.count(self.rank, self.world_size):
+            epoch, offset = divmod(position, self.size)
+            if epoch != current:
+                current, order = epoch, self._order(epoch)
+            yield SampleKey(self.seed, epoch, order[offset])
+
+    def __len__(self) -> int:
+        """Samples of one epoch over all processes."""
+        return self.size
+
+    def _order(self, epoch: int) -> list[int]:
+        if not self.shuffle:
+            return list(range(self.size))
+        generator = torch.Generator().manual_seed(self.seed + epoch)
+        return torch.randperm(self.size, generator=generator).tolist()

@@ -1,0 +1,7 @@
+from dbnet.datasets.transforms.formatting import PackTextDetInputs
+from dbnet.datasets.transforms.geometric import RandomAffineCrop
+from dbnet.datasets.transforms.loading import LoadImage
+from dbnet.datasets.transforms.photometric import ColorJitter
+from dbnet.datasets.transforms.targets import GenerateDBTargets
+
+__all__ = ["ColorJitter", "GenerateDBTargets", "LoadImage", "PackTextDetInputs", "RandomAffineCrop"]

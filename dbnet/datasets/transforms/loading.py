@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from dbnet.errors import UserError
+from dbnet.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadImage(BaseTransform):
+    """Decode the image at `img_path`.
+
+    The orientation that EXIF states is ignored, as the annotations of ICDAR2015 do. Adds `img`
+    (H, W, 3) uint8 BGR, `ori_shape` and `img_shape` (H, W).
+    """
+
+    def transform(self, results: dict) -> dict:
+        image = read_image(results["img_path"])
+        return {**results, "img": image, "ori_shape": image.shape[:2], "img_shape": image.shape[:2]}
+
+
+def read_image(path: str) -> np.ndarray:
+    """Decode an image file to (H, W, 3) uint8 BGR, without applying its EXIF orientation.
+
+    Raises:
+        UserError: The file is missing or no image.
+    """
+    try:
+        data = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise UserError(f"image {path}: {error.strerror}") from None
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(data, flags) if data.size else None
+    if image is None:
+        raise UserError(f"image {path}: not an image, or damaged")
+    return image

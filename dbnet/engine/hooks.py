@@ -1,0 +1,132 @@
+import math
+from pathlib import Path
+
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor
+
+from dbnet.errors import UserError
+from dbnet.registry import HOOKS
+from dbnet.visualization.curves import plot_curves
+from dbnet.visualization.draw import save_detections
+
+
+@HOOKS.register_module()
+class NonFiniteLossHook(Hook):
+    """Stop the run at a loss that is NaN or infinite and name the images of its batch."""
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict[str, Tensor] | None = None,
+    ) -> None:
+        if data_batch is None or outputs is None or math.isfinite(outputs["loss"].item()):
+            return
+        losses = ", ".join(f"{name} {value.item():.4g}" for name, value in outputs.items())
+        images = ", ".join(meta["img_path"] for meta in data_batch["metas"])
+        raise UserError(
+            f"loss not finite in epoch {runner.epoch + 1}, iteration {runner.iter + 1} ({losses}); "
+            f"lower the learning rate or look at the images: {images}"
+        )
+
+
+@HOOKS.register_module()
+class ConstantPredictorHook(Hook):
+    """Say once if training sits at the constant predictor P = 0.25.
+
+    Balanced cross-entropy with 3 negatives per positive has its constant optimum 0.562 there, and
+    the Dice loss stays near 1 (mmocr #349: "loss_prob 2.85 forever").
+
+    Args:
+        window: Steps that a mean is taken over. The first window counts as warm-up.
+    """
+
+    BCE_RANGE = (0.55, 0.58)
+    MIN_DICE = 0.95
+
+    def __init__(self, window: int = 200) -> None:
+        self.window = window
+        self.steps = 0
+        self.sums = torch.zeros(2)
+        self.told = False
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict[str, Tensor] | None = None,
+    ) -> None:
+        if self.told or outputs is None or not {"loss_prob", "loss_db"} <= set(outputs):
+            return
+        losses = torch.stack([torch.as_tensor(outputs[key]) for key in ("loss_prob", "loss_db")])
+        self.sums = self.sums.to(losses.device) + losses.detach()  # no synchronisation
+        self.steps += 1
+        if self.steps % self.window == 0:
+            self._judge(runner)
+            self.sums.zero_()
+
+    def _judge(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        loss_prob, loss_db = (self.sums / self.window).tolist()
+        low, high = self.BCE_RANGE
+        stuck = low <= loss_prob / model.loss_module.prob_weight <= high and loss_db > self.MIN_DICE
+        if stuck and self.steps > self.window:
+            self.told = True
+            runner.logger.warning(
+                f"the last {self.window} steps sit at the constant predictor P = 0.25 (loss_prob "
+                f"{loss_prob:.2f}, loss_db {loss_db:.2f}): nothing is learnt. Lower the learning "
+                "rate, clip gradients, start from ImageNet weights, or check the annotations"
+            )
+
+
+@HOOKS.register_module()
+class CurvesHook(Hook):
+    """Plot losses, learning rate and metrics into `work_dir/curves.png` when training ends."""
+
+    priority = "VERY_LOW"
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        target = Path(runner.work_dir) / "curves.png"
+        plot_curves(Path(runner.work_dir), target)
+        runner.logger.info(f"curves: {target}")
+
+
+@HOOKS.register_module()
+class MetricsHook(Hook):
+    """Keep the metrics of the last validation in `metrics`."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.metrics = dict(metrics or {})
+
+
+@HOOKS.register_module()
+class ShowPredictionsHook(Hook):
+    """Draw predictions and ground truth of every test image.
+
+    Args:
+        show_dir: Folder for one JPEG per image, named as the image.
+    """
+
+    def __init__(self, show_dir: str) -> None:
+        self.show_dir = Path(show_dir)
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: list[dict] | None = None,
+    ) -> None:
+        metas = data_batch["metas"] if data_batch is not None else []
+        for meta, prediction in zip(metas, outputs or []):
+            save_detections(meta, prediction, self.show_dir / f"{Path(meta['img_path']).stem}.jpg")

@@ -1,0 +1,130 @@
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+
+from dbnet.evaluation.matching import (
+    first_come_matches,
+    match_image,
+    maximum_matches,
+    precision_recall_hmean,
+)
+from dbnet.registry import METRICS
+
+# MMOCR's. Decimals instead of np.arange, whose 0.7000000000000002 drops a score of 0.7.
+SCORE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@METRICS.register_module()
+class HmeanIOUMetric(BaseMetric):
+    """Precision, recall and hmean of text detection on ICDAR2015's terms.
+
+    A prediction hits a text if their IoU exceeds 0.5. One with more than half of its area in a
+    single ignored text does not count. Three ways of counting are reported, under `icdar/`:
+
+    - `precision`, `recall`, `hmean`, `best_score_thr`: MMOCR's. Of the score thresholds 0.3, 0.4,
+      ... 0.9 the one (the lowest, if several) with the best hmean, first-come matching. The
+      threshold is chosen on the data that is evaluated.
+    - `official_precision`, `official_recall`, `official_hmean`: the competition's. All predictions,
+      whatever their score, first-come matching.
+    - `max_hmean`: as `hmean`, but with a maximum bipartite matching. Its best threshold may be
+      another one.
+
+    If a prediction comes without scores (None), only the official ones exist.
+    """
+
+    default_prefix = "icdar"
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep what a batch adds: a small bool matrix and the scores per image.
+
+        Args:
+            data_batch: `metas` holds a dict per image with `gt_polygons`, a list of (K, 2) arrays
+                in pixels of the original image, and `gt_ignored`, as many flags.
+            data_samples: A dict per image with `polygons`, a list of M arrays (K, 2) in the same
+                frame, and `scores`, (M,) or None.
+        """
+        for meta, prediction in zip(data_batch["metas"], data_samples):
+            polygons, scores = prediction["polygons"], prediction["scores"]
+            if scores is not None and len(scores) != len(polygons):
+                raise ValueError(f"{len(polygons)} polygons have {len(scores)} scores")
+            hits, counted = match_image(meta["gt_polygons"], meta["gt_ignored"], polygons)
+            if scores is not None:
+                # In float32 a score of 0.3 passes the threshold 0.3, whatever type it came in.
+                scores = np.asarray(scores, dtype=np.float32)[counted]
+            self.results.append(dict(hits=hits, scores=scores))
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Sum the counts over all images and form the metrics, plain floats without prefix.
+
+        Args:
+            results: What `process` kept of every image, gathered from all processes.
+        """
+        official = evaluate_at(None, results, first_come_matches)
+        metrics = dict(zip(("official_precision", "official_recall", "official_hmean"), official))
+        if any(result["scores"] is None for result in results):
+            return metrics
+        best_score_thr, best = best_threshold(results, first_come_matches)
+        _, best_maximum = best_threshold(results, maximum_matches)
+        return dict(
+            **dict(zip(("precision", "recall", "hmean"), best)),
+            best_score_thr=best_score_thr,
+            **metrics,
+            max_hmean=best_maximum[2],
+        )
+
+
+def evaluate_at(
+    score_thr: float | None, results: list[dict], matches: Callable[[np.ndarray], int]
+) -> tuple[float, float, float]:
+    """Precision, recall and hmean of the predictions whose score reaches a threshold.
+
+    Args:
+        score_thr: The threshold; with None all predictions stay.
+        results: A dict per image with `hits`, (G, M) bool, and `scores`, (M,) float32.
+        matches: Counts the one-to-one matches in `hits`.
+    """
+    return precision_recall_hmean(*count_at(score_thr, results, matches))
+
+
+def count_at(
+    score_thr: float | None, results: list[dict], matches: Callable[[np.ndarray], int]
+) -> tuple[int, int, int]:
+    """Count matches, texts and predictions over a data set; arguments as of `evaluate_at`."""
+    num_hits = num_texts = num_predictions = 0
+    for result in results:
+        hits = result["hits"]
+        if score_thr is not None:
+            hits = hits[:, result["scores"] >= np.float32(score_thr)]
+        num_hits += matches(hits)
+        num_texts += hits.shape[0]
+        num_predictions += hits.shape[1]
+    return num_hits, num_texts, num_predictions
+
+
+def best_threshold(
+    results: list[dict], matches: Callable[[np.ndarray], int]
+) -> tuple[float, tuple[float, float, float]]:
+    """Find the lowest score threshold of the best hmean, and its precision, recall and hmean."""
+    evaluated = [(thr, evaluate_at(thr, results, matches)) for thr in SCORE_THRESHOLDS]
+    return max(evaluated, key=lambda pair: pair[1][2])
+
+
+def format_metrics(metrics: dict[str, float]) -> list[str]:
+    """Write the closing lines of the tools: one for `icdar`, if there were scores, one `official`.
+
+    Args:
+        metrics: What the evaluator returns, with keys such as `icdar/hmean`; others are skipped.
+    """
+    lines = []
+    if "icdar/hmean" in metrics:
+        threshold = f"(score threshold {metrics['icdar/best_score_thr']:.1f})"
+        lines.append(f"icdar: {_triple(metrics, 'icdar/')} {threshold}")
+    if "icdar/official_hmean" in metrics:
+        lines.append(f"official: {_triple(metrics, 'icdar/official_')}")
+    return lines
+
+
+def _triple(metrics: dict[str, float], prefix: str) -> str:
+    names = ("precision", "recall", "hmean")
+    return " ".join(f"{name} {metrics[prefix + name]:.4f}" for name in names)

@@ -1,0 +1,40 @@
+from collections.abc import Sequence
+
+from mmengine.evaluator import BaseMetric
+
+from dbnet.registry import METRICS
+
+
+@METRICS.register_module()
+class PredictionCollector(BaseMetric):
+    """Gather the predictions of all processes, in the form that `results.json` has.
+
+    After `evaluate`, the attribute `images` of the main process holds a dict per image, in the
+    order of the data set: `img_path`, `polygons` (flat lists [x1, y1, ...], pixels of the original
+    image) and `scores`. It adds no metrics.
+    """
+
+    default_prefix = "predictions"  # of no key; mmengine warns without one
+
+    images: Sequence[dict] = ()
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep a batch's predictions as lists.
+
+        Args:
+            data_batch: `metas` holds a dict per image with `img_path`.
+            data_samples: A dict per image with `polygons`, a list of M arrays (K, 2), and `scores`,
+                (M,).
+        """
+        for meta, prediction in zip(data_batch["metas"], data_samples):
+            image = dict(
+                img_path=meta["img_path"],
+                polygons=[polygon.flatten().tolist() for polygon in prediction["polygons"]],
+                scores=prediction["scores"].tolist(),
+            )
+            self.results.append(image)
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Store the gathered images."""
+        self.images = results
+        return {}

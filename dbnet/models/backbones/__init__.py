@@ -1,0 +1,3 @@
+from dbnet.models.backbones.resnet import ResNet
+
+__all__ = ["ResNet"]

@@ -1,0 +1,3 @@
+from dbnet.models.detectors.dbnet import DBNet
+
+__all__ = ["DBNet"]

@@ -1,0 +1,68 @@
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from dbnet.registry import MODELS
+
+
+@MODELS.register_module()
+class DBNet(BaseModel):
+    """Text detector of "Real-time Scene Text Detection with Differentiable Binarization".
+
+    Paper: https://arxiv.org/abs/1911.08947. Data flow:
+
+    images (N, 3, H, W)
+      -> backbone   c2..c5, strides 4, 8, 16, 32
+      -> neck       (N, C, H/4, W/4)
+      -> det_head   probability, threshold and binary map, each (N, H, W)
+      -> loss (training) or postprocessor (inference)
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        det_head: dict,
+        loss: dict,
+        postprocessor: dict,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor)
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck, default_args=dict(in_channels=self.backbone.out_channels))
+        self.det_head = MODELS.build(
+            det_head, default_args=dict(in_channels=self.neck.out_channels)
+        )
+        self.loss_module = MODELS.build(loss)
+        self.postprocessor = MODELS.build(postprocessor)
+
+    def init_weights(self) -> None:
+        """Load pretrained weights into the parts that have some; the others are born initialised."""
+        for part in self.children():
+            if hasattr(part, "init_weights"):
+                part.init_weights()
+
+    def forward(
+        self,
+        inputs: Tensor,
+        targets: dict[str, Tensor] | None = None,
+        metas: list[dict] | None = None,
+        mode: str = "tensor",
+    ) -> Tensor | dict[str, Tensor] | list[dict]:
+        """Run the network; MMEngine's runner asks for `mode` "loss" or "predict".
+
+        Args:
+            inputs: Normalised images, (N, 3, H, W).
+            targets: The four maps of `GenerateDBTargets`, each (N, H, W). Needed for "loss".
+            metas: One dict per image with `scale_factor` and `ori_shape`. Needed for "predict".
+            mode: "tensor" for `prob_map`, "loss" for named losses, "predict" for polygons and
+                scores.
+        """
+        features = self.neck(self.backbone(inputs))
+        if mode == "loss":
+            return self.loss_module(self.det_head(features), targets)
+        prob_map = self.det_head(features, mode="predict")
+        if mode == "tensor":
+            return prob_map
+        if mode == "predict":
+            return self.postprocessor(prob_map, metas)
+        raise ValueError(f'mode must be "tensor", "loss" or "predict", got "{mode}"')

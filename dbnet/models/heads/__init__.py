@@ -1,0 +1,3 @@
+from dbnet.models.heads.db_head import DBHead
+
+__all__ = ["DBHead"]

@@ -1,0 +1,3 @@
+from dbnet.models.losses.db_loss import DBLoss
+
+__all__ = ["DBLoss"]

@@ -1,0 +1,71 @@
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dbnet.registry import MODELS
+
+EPS = 1e-6
+
+
+@MODELS.register_module()
+class DBLoss(nn.Module):
+    """Sum of the losses on the probability, threshold and binary maps of DBNet.
+
+    All sums run over the whole batch of one process, as in MMOCR and MhLiao/DB.
+
+    Args:
+        prob_weight: Weight of the loss on the probability map. 5 follows MhLiao/DB.
+        thresh_weight: Weight of the loss on the threshold map. 10 follows MhLiao/DB.
+        negative_ratio: Background pixels kept per text pixel, the hardest first.
+    """
+
+    def __init__(
+        self, prob_weight: float = 5.0, thresh_weight: float = 10.0, negative_ratio: float = 3.0
+    ) -> None:
+        super().__init__()
+        self.prob_weight = prob_weight
+        self.thresh_weight = thresh_weight
+        self.negative_ratio = negative_ratio
+
+    def forward(self, maps: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Compare the predicted maps with the target maps, all (N, H, W) float32."""
+        shrink_map, shrink_mask = targets["shrink_map"], targets["shrink_mask"]
+        loss_prob = balanced_bce(maps["prob_logits"], shrink_map, shrink_mask, self.negative_ratio)
+        loss_thr = masked_l1(maps["thresh_map"], targets["thresh_map"], targets["thresh_mask"])
+        loss_db = masked_dice(maps["binary_map"], shrink_map, shrink_mask)
+        return dict(
+            loss_prob=self.prob_weight * loss_prob,
+            loss_thr=self.thresh_weight * loss_thr,
+            loss_db=loss_db,
+        )
+
+
+def balanced_bce(logits: Tensor, target: Tensor, mask: Tensor, negative_ratio: float) -> Tensor:
+    """Mean cross-entropy over the text pixels and `negative_ratio` times as many hard negatives.
+
+    Args:
+        logits: Any shape, float32.
+        target: 1 on text, 0 elsewhere; of the same shape, as is `mask`.
+        mask: 1 where a pixel counts.
+        negative_ratio: Negatives kept per positive. Without any positive the loss is 0, as in
+            MhLiao/DB and MMOCR.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    positive = target * mask
+    negative = (1 - target) * mask
+    num_positive = positive.sum()
+    num_negative = int(torch.minimum(negative.sum(), negative_ratio * num_positive))
+
+    hardest, _ = (loss * negative).flatten().topk(num_negative, sorted=False)
+    return ((loss * positive).sum() + hardest.sum()) / (num_positive + num_negative + EPS)
+
+
+def masked_l1(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference over the pixels of `mask`; 0 if there are none."""
+    return ((pred - target).abs() * mask).sum() / (mask.sum() + EPS)
+
+
+def masked_dice(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """1 - Dice coefficient 2 sum(pt) / (sum(p) + sum(t)) over the pixels of `mask`."""
+    pred, target = pred * mask, target * mask
+    return 1 - 2 * (pred * target).sum() / (pred.sum() + target.sum() + EPS)

@@ -1,0 +1,3 @@
+from dbnet.models.necks.fpnc import FPNC
+
+__all__ = ["FPNC"]

@@ -1,0 +1,53 @@
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
+
+from dbnet.registry import MODELS
+
+
+@MODELS.register_module()
+class FPNC(nn.Module):
+    """Feature pyramid whose levels are concatenated at stride 4, the neck of DBNet.
+
+    Convolutions have neither bias nor norm nor activation, as in MhLiao/DB. The levels are
+    concatenated p2, p3, p4, p5 as in MMOCR; MhLiao/DB has them the other way round.
+
+    Args:
+        in_channels: Channels of c2..c5.
+        lateral_channels: Channels inside the pyramid.
+        out_channels: Channels that each level gives to the concatenation.
+
+    Attributes:
+        out_channels: Channels of the output, four times the argument of that name.
+    """
+
+    def __init__(
+        self, in_channels: Sequence[int], lateral_channels: int = 256, out_channels: int = 64
+    ) -> None:
+        super().__init__()
+        plain = dict(bias=False, act_cfg=None)
+        self.lateral_convs = nn.ModuleList(
+            ConvModule(channels, lateral_channels, 1, **plain) for channels in in_channels
+        )
+        self.smooth_convs = nn.ModuleList(
+            ConvModule(lateral_channels, out_channels, 3, padding=1, **plain) for _ in in_channels
+        )
+        self.out_channels = out_channels * len(in_channels)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Fuse c2..c5, strides 4 to 32, into (N, out_channels, H/4, W/4)."""
+        levels = [conv(feature) for conv, feature in zip(self.lateral_convs, features)]
+        for fine in range(len(levels) - 2, -1, -1):
+            levels[fine] = levels[fine] + upsample(levels[fine + 1], levels[fine])
+        smooth = [conv(level) for conv, level in zip(self.smooth_convs, levels)]  # p2..p5
+        return torch.cat([upsample(level, smooth[0]) for level in smooth], dim=1)
+
+
+def upsample(coarse: Tensor, fine: Tensor) -> Tensor:
+    """Repeat the pixels of `coarse` (N, C, h, w) to the height and width of `fine`."""
+    if coarse.shape[2:] == fine.shape[2:]:
+        return coarse
+    return F.interpolate(coarse, size=fine.shape[2:], mode="nearest")

@@ -1,0 +1,24 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+
+import dbnet.registry  # noqa: F401, the scope that the tests build parts in
+
+
+@pytest.fixture(autouse=True)
+def _scope_and_seed():
+    init_default_scope("dbnet")
+    torch.manual_seed(0)
+    cv2.setNumThreads(1)
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    """Polygon (4, 2) of an axis-parallel rectangle, clockwise from the top left."""
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+
+
+@pytest.fixture
+def make_rectangle():
+    return rectangle
