@@ -5,6 +5,7 @@ module allows what mmengine's checkpoints hold beside tensors: log histories and
 """
 
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,11 +18,19 @@ from dbnet.errors import UserError
 READ_ERRORS = (OSError, EOFError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError)
 
 
+def history_method(owner: type, name: str) -> Callable:
+    """Stand in for `getattr`, by which a `HistoryBuffer` refers to its own methods."""
+    if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
+        raise pickle.UnpicklingError(f"Unsupported attribute {name} of {owner}")
+    return getattr(owner, name)
+
+
 def allow_mmengine_classes() -> None:
     """Allow `weights_only` loading of the classes in mmengine's checkpoints, under all names."""
     multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
     dtypes = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")]
     allowed: list = [HistoryBuffer, np.ndarray, np.dtype, *dtypes]
+    allowed.append((history_method, "builtins.getattr"))
     for package in ("numpy.core", "numpy._core"):  # before and since numpy 2
         allowed.append((multiarray._reconstruct, f"{package}.multiarray._reconstruct"))
         allowed.append((multiarray.scalar, f"{package}.multiarray.scalar"))
@@ -91,4 +100,5 @@ def rename_key(key: str) -> str:
 
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    telling = [line.strip() for line in lines if "Unsupported" in line]  # torch's refusal is long
+    return (telling or lines or [type(error).__name__])[0].split(" Please use ")[0]

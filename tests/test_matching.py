@@ -76,7 +76,8 @@ MATCHING_CASES = {
     "two texts in one prediction": ([[1], [1]], 1, 1),
     "first takes what the second needs": ([[1, 1], [1, 0]], 1, 2),
     "three in a chain": ([[1, 1, 0], [1, 0, 1], [1, 0, 0]], 2, 3),
-    "two texts for two predictions of three": ([[1, 1], [1, 1], [1, 1]], 2, 2),
+    "two want only what the first one has": ([[1, 1, 1], [1, 0, 0], [1, 0, 0]], 1, 2),
+    "three texts for two predictions": ([[1, 1], [1, 1], [1, 1]], 2, 2),
 }
 
 

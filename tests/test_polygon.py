@@ -94,7 +94,9 @@ def test_distance_field_agrees_with_shapely(polygon):
     points = shapely.points(*np.meshgrid(xs, ys))
     ring = shapely.LinearRing(polygon)
     np.testing.assert_allclose(distance, shapely.distance(ring, points), atol=1e-4)
-    np.testing.assert_array_equal(inside, shapely.contains(shapely.Polygon(polygon), points))
+    expected = shapely.contains(shapely.Polygon(polygon), points)
+    clear = distance > 1e-3  # a point on the outline may count either way
+    np.testing.assert_array_equal(inside[clear], expected[clear])
 
 
 def test_distance_field_inside_is_even_odd():

@@ -1,0 +1,109 @@
+"""Every config is read strictly, built, and run forward."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dbnet.config import config_folder, load_config
+from dbnet.registry import DATASETS, MODELS
+
+CONFIGS = sorted(p.stem for p in (config_folder() / "textdet").rglob("*.py"))
+
+
+def test_configs_are_found():
+    assert {
+        "dbnet_r18_fpnc_1200e_icdar2015",
+        "dbnet_r50dcnv2_fpnc_1200e_icdar2015",
+        "dbnet_r50dcnv2_fpnc_1200e_icdar2015_mmocr03",
+        "dbnet_r50dcnv2_fpnc_100k_synthtext",
+    } <= set(CONFIGS)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_builds_and_runs(name, tmp_path):
+    config = load_config(name)
+    model = MODELS.build({**config.model, "backbone": {**config.model.backbone, "init_cfg": None}})
+    model.eval()
+    image = torch.randint(0, 255, (1, 3, 60, 90), dtype=torch.uint8)
+    inputs = model.data_preprocessor(dict(inputs=image))["inputs"]
+    with torch.no_grad():
+        assert model(inputs).shape == (1, 64, 96)
+        features = model.neck(model.backbone(inputs))
+        targets = dict.fromkeys(
+            ("shrink_map", "shrink_mask", "thresh_map", "thresh_mask"), torch.ones(1, 64, 96)
+        )
+        losses = model.loss_module(model.det_head(features), targets)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_pipelines_run(name, tmp_path):
+    from .scenes import write_scenes
+
+    root = write_scenes(tmp_path, count=1)
+    content = (root / "train.json").read_text()
+    config = load_config(name, data_root=str(root))
+    for loader, has_targets in (("train_dataloader", True), ("val_dataloader", False)):
+        if config.get(loader) is None:
+            continue
+        dataset = config[loader].dataset
+        (root / dataset.ann_file).write_text(content)
+        sample = DATASETS.build(dataset)[0]
+        assert ("targets" in sample) == has_targets
+        if has_targets:
+            assert tuple(sample["inputs"].shape) == (3, 640, 640)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [  # the published table: test size of a 1280x720 photo, epochs, batch
+        ("dbnet_r18_fpnc_1200e_icdar2015", (1308, 736, 1200, 16)),
+        ("dbnet_r50dcnv2_fpnc_1200e_icdar2015", (1820, 1024, 1200, 16)),
+        ("dbnet_r50dcnv2_fpnc_1200e_icdar2015_mmocr03", (1820, 1024, 1200, 8)),
+    ],
+)
+def test_recipes_of_the_published_table(name, expected):
+    width, height, epochs, batch = expected
+    config = load_config(name)
+    resize = next(t for t in config.test_dataloader.dataset.pipeline if t.type == "Resize")
+    scale = min(max(resize.scale) / 1280, min(resize.scale) / 720)
+    assert (int(1280 * scale + 0.5), int(720 * scale + 0.5)) == (width, height)
+    assert config.train_cfg.max_epochs == epochs and config.train_cfg.val_interval == 20
+    assert config.train_dataloader.batch_size == batch
+    optimizer = config.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == (
+        ("SGD", 0.007, 0.9, 1e-4)
+    )
+    assert config.train_dataloader.dataset.ann_file == "textdet_train.json"
+    assert "save_best" not in config.default_hooks.checkpoint
+
+
+def test_mmocr03_conventions():
+    config = load_config("dbnet_r50dcnv2_fpnc_1200e_icdar2015_mmocr03")
+    assert config.model.backbone.style == "caffe"
+    preprocessor = MODELS.build(config.model.data_preprocessor)
+    pixel = torch.tensor([130, 120, 110], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 32, 32)
+    # RGB means on BGR values, divided by 255
+    expected = (np.array([130, 120, 110]) - [122.67891434, 116.66876762, 104.00698793]) / 255
+    output = preprocessor(dict(inputs=pixel))["inputs"][0, :, 0, 0]
+    np.testing.assert_allclose(output.numpy(), expected, atol=1e-6)
+
+
+def test_parameters_and_state_dict_names():
+    model = load_config("dbnet_r18_fpnc_1200e_icdar2015").model
+    model = MODELS.build({**model, "backbone": {**model.backbone, "init_cfg": None}})
+    # MMOCR's documentation: 12.341 M
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(12.341e6, abs=500)
+    keys = set(model.state_dict())
+    assert {
+        "backbone.layer4.1.conv2.weight",
+        "backbone.layer2.0.downsample.0.weight",
+        "neck.lateral_convs.0.conv.weight",
+        "neck.smooth_convs.3.conv.weight",
+        "det_head.binarize.0.weight",
+        "det_head.threshold.6.bias",
+    } <= keys
+    assert not [key for key in keys if key.startswith(("data_preprocessor", "loss", "post"))]
+    assert json.dumps(sorted(keys))
