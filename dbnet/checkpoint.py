@@ -4,6 +4,7 @@
 module allows what mmengine's checkpoints hold beside tensors: log histories and numpy scalars.
 """
 
+import importlib
 import pickle
 from collections.abc import Callable
 
@@ -27,7 +28,8 @@ def history_method(owner: type, name: str) -> Callable:
 
 def allow_mmengine_classes() -> None:
     """Allow `weights_only` loading of the classes in mmengine's checkpoints, under all names."""
-    multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
+    name = "numpy._core.multiarray" if hasattr(np, "_core") else "numpy.core.multiarray"
+    multiarray = importlib.import_module(name)
     dtypes = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")]
     allowed: list = [HistoryBuffer, np.ndarray, np.dtype, *dtypes]
     allowed.append((history_method, "builtins.getattr"))

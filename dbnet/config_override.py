@@ -74,7 +74,10 @@ def _with_value(node: Any, keys: list[str], value: Any) -> Any:
     key: Any = int(keys[0]) if isinstance(node, list) else keys[0]
     changed = node.copy()
     if len(keys) == 1:
-        changed[key] = value
+        old = node[key] if isinstance(node, list) else node.get(key)
+        # The command line knows lists only, and some parts insist on a tuple.
+        is_tuple = isinstance(old, tuple) and isinstance(value, list)
+        changed[key] = tuple(value) if is_tuple else value
     else:
         inner = node[key] if isinstance(node, list) else node.get(key, {})
         changed[key] = _with_value(inner, keys[1:], value)

@@ -26,7 +26,9 @@ _test_pipeline = [
 ]
 _loader = dict(num_workers={workers}, persistent_workers={workers} > 0)
 train_dataloader = dict(
-    batch_size=4, dataset=dict(data_root="{root}", ann_file="train.json", pipeline=_train_pipeline), **_loader
+    batch_size=4,
+    dataset=dict(data_root="{root}", ann_file="train.json", pipeline=_train_pipeline),
+    **_loader,
 )
 val_dataloader = dict(
     dataset=dict(data_root="{root}", ann_file="train.json", pipeline=_test_pipeline), **_loader

@@ -37,7 +37,9 @@ def test_checkpoint_of_mmocr_0x_with_leftovers(tmp_path):
     history = HistoryBuffer()
     history.update(1.5)
     leftovers = dict(
-        meta=dict(seed=3, epoch=np.int64(4)), optimizer=dict(state={}), message_hub=dict(loss=history)
+        meta=dict(seed=3, epoch=np.int64(4)),
+        optimizer=dict(state={}),
+        message_hub=dict(loss=history),
     )
     torch.save(dict(state_dict=state, **leftovers), tmp_path / "old.pth")
     load_weights(target, str(tmp_path / "old.pth"))

@@ -443,6 +443,11 @@ def parsed(*options: str) -> dict:
             "val_dataloader.dataset.pipeline.0.scale",
             (8, 4),
         ),
+        (  # a tuple stays one: mmcv's Resize refuses lists
+            "val_dataloader.dataset.pipeline.0.scale=8,4",
+            "val_dataloader.dataset.pipeline.0.scale",
+            (8, 4),
+        ),
         ("val_dataloader.dataset.pipeline=[]", "val_dataloader.dataset.pipeline", []),
         ("model.head.k=3", "model.head.k", 3),
         ("load_from=x.pth", "load_from", "x.pth"),

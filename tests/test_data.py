@@ -105,7 +105,7 @@ def test_training_sample(annotated):
         ("[]", 'no "data_list"'),
         ('{"data_list": [{"img_path": "a.jpg"}]}', r"data_list\[0\]: no 'instances'"),
         (
-            '{"data_list": [{"img_path": "a", "instances": [{"polygon": [1, 2, 3], "ignore": 0}]}]}',
+            '{"data_list": [{"img_path": "a", "instances": [{"polygon": [1], "ignore": 0}]}]}',
             r"data_list\[0\]: cannot reshape",
         ),
         (
@@ -184,8 +184,8 @@ def test_infinite_sampler_yields_whole_epochs():
     for epoch in (0, 1):
         part = keys[5 * epoch : 5 * epoch + 5]
         assert {key.epoch for key in part} == {epoch}
-        assert sorted(key.index for key in part) == [0, 1, 2, 3, 4]
-    assert [k.index for k in keys[:5]] != [k.index for k in keys[5:10]]
+        assert sorted(key.item for key in part) == [0, 1, 2, 3, 4]
+    assert [k.item for k in keys[:5]] != [k.item for k in keys[5:10]]
     unshuffled = [k for k, _ in zip(InfiniteKeySampler(range(3), shuffle=False, seed=1), range(4))]
     assert unshuffled == [(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 1, 0)]
 

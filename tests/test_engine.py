@@ -32,7 +32,9 @@ def feed(hook, steps, loss_prob, loss_db, messages):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_non_finite_loss_names_the_images(value):
-    outputs = dict(loss=torch.tensor(value), loss_prob=torch.tensor(value), loss_db=torch.tensor(1.0))
+    outputs = dict(
+        loss=torch.tensor(value), loss_prob=torch.tensor(value), loss_db=torch.tensor(1.0)
+    )
     batch = dict(metas=[dict(img_path="a.jpg"), dict(img_path="b.jpg")])
     with pytest.raises(UserError, match=r"epoch 3, iteration 42 .*loss_db 1\).*a\.jpg, b\.jpg"):
         NonFiniteLossHook().after_train_iter(runner([]), 0, batch, outputs)
@@ -98,7 +100,10 @@ def test_fast_bfloat16_asks_the_cpu(monkeypatch):
 
 def test_curves_of_a_resumed_run(tmp_path):
     for stamp, lines in (
-        ("20260101_000000", '{"loss": 3.0, "lr": 0.1, "step": 1}\n{"loss": 2.0, "lr": 0.1, "step": 2}'),
+        (
+            "20260101_000000",
+            '{"loss": 3.0, "lr": 0.1, "step": 1}\n{"loss": 2.0, "lr": 0.1, "step": 2}',
+        ),
         ("20260102_000000", '{"loss": 1.5, "lr": 0.1, "step": 2}\n{"icdar/hmean": 0.5, "step": 1}'),
     ):
         folder = tmp_path / stamp / "vis_data"

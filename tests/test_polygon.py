@@ -69,7 +69,9 @@ def test_clip_agrees_with_shapely_on_random_convex_polygons():
         angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 9)))
         polygon = np.float32(np.c_[np.cos(angles), np.sin(angles)] * 8 + rng.uniform(-5, 15, 2))
         expected = shapely.Polygon(polygon).intersection(shapely.box(0, 0, 10, 10)).area
-        assert abs(signed_area(clip(polygon, (0, 0), (10, 10)))) == pytest.approx(expected, abs=1e-3)
+        assert abs(signed_area(clip(polygon, (0, 0), (10, 10)))) == pytest.approx(
+            expected, abs=1e-3
+        )
 
 
 def test_clip_leaves_its_input_alone():

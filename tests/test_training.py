@@ -45,8 +45,8 @@ def trained(scenes, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_training_learns_to_find_the_words(trained, capsys):
-    work_dir, config = trained
+def test_training_learns_to_find_the_words(trained):
+    work_dir, _ = trained
     train, evaluation = read_scalars(work_dir)
     first, last = train[0], train[-1]
     # The head starts at P = 0.25 with a threshold of 0.5, where the losses are known: 5 x 0.562

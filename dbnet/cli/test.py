@@ -1,6 +1,7 @@
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import DictAction
@@ -24,7 +25,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--show-dir", help="draw predictions and ground truth into this folder")
     parser.add_argument("--work-dir", help="logs; ./work_dirs/CONFIG_NAME if not given")
     parser.add_argument("--data-root", help="folder of the annotation files")
-    parser.add_argument("--test-size", type=parse_size, metavar="W,H", help="images are fitted into it")
+    parser.add_argument(
+        "--test-size", type=parse_size, metavar="W,H", help="images are fitted into it"
+    )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none")
     return parser.parse_args(argv)
@@ -54,9 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def write_results(path: Path, metrics: dict[str, float], images: list[dict]) -> None:
+def write_results(path: Path, metrics: dict[str, float], images: Sequence[dict]) -> None:
     """Write `results.json` under a temporary name first, so that no half of it is ever seen."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(dict(metrics=metrics, images=images)))
+    temporary.write_text(json.dumps(dict(metrics=metrics, images=list(images))))
     os.replace(temporary, path)

@@ -18,7 +18,9 @@ from dbnet.evaluation import format_metrics
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train", description="Train a text detector.")
     parser.add_argument("config", help="config file, or its name")
-    parser.add_argument("--work-dir", help="logs and checkpoints; ./work_dirs/CONFIG_NAME if not given")
+    parser.add_argument(
+        "--work-dir", help="logs and checkpoints; ./work_dirs/CONFIG_NAME if not given"
+    )
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -27,7 +29,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="go on from the work directory's last checkpoint (from the start if it has none), or "
         "from a file",
     )
-    parser.add_argument("--amp", action="store_true", help="mixed precision, on CUDA or a CPU with bf16")
+    parser.add_argument(
+        "--amp", action="store_true", help="mixed precision, on CUDA or a CPU with bf16"
+    )
     parser.add_argument("--seed", type=int, help="of initialisation, order and augmentation")
     parser.add_argument("--data-root", help="folder of the annotation files")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")

@@ -21,7 +21,7 @@ class SampleKey(NamedTuple):
 
     seed: int
     epoch: int
-    index: int
+    item: int  # index into the data set; a tuple's `index` is a method
 
 
 @DATA_SAMPLERS.register_module()

@@ -25,9 +25,9 @@ class TextDetDataset(BaseDataset):
 
     def __getitem__(self, key: int | SampleKey) -> dict:
         if not isinstance(key, SampleKey):
-            key = SampleKey(seed=0, epoch=0, index=int(key))
-        sample = self.get_data_info(key.index)
-        sample["rng"] = np.random.default_rng(key)
+            key = SampleKey(seed=0, epoch=0, item=int(key))
+        sample = self.get_data_info(key.item)
+        sample["rng"] = np.random.default_rng(list(key))
         return self.pipeline(sample)
 
     def load_data_list(self) -> list[dict]:

@@ -19,8 +19,8 @@ class RandomAffineCrop(BaseTransform):
     so that the longer side fills `size`; pads of 0 right and bottom.
 
     Deviations from MMOCR, both for one clean resampling instead of three:
-        - The resize by a factor of 0.5..3 before the crop is left out. The crop and the resize after
-          it undo its scale; what remained was blur.
+        - The resize by a factor of 0.5..3 before the crop is left out. The crop and the resize
+          after it undo its scale; what remained was blur.
         - Pixels shrunk to less than half are averaged first, so that they do not alias.
 
     Modifies `img`, `img_shape` (H, W), `polygons` and `ignored`. Adds `affine`, the (2, 3) matrix
@@ -40,7 +40,7 @@ class RandomAffineCrop(BaseTransform):
         max_angle: float = 10.0,
         min_crop_ratio: float = 0.1,
     ) -> None:
-        self.size = tuple(size)
+        self.size = (size[0], size[1])
         self.flip_prob = flip_prob
         self.max_angle = max_angle
         self.min_crop_ratio = min_crop_ratio

@@ -36,7 +36,7 @@ class DBNet(BaseModel):
         self.postprocessor = MODELS.build(postprocessor)
 
     def init_weights(self) -> None:
-        """Load pretrained weights into the parts that have some; the others are born initialised."""
+        """Load pretrained weights into the parts that have some; the others have theirs."""
         for part in self.children():
             if hasattr(part, "init_weights"):
                 part.init_weights()
