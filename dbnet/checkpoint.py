@@ -5,18 +5,24 @@ module allows what mmengine's checkpoints hold beside tensors: log histories and
 """
 
 import importlib
+import logging
 import pickle
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, print_log
-from mmengine.runner import CheckpointLoader
-from torch import nn
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
 
+from dbnet.download import fetch, sha256
 from dbnet.errors import UserError
-
-READ_ERRORS = (OSError, EOFError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError)
+from dbnet.released import find_mismatch
 
 
 def history_method(owner: type, name: str) -> Callable:
@@ -42,56 +48,109 @@ def allow_mmengine_classes() -> None:
 allow_mmengine_classes()
 
 
-def read_checkpoint(path: str) -> dict:
-    """Load a checkpoint file or URL onto the CPU.
+def read_checkpoint(source: str) -> dict:
+    """Load a checkpoint onto the CPU.
+
+    Args:
+        source: Path or URL, see `fetch`.
 
     Raises:
         UserError: It cannot be had or read, or holds code.
     """
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location="cpu")
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"checkpoint {path}: refused, it is damaged or holds more than weights "
-            f"({_reason(error)})"
-        ) from None
-    except READ_ERRORS as error:
-        raise UserError(f"checkpoint {path}: {_reason(error)}") from None
-    if not isinstance(checkpoint, dict):
-        raise UserError(f"checkpoint {path}: holds a {type(checkpoint).__name__}, no state dict")
-    return checkpoint
+    return _read(_fetch(source), source)
 
 
-def load_weights(model: nn.Module, path: str, strict: bool = True) -> None:
+def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
     """Load the weights of a detector from a file of this project, MMOCR 1.x or MMOCR 0.x.
 
+    What fits and what does not is logged as a table. A part of the detector (backbone, neck,
+    det_head) for which the file has nothing is an error.
+
     Args:
-        model: The detector.
-        path: File or URL.
-        strict: Whether every parameter must be there and no other. Otherwise differences are
-            logged, and at least one parameter must fit.
+        model: The detector, wrapped for several processes or not.
+        source: Path or URL, see `fetch`.
+        strict: Whether every other difference is an error too, and so is a released file that
+            needs another config. Otherwise what fits is taken.
 
     Raises:
-        UserError: The file cannot be read or does not fit.
+        UserError: The file cannot be read or does not fit; the model is as it was.
     """
-    checkpoint = read_checkpoint(path)
-    state = checkpoint.get("state_dict", checkpoint)
-    state = {rename_key(key): value for key, value in state.items()}
-    try:
-        result = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:  # shapes differ, or the values are no tensors
-        reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"checkpoint {path} does not fit the config: {reason}") from None
-    missing, unexpected = result.missing_keys, result.unexpected_keys
-    if not missing and not unexpected:
-        return
-    summary = (
-        f"checkpoint {path}: {len(missing)} keys of the model are missing in it, "
-        f"{len(unexpected)} of its keys are unknown (first: {(missing + unexpected)[0]})"
+    detector: Any = model.module if is_model_wrapper(model) else model
+    path = _fetch(source)
+    state = _state_dict(_read(path, source), source)
+    own = detector.state_dict()
+    fit = match(state, own)
+    print_log(f"checkpoint {source}\n{fit.table()}", logger="current")
+    _check_fit(fit, own, source, strict)
+    mismatch = find_mismatch(sha256(path), detector)
+    if mismatch and strict:
+        raise UserError(f"checkpoint {source}: {mismatch}")
+    if mismatch:
+        print_log(f"checkpoint {source}: {mismatch}", logger="current", level=logging.WARNING)
+    detector.load_state_dict(fit.loaded, strict=False)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a checkpoint and a model fit, by names of parameters.
+
+    Attributes:
+        loaded: What both have, by the model's names.
+        renamed: The model's name for each that the checkpoint calls otherwise.
+        missing: What the model alone has.
+        unexpected: What the checkpoint alone has.
+        wrong_shape: What both have, in different shapes.
+    """
+
+    loaded: dict[str, Tensor]
+    renamed: dict[str, str]
+    missing: list[str]
+    unexpected: list[str]
+    wrong_shape: list[str]
+
+    def table(self) -> str:
+        """Count every outcome by the parts of the detector and name the first of each."""
+        rows = {
+            "loaded": list(self.loaded),
+            "renamed": list(self.renamed.values()),
+            "missing": self.missing,
+            "unexpected": self.unexpected,
+            "wrong shape": self.wrong_shape,
+        }
+        parts = list(dict.fromkeys(map(part_of, [*self.loaded, *self.missing, *self.wrong_shape])))
+        lines = ["".join(f"{title:>12}" for title in ("", "all", *parts, "other")) + "  first"]
+        for title, names in rows.items():
+            counts = Counter(map(part_of, names))
+            by_part = [counts[part] for part in parts]
+            cells = (title, len(names), *by_part, len(names) - sum(by_part))
+            lines.append("".join(f"{cell:>12}" for cell in cells) + f"  {_first(names)}")
+        return "\n".join(lines)
+
+
+def match(state: Mapping[str, object], own: Mapping[str, Tensor]) -> Fit:
+    """Compare a checkpoint's entries with those of a model.
+
+    Args:
+        state: The checkpoint's, by the names of this project, MMOCR 1.x or MMOCR 0.x.
+        own: The model's.
+    """
+    renamed = {key: rename_key(key) for key in state if rename_key(key) != key}
+    known = {rename_key(key): value for key, value in state.items()}
+    shared = {key: value for key, value in known.items() if key in own}
+    loaded = {
+        key: value
+        for key, value in shared.items()
+        if isinstance(value, Tensor) and value.shape == own[key].shape
+    }
+    # Files older than PyTorch 0.4.1 lack the counters, which only cumulative averages read.
+    absent = [k for k in own if k not in known and not k.endswith(".num_batches_tracked")]
+    return Fit(
+        loaded=loaded,
+        renamed={old: new for old, new in renamed.items() if new in own},
+        missing=absent,
+        unexpected=[key for key in known if key not in own],
+        wrong_shape=[key for key in shared if key not in loaded],
     )
-    if strict or len(unexpected) == len(state):
-        raise UserError(f"{summary}; it is for another config")
-    print_log(summary, logger="current", level=30)
 
 
 def rename_key(key: str) -> str:
@@ -100,7 +159,72 @@ def rename_key(key: str) -> str:
     return "det_head." + key.removeprefix("bbox_head.") if key.startswith("bbox_head.") else key
 
 
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    telling = [line.strip() for line in lines if "Unsupported" in line]  # torch's refusal is long
-    return (telling or lines or [type(error).__name__])[0].split(" Please use ")[0]
+def part_of(key: str) -> str:
+    """Name the part of a detector that a parameter belongs to."""
+    return key.partition(".")[0]
+
+
+def _check_fit(fit: Fit, own: Iterable[str], source: str, strict: bool) -> None:
+    filled = set(map(part_of, fit.loaded))
+    empty = [part for part in dict.fromkeys(map(part_of, own)) if part not in filled]
+    if empty:
+        raise UserError(
+            f"checkpoint {source}: nothing in it fits the model's {', '.join(empty)}; "
+            "it is for another model"
+        )
+    problems = [
+        f"{len(names)} {what} (first: {names[0]})"
+        for names, what in (
+            (fit.missing, "keys of the model are missing in it"),
+            (fit.unexpected, "of its keys are unknown"),
+            (fit.wrong_shape, "have another shape"),
+        )
+        if names
+    ]
+    if problems and strict:
+        raise UserError(
+            f"checkpoint {source} does not fit the config: {', '.join(problems)}; it is for "
+            "another config"
+        )
+
+
+def _fetch(source: str) -> Path:
+    try:
+        return fetch(source)
+    except (UserError, OSError) as error:
+        raise UserError(f"checkpoint {error}") from None
+
+
+def _read(path: Path, source: str) -> dict:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"checkpoint {source}: refused, {_refusal(str(error))}") from None
+    except Exception as error:  # a damaged file can raise anything
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        cause = reason.split(". ")[0]  # torch goes on about how to report it
+        raise UserError(f"checkpoint {source}: damaged or no checkpoint ({cause})") from None
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"checkpoint {source}: holds a {type(checkpoint).__name__}, no state dict")
+    return checkpoint
+
+
+def _refusal(message: str) -> str:
+    """Shorten torch's message to what it has refused."""
+    if found := re.search(r"GLOBAL (\S+)", message):
+        return f"it holds {found[1]}, which no weights need and which might run code"
+    lines = message.strip().splitlines()
+    telling = next((line for line in lines if "nsupported" in line), lines[0])
+    return f"it is damaged or holds more than weights ({telling.strip()})"
+
+
+def _state_dict(checkpoint: dict, source: str) -> dict[str, object]:
+    """Take the weights out of a checkpoint, which may be nothing but weights."""
+    state = checkpoint.get("state_dict", checkpoint)
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise UserError(f"checkpoint {source}: its state_dict is none")
+    return state
+
+
+def _first(names: list[str]) -> str:
+    return names[0] if names else ""

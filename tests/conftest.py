@@ -12,6 +12,7 @@ def _scope_and_seed():
     init_default_scope("dbnet")
     torch.manual_seed(0)
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)  # the tensors are small, and other processes may share the machine
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> np.ndarray:

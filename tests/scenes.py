@@ -37,7 +37,7 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=5)]
 train_cfg = dict(max_epochs={epochs}, val_interval={epochs})
-default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval={save_every}))
 {extra}
 """
 
@@ -70,12 +70,19 @@ def write_scenes(root: Path, count: int, seed: int = 0) -> Path:
     return root
 
 
-def write_config(root: Path, name: str, epochs: int, workers: int = 0, extra: str = "") -> str:
+def write_config(
+    root: Path, name: str, epochs: int, workers: int = 0, save_every: int = 1, extra: str = ""
+) -> str:
     """Write a config named `name` that trains on the scenes below `root`."""
     path = root / f"{name}.py"
     path.write_text(
         CONFIG.format(
-            configs=config_folder(), root=root, epochs=epochs, workers=workers, extra=extra
+            configs=config_folder(),
+            root=root,
+            epochs=epochs,
+            workers=workers,
+            save_every=save_every,
+            extra=extra,
         )
     )
     return str(path)

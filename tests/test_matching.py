@@ -148,20 +148,30 @@ def most_matches(rows, taken=frozenset()):
     return max(best, most_matches(rows[1:], taken))
 
 
+def outline_area(polygon):
+    """The shoelace formula's, in which lobes of opposite direction cancel."""
+    x, y = polygon.T
+    return abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+
+
 def brute_force_counts(texts, ignored, predictions, scores, threshold):
     """Matches (first come, maximum), texts and predictions, straight from the definition."""
     inside = [cells(polygon) for polygon in texts]
     found = [cells(polygon) for polygon in predictions]
+    areas = [outline_area(polygon) for polygon in predictions]
     staying = []
-    for p, area in enumerate(found):
-        in_ignored = any(2 * len(area & inside[t]) > len(area) for t in np.flatnonzero(ignored))
+    for p, area in enumerate(areas):
+        in_ignored = area and any(
+            2 * len(found[p] & inside[t]) > area for t in np.flatnonzero(ignored)
+        )
         if not in_ignored and (threshold is None or scores[p] >= threshold):
             staying.append(p)
     cared = [t for t in range(len(texts)) if not ignored[t]]
-    rows = [
-        [p for p in staying if 2 * len(inside[t] & found[p]) > len(inside[t] | found[p])]
-        for t in cared
-    ]
+    rows = []
+    for t in cared:
+        common = {p: len(inside[t] & found[p]) for p in staying}
+        union = {p: outline_area(texts[t]) + areas[p] - common[p] for p in staying}
+        rows.append([p for p in staying if 2 * common[p] > union[p] > 0])
     taken = set()
     for row in rows:
         for p in row:

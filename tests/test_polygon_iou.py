@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
+import shapely
 
-from dbnet.utils.polygon_iou import pairwise_iou, to_geometries
+from dbnet.utils.polygon_iou import pairwise_intersection, to_geometries
+
+
+def pairwise_iou(first, second):
+    common = pairwise_intersection(first, second)
+    union = shapely.area(first)[:, None] + shapely.area(second)[None] - common
+    return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
 
 
 def points(*coordinates):

@@ -4,6 +4,7 @@ import sys
 COMMANDS = {
     "train": "train a text detector",
     "test": "test a text detector",
+    "evaluate": "evaluate predictions in files",
     "prepare": "make annotation files of a public data set",
 }
 

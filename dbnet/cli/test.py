@@ -14,7 +14,12 @@ from dbnet.cli.train import default_work_dir
 from dbnet.config import load_config, parse_size
 from dbnet.engine.hooks import ShowPredictionsHook
 from dbnet.errors import UserError
-from dbnet.evaluation import PredictionCollector, format_metrics
+from dbnet.evaluation import (
+    PredictionCollector,
+    check_submission_path,
+    format_metrics,
+    write_submission,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -22,6 +27,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("config", help="config file, or its name")
     parser.add_argument("checkpoint", help="file or URL, of this project or of MMOCR")
     parser.add_argument("--out", metavar="results.json", help="write metrics and predictions")
+    parser.add_argument(
+        "--submit", type=Path, metavar="submit.zip", help="write predictions for the competition"
+    )
     parser.add_argument("--show-dir", help="draw predictions and ground truth into this folder")
     parser.add_argument("--work-dir", help="logs; ./work_dirs/CONFIG_NAME if not given")
     parser.add_argument("--data-root", help="folder of the annotation files")
@@ -36,6 +44,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    if args.submit:
+        check_submission_path(args.submit)
     config = load_config(args.config, args.cfg_options, args.data_root, args.test_size)
     if config.get("test_dataloader") is None:
         raise UserError(f"config {args.config}: no test_dataloader, so there is nothing to test on")
@@ -53,6 +63,8 @@ def main(argv: list[str] | None = None) -> int:
     if is_main_process():
         if args.out:
             write_results(Path(args.out), metrics, collector.images)
+        if args.submit:
+            write_submission(args.submit, collector.images)
         print(*format_metrics(metrics), sep="\n")
     return 0
 

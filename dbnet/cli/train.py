@@ -1,18 +1,29 @@
 import argparse
+import errno
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
-from mmengine.runner import Runner, find_latest_checkpoint
 
-from dbnet.checkpoint import load_weights, read_checkpoint
+from dbnet.checkpoint import load_weights
 from dbnet.cli.errors import one_line_errors
 from dbnet.config import load_config
+from dbnet.engine.checkpoint_files import find_resumable, holds_checkpoints, read_state
 from dbnet.engine.hooks import MetricsHook
+from dbnet.engine.interrupt_hook import Interrupted, InterruptHook
 from dbnet.engine.optim_wrapper import has_fast_bfloat16
+from dbnet.engine.runner import SafeRunner
 from dbnet.errors import UserError
 from dbnet.evaluation import format_metrics
+
+# EFBIG: a limit of the process or the file system on the size of a file.
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -26,8 +37,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="auto|CKPT",
-        help="go on from the work directory's last checkpoint (from the start if it has none), or "
-        "from a file",
+        help="go on from the work directory's last whole checkpoint (from the start if it has "
+        "none), or from a file",
     )
     parser.add_argument(
         "--amp", action="store_true", help="mixed precision, on CUDA or a CPU with bf16"
@@ -50,14 +61,53 @@ def main(argv: list[str] | None = None) -> int:
         enable_amp(config)
 
     load_from = None if config.get("resume") else config.pop("load_from", None)
-    runner = Runner.from_cfg(config)
-    if load_from is not None:
-        load_weights(runner.model, load_from, strict=False)
+    with full_disk_told(config.work_dir):
+        runner = SafeRunner.from_cfg(config)
+        if load_from is not None:
+            load_weights(runner.model, load_from, strict=False)
+        return train(runner)
+
+
+def train(runner: SafeRunner) -> int:
+    """Train to the end, print the metrics, and return 0; a signal gives the status of its kind."""
     runner.register_hook(last := MetricsHook())
-    runner.train()
+    runner.register_hook(interrupt := InterruptHook())
+    try:
+        with interrupt.listening(runner):
+            runner.train()
+    except Interrupted as stop:
+        lines, stream, status = [str(stop)], sys.stderr, stop.status
+    else:
+        lines, stream, status = format_metrics(last.metrics), sys.stdout, 0
     if is_main_process():
-        print(*format_metrics(last.metrics), sep="\n")
-    return 0
+        print(*lines, sep="\n", file=stream)
+    return status
+
+
+@contextmanager
+def full_disk_told(work_dir: str) -> Iterator[None]:
+    """Turn the error of a full disk, which may come from a log file too, into a line."""
+    former = threading.excepthook
+
+    def excepthook(args: threading.ExceptHookArgs) -> None:
+        if not is_full_disk(args.exc_value):
+            former(args)
+
+    # Otherwise there is a traceback for every line of the log, and one from TensorBoard's thread.
+    logging.raiseExceptions = False
+    threading.excepthook = excepthook
+    try:
+        yield
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        raise UserError(
+            f"work directory {work_dir}: {error.strerror}; make room, then go on with --resume"
+        ) from error
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in FULL_DISK
 
 
 def default_work_dir(config_name: str) -> str:
@@ -68,29 +118,32 @@ def set_start(config: Config, resume: str | None, seed: int | None) -> None:
     """Decide what training starts from: a checkpoint to resume, weights to load, or its `init_cfg`.
 
     Raises:
-        UserError: The work directory holds checkpoints and `resume` is None, or `seed` is not the
-            seed of the run that goes on.
+        UserError: The work directory holds checkpoints and the run does not go on from one of them,
+            or `seed` is not the seed of the run that goes on.
     """
     if seed is not None:
         config.randomness = {**config.get("randomness", {}), "seed": seed}
-    latest = find_latest_checkpoint(config.work_dir) if resume == "auto" else resume
-    if resume is None and any(Path(config.work_dir).glob("*.pth")):
-        raise UserError(
-            f"work directory {config.work_dir} holds checkpoints already: go on with --resume, or "
-            "give another with --work-dir"
-        )
-    if latest is not None:
-        resume_seed(config, latest, seed)
-        config.resume, config.load_from = True, latest
+    work_dir = Path(config.work_dir)
+    if resume == "auto":
+        found = find_resumable(work_dir)
+    else:
+        inside = resume is not None and Path(resume).resolve().parent == work_dir.resolve()
+        if holds_checkpoints(work_dir) and not inside:
+            raise UserError(
+                f"work directory {work_dir} holds checkpoints already: go on with --resume, or "
+                "give another with --work-dir"
+            )
+        found = None if resume is None else (resume, read_state(resume))
+    if found is not None:
+        path, checkpoint = found
+        take_seed(config, path, checkpoint["meta"]["seed"], seed)
+        config.resume, config.load_from = True, path
     if config.get("load_from") and config.model.backbone.get("init_cfg") is not None:
         config.model.backbone.init_cfg = None  # its weights would be overwritten at once
 
 
-def resume_seed(config: Config, checkpoint: str, seed: int | None) -> None:
+def take_seed(config: Config, checkpoint: str, stored: int, seed: int | None) -> None:
     """Take the seed from a checkpoint: mmengine restores it only after the sampler has another."""
-    stored = read_checkpoint(checkpoint).get("meta", {}).get("seed")
-    if stored is None:
-        raise UserError(f"checkpoint {checkpoint}: no training state to resume; use load_from")
     if seed is not None and seed != stored:
         raise UserError(f"--seed {seed}: the run that goes on from {checkpoint} has seed {stored}")
     config.randomness = {**config.get("randomness", {}), "seed": stored}

@@ -2,6 +2,9 @@
 
 Augmentation is a pure function of (seed, epoch, index). Persistent workers never learn the epoch
 by themselves, so the sampler sends it along with the index.
+
+A run that goes on from a checkpoint sets `start`: how many samples of this process the next
+iteration leaves out, without anything being loaded for them.
 """
 
 import itertools
@@ -28,8 +31,10 @@ class SampleKey(NamedTuple):
 class EpochKeySampler(DefaultSampler):
     """Shuffle by epoch and shard over processes as `DefaultSampler`; yield a `SampleKey` each."""
 
+    start = 0
+
     def __iter__(self) -> Iterator[SampleKey]:
-        for index in super().__iter__():
+        for index in itertools.islice(super().__iter__(), self.start, None):
             yield SampleKey(self.seed, self.epoch, index)
 
 
@@ -43,6 +48,8 @@ class InfiniteKeySampler(Sampler):
         seed: The same in all processes; None draws one.
     """
 
+    start = 0
+
     def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
         self.size = len(dataset)
         self.shuffle = shuffle
@@ -51,7 +58,8 @@ class InfiniteKeySampler(Sampler):
 
     def __iter__(self) -> Iterator[SampleKey]:
         current, order = -1, list[int]()
-        for position in itertools.count(self.rank, self.world_size):
+        first = self.start * self.world_size + self.rank
+        for position in itertools.count(first, self.world_size):
             epoch, offset = divmod(position, self.size)
             if epoch != current:
                 current, order = epoch, self._order(epoch)

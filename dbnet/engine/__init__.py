@@ -1,3 +1,4 @@
+from dbnet.engine.checkpoint_hook import SafeCheckpointHook
 from dbnet.engine.hooks import (
     ConstantPredictorHook,
     CurvesHook,
@@ -13,5 +14,6 @@ __all__ = [
     "CurvesHook",
     "MetricsHook",
     "NonFiniteLossHook",
+    "SafeCheckpointHook",
     "ShowPredictionsHook",
 ]

@@ -2,9 +2,9 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
-import shapely
 
-from dbnet.utils.polygon_iou import pairwise_intersection, pairwise_iou, to_geometries
+from dbnet.utils.polygon import signed_area
+from dbnet.utils.polygon_iou import pairwise_intersection, to_geometries
 
 MIN_IOU = 0.5  # a match overlaps by more than this
 MAX_IGNORED_OVERLAP = 0.5  # part of a prediction that may lie in one ignored text
@@ -16,7 +16,9 @@ def match_image(
     """Find which predictions could stand for which texts of one image.
 
     A prediction with more than half of its area in a single ignored text neither hits nor misses.
-    One without area counts, but hits nothing.
+    One without area counts, and is never left out. As in the competition's script, the area of an
+    outline that crosses itself is that of the shoelace formula, in which lobes of opposite
+    direction cancel, while an intersection is measured even-odd.
 
     Args:
         gt_polygons: G ground-truth polygons, each (K, 2), in pixels of the original image.
@@ -27,11 +29,20 @@ def match_image(
         hits: (G', M') bool, true where IoU > 0.5, of the texts and predictions that count.
         counted: (M,) bool, true for the M' predictions that count.
     """
-    texts, predictions = to_geometries(gt_polygons), to_geometries(polygons)
+    common = pairwise_intersection(to_geometries(gt_polygons), to_geometries(polygons))
+    text_areas, areas = _outline_areas(gt_polygons), _outline_areas(polygons)
     ignored = np.asarray(gt_ignored, dtype=bool)
-    in_ignored = pairwise_intersection(texts[ignored], predictions)
-    counted = ~(in_ignored > MAX_IGNORED_OVERLAP * shapely.area(predictions)).any(axis=0)
-    return pairwise_iou(texts[~ignored], predictions[counted]) > MIN_IOU, counted
+    in_ignored = (common[ignored] > MAX_IGNORED_OVERLAP * areas) & (areas > 0)
+    counted = ~in_ignored.any(axis=0)
+    union = text_areas[:, None] + areas - common
+    iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return iou[~ignored][:, counted] > MIN_IOU, counted
+
+
+def _outline_areas(polygons: Sequence[np.ndarray]) -> np.ndarray:
+    """Areas (N,) by the shoelace formula; 0 for a polygon with a coordinate that is not finite."""
+    finite = [polygon if np.isfinite(polygon).all() else polygon[:0] for polygon in polygons]
+    return np.array([abs(signed_area(polygon)) for polygon in finite])
 
 
 def first_come_matches(hits: np.ndarray) -> int:

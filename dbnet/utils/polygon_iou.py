@@ -43,15 +43,3 @@ def pairwise_intersection(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     rows, columns = np.nonzero((lower < upper).all(axis=-1))
     areas[rows, columns] = shapely.area(shapely.intersection(first[rows], second[columns]))
     return areas
-
-
-def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union (N, M) of geometries; 0 where either has no area.
-
-    Args:
-        first: (N,) geometries of `to_geometries`.
-        second: (M,) geometries of `to_geometries`.
-    """
-    intersection = pairwise_intersection(first, second)
-    union = shapely.area(first)[:, None] + shapely.area(second)[None] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=intersection > 0)

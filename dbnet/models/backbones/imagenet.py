@@ -1,8 +1,6 @@
-import pickle
-
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from dbnet.checkpoint import read_checkpoint
 from dbnet.errors import UserError
 
 WAY_OUT = (
@@ -25,10 +23,9 @@ def load_imagenet_weights(backbone: nn.Module, checkpoint: str) -> None:
         UserError: The file cannot be had or read, or is not of this backbone.
     """
     try:
-        loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu")
-    except (OSError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"ImageNet weights {checkpoint}: {reason}; {WAY_OUT}") from error
+        loaded = read_checkpoint(checkpoint)
+    except UserError as error:
+        raise UserError(f"ImageNet weights: {error}; {WAY_OUT}") from None
     state = loaded.get("state_dict", loaded)
     state = {key: value for key, value in state.items() if not key.startswith("fc.")}
     try:

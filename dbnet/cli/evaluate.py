@@ -1,0 +1,73 @@
+import argparse
+from collections.abc import Collection
+from pathlib import Path
+
+from dbnet.cli.errors import one_line_errors
+from dbnet.datasets.preparers.annotation import natural_key
+from dbnet.errors import UserError
+from dbnet.evaluation import format_metrics
+from dbnet.evaluation.files import (
+    GroundTruth,
+    evaluate_predictions,
+    read_ground_truth,
+    read_predictions,
+    round_predictions,
+)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="evaluate", description="Evaluate predictions in files against ground truth in files."
+    )
+    parser.add_argument(
+        "--pred",
+        type=Path,
+        required=True,
+        metavar="results.json|submit.zip",
+        help="file of test.py --out, or a submission",
+    )
+    parser.add_argument(
+        "--gt",
+        type=Path,
+        required=True,
+        metavar="annotation.json|gt.zip|gt-dir",
+        help="annotation file, or a zip or folder of gt_img_N.txt",
+    )
+    return parser.parse_args(argv)
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    """Print the metrics of predictions; give the exit status."""
+    args = parse_args(argv)
+    truths, predictions = read_ground_truth(args.gt), read_predictions(args.pred)
+    unknown = sorted(predictions.keys() - truths.keys(), key=natural_key)
+    if unknown:
+        raise UserError(f"{args.pred} holds {_list(unknown)}, which {args.gt} lacks")
+    metrics = evaluate_predictions(truths, predictions)
+
+    print(f"{args.gt}: {describe(truths)}")
+    missing = sorted(truths.keys() - predictions.keys(), key=natural_key)
+    if missing:
+        print(f"{args.pred}: no predictions for {_list(missing)}, counted as empty")
+    if args.pred.suffix.lower() == ".json":
+        rounded = evaluate_predictions(truths, round_predictions(predictions))
+        change = rounded["icdar/official_hmean"] - metrics["icdar/official_hmean"]
+        line = format_metrics(rounded)[0].removeprefix("official: ")
+        print(f"official if rounded to a submission: {line} ({change:+.4f})")
+    if "icdar/max_hmean" in metrics:
+        print(f"maximum matching: hmean {metrics['icdar/max_hmean']:.4f}")
+    print(*format_metrics(metrics), sep="\n")
+    return 0
+
+
+def describe(truths: dict[str, GroundTruth]) -> str:
+    """Count images, texts and texts that are not ignored."""
+    ignored = [flag for truth in truths.values() for flag in truth.ignored]
+    return f"{len(truths)} images, {len(ignored)} texts, {ignored.count(False)} that count"
+
+
+def _list(stems: Collection[str]) -> str:
+    """Name the first of some images and count the others."""
+    others = f" and {len(stems) - 1} more" if len(stems) > 1 else ""
+    return f"{next(iter(stems))}{others}"

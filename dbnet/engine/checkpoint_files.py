@@ -1,0 +1,122 @@
+"""The files that a run is resumed from: written whole or not at all, and found again.
+
+A work directory holds `epoch_N.pth` or `iter_N.pth`, `interrupted.pth` after a signal, and
+`last_checkpoint`, a text file with the path of the newest. A name ending in `.tmp` is a file being
+written, or what a kill left of it.
+"""
+
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+from dbnet.checkpoint import read_checkpoint
+from dbnet.errors import UserError
+
+INTERRUPTED = "interrupted.pth"
+POINTER = "last_checkpoint"
+
+
+def temporary(path: Path) -> Path:
+    """Name a file while it is being written: in the same folder, so that it can be renamed."""
+    return path.with_name(f"{path.name}.tmp")
+
+
+def commit(path: Path) -> None:
+    """Give `temporary(path)` its final name, once its content is on the disk."""
+    _sync(temporary(path))
+    os.replace(temporary(path), path)
+    _sync(path.parent)
+
+
+def point_to(checkpoint: Path, work_dir: Path) -> None:
+    """Write the path of the newest checkpoint into `last_checkpoint`."""
+    pointer = work_dir / POINTER
+    temporary(pointer).write_text(str(checkpoint))
+    commit(pointer)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed run did not finish writing."""
+    for path in (*folder.glob("*.pth.tmp"), temporary(folder / POINTER)):
+        path.unlink(missing_ok=True)
+
+
+def holds_checkpoints(work_dir: Path) -> bool:
+    """Tell whether a run has saved anything in a work directory."""
+    return (work_dir / POINTER).exists() or any(work_dir.glob("*.pth"))
+
+
+def find_resumable(work_dir: Path) -> tuple[str, dict] | None:
+    """Find the newest whole checkpoint of a work directory, and read it onto the CPU.
+
+    Every damaged one is named in a warning.
+
+    Returns:
+        Path and content; None if the work directory has no checkpoint at all.
+
+    Raises:
+        UserError: There are checkpoints, but none to resume.
+    """
+    for path in _newest_first(work_dir):
+        try:
+            return str(path), read_state(str(path))
+        except UserError as error:
+            print_log(f"skipped: {error}", logger="current", level=30)
+    if holds_checkpoints(work_dir):
+        raise UserError(
+            f"{work_dir}: none of its checkpoints can be resumed; start anew with another "
+            "--work-dir"
+        )
+    return None
+
+
+def read_state(path: str) -> dict:
+    """Read a checkpoint onto the CPU and see that it holds what training goes on from.
+
+    Raises:
+        UserError: It cannot be read, or holds weights alone.
+    """
+    checkpoint = read_checkpoint(path)
+    if zipfile.is_zipfile(path) and (part := zipfile.ZipFile(path).testzip()):
+        # torch does not look at the check sums that it writes
+        raise UserError(f"checkpoint {path}: damaged, {part} does not match its check sum")
+    if checkpoint.get("meta", {}).get("seed") is None or "message_hub" not in checkpoint:
+        raise UserError(f"checkpoint {path}: no training state to resume; use load_from")
+    return checkpoint
+
+
+def _newest_first(work_dir: Path) -> Iterator[Path]:
+    """Yield the checkpoint that `last_checkpoint` names, then all others, the last saved first."""
+    named = _pointed(work_dir)
+    folders = {work_dir, named.parent if named else work_dir}  # checkpoints may lie elsewhere
+    saved = [path for folder in folders for path in folder.glob("*.pth") if _number(path) >= 0]
+    interrupted = work_dir / INTERRUPTED  # is removed when the run has gone on
+    others = [interrupted] if interrupted.exists() else []
+    others += sorted(saved, key=_number, reverse=True)
+    yield from dict.fromkeys([named, *others] if named else others)
+
+
+def _pointed(work_dir: Path) -> Path | None:
+    pointer = work_dir / POINTER
+    text = pointer.read_text(errors="replace").strip("\0 \n") if pointer.is_file() else ""
+    if not text:
+        return None
+    moved = work_dir / Path(text).name  # the work directory may have got another name
+    return moved if moved.exists() else Path(text)
+
+
+def _number(path: Path) -> int:
+    match = re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name)
+    return int(match.group(1)) if match else -1
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,136 @@
+"""Training loops that go on with the very batch that follows a checkpoint.
+
+mmengine's loops go on at the start of an epoch only, and where iterations are counted they load
+every past batch again. Both leave out a validation that a kill has cut short; these make up for it.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner.base_loop import BaseLoop
+from mmengine.runner.utils import calc_dynamic_intervals
+from torch import nn
+from torch.utils.data import DataLoader
+
+# How many batches of the epoch are done, in the message hub, which every checkpoint holds.
+BATCHES_DONE = "batches_done"
+
+
+def batches_after(dataloader: DataLoader, done: int) -> Iterator[dict]:
+    """Iterate over a data loader without its first `done` batches."""
+    sampler = dataloader.sampler
+    if dataloader.batch_size is None or not hasattr(sampler, "start"):  # there is but one way
+        return itertools.islice(dataloader, done, None)
+    sampler.start = done * dataloader.batch_size
+    return iter(dataloader)
+
+
+class ResumableEpochLoop(EpochBasedTrainLoop):
+    """Train by epochs, from the middle of one if the checkpoint was written there."""
+
+    def run(self) -> nn.Module:
+        self.runner.call_hook("before_train")
+        if self._epoch > 0 and self._batches_done() == 0:
+            self._validate_if_due()  # the checkpoint was written before this
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._validate_if_due()
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        done = self._batches_done()
+        for index, data_batch in enumerate(batches_after(self.dataloader, done), start=done):
+            self.runner.message_hub.update_info(BATCHES_DONE, index + 1)
+            self.run_iter(index, data_batch)
+        self.runner.message_hub.update_info(BATCHES_DONE, 0)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+
+    def _batches_done(self) -> int:
+        return self.runner.message_hub.get_info(BATCHES_DONE, 0)
+
+    def _validate_if_due(self) -> None:
+        self._decide_current_val_interval()
+        if self.runner.val_loop is None or self._epoch < self.val_begin:
+            return
+        if self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs:
+            self.runner.val_loop.run()
+
+
+class ResumableIterLoop(BaseLoop):
+    """Train by iterations; the arguments are those of mmengine's `IterBasedTrainLoop`.
+
+    That one starts its workers when it is built, before it knows the iteration to go on from.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        max_iters: int,
+        val_begin: int = 1,
+        val_interval: int = 1000,
+        dynamic_intervals: list[tuple[int, int]] | None = None,
+    ) -> None:
+        super().__init__(runner, dataloader)
+        self.max_iters = max_iters
+        self.max_epochs = 1  # the whole run, to hooks and schedulers
+        self.epoch = 0
+        self._iter = 0  # set by the Runner when it resumes
+        self.val_begin = val_begin
+        self.milestones, self.intervals = calc_dynamic_intervals(val_interval, dynamic_intervals)
+        self.stop_training = False  # set by hooks
+        runner.visualizer.dataset_meta = getattr(self.dataloader.dataset, "metainfo", None)
+
+    @property
+    def iter(self) -> int:
+        """Iterations done."""
+        return self._iter
+
+    @property
+    def val_interval(self) -> int:
+        """Iterations from one validation to the next."""
+        past = sum(milestone <= self._iter + 1 for milestone in self.milestones)
+        return self.intervals[past - 1]
+
+    def run(self) -> nn.Module:
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        if self._iter > 0:
+            self._validate_if_due()  # the checkpoint was written before this
+        batches = self._batches()
+        while self._iter < self.max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(batches))
+            self._validate_if_due()
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_iter(self, data_batch: dict) -> None:
+        step = dict(batch_idx=self._iter, data_batch=data_batch)
+        self.runner.call_hook("before_train_iter", **step)
+        outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
+        self.runner.call_hook("after_train_iter", **step, outputs=outputs)
+        self._iter += 1
+
+    def _batches(self) -> Iterator[dict]:
+        """Yield the batches that follow, epoch after epoch of a finite sampler."""
+        sampler = self.dataloader.sampler
+        finite = hasattr(sampler, "set_epoch")
+        epoch, done = divmod(self._iter, len(self.dataloader)) if finite else (0, self._iter)
+        while True:
+            if finite:
+                sampler.set_epoch(epoch)
+            yield from batches_after(self.dataloader, done)
+            epoch, done = epoch + 1, 0
+
+    def _validate_if_due(self) -> None:
+        if self.runner.val_loop is None or self._iter < self.val_begin:
+            return
+        if self._iter % self.val_interval == 0 or self._iter == self.max_iters:
+            self.runner.val_loop.run()

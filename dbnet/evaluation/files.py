@@ -1,0 +1,200 @@
+"""Ground truth and predictions in files: read them, pair them by image and evaluate."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PureWindowsPath
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from dbnet.datasets.preparers.annotation import natural_key
+from dbnet.datasets.preparers.icdar2015 import parse_ground_truth
+from dbnet.datasets.text_det_dataset import TextDetDataset
+from dbnet.errors import UserError
+from dbnet.evaluation.hmean_iou import HmeanIOUMetric
+from dbnet.evaluation.submission import (
+    MAX_COORDINATE,
+    PREFIX,
+    parse_submission,
+    stem_of,
+    to_submission_quads,
+)
+
+T = TypeVar("T")
+
+
+class GroundTruth(NamedTuple):
+    """The texts of one image: polygons, each (K, 2) float32 in pixels, and whether they count."""
+
+    polygons: list[np.ndarray]
+    ignored: list[bool]
+
+
+class Prediction(NamedTuple):
+    """The predictions in one image: polygons, as above, and scores (M,) float32 or None."""
+
+    polygons: list[np.ndarray]
+    scores: np.ndarray | None
+
+
+def read_ground_truth(path: Path) -> dict[str, GroundTruth]:
+    """Read the ground truth of a data set, by the images' stems.
+
+    Args:
+        path: An annotation file (.json), or a zip or folder of `gt_img_N.txt`. What is no .txt in
+            there is passed over.
+    """
+    if path.suffix.lower() == ".json":
+        _check_readable(path)
+        entries = TextDetDataset(ann_file=str(path), lazy_init=True).load_data_list()
+        truths = [(e["img_path"], GroundTruth(e["polygons"], e["ignored"])) for e in entries]
+        return _by_stem(path, truths)
+    texts = _read_files(path, lambda name: name.lower().endswith(".txt"))
+    parsed = [(name, parse_ground_truth(text, f"{path}: {name}")) for name, text in texts]
+    return _by_stem(path, ((name, GroundTruth(p, i)) for name, (p, _, i) in parsed), "gt_")
+
+
+def read_predictions(path: Path) -> dict[str, Prediction]:
+    """Read the predictions for a data set, by the images' stems.
+
+    Args:
+        path: A `results.json`, or a zip or folder of `res_img_N.txt`. Anything else in there is an
+            error, as for the competition's server.
+    """
+    if path.suffix.lower() == ".json":
+        return _by_stem(path, _read_results(path))
+    texts = _read_files(path, lambda name: True)
+    strange = [name for name, _ in texts if not name.lower().endswith(".txt")]
+    if strange:
+        raise UserError(
+            f"{path}: {strange[0]} is no {PREFIX}*.txt, a submission holds nothing else"
+        )
+    parsed = ((name, parse_submission(text, f"{path}: {name}")) for name, text in texts)
+    return _by_stem(path, ((name, Prediction(quads, None)) for name, quads in parsed), PREFIX)
+
+
+def round_predictions(predictions: Mapping[str, Prediction]) -> dict[str, Prediction]:
+    """Turn predictions into what their submission would hold."""
+    return {
+        stem: Prediction(to_submission_quads(prediction.polygons), None)
+        for stem, prediction in predictions.items()
+    }
+
+
+def evaluate_predictions(
+    truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]
+) -> dict[str, float]:
+    """Compute the metrics of `HmeanIOUMetric`, with its keys such as `icdar/hmean`.
+
+    Args:
+        truths: The ground truth of every image, by stem.
+        predictions: The predictions; an image without any counts as empty.
+    """
+    unknown = predictions.keys() - truths.keys()
+    if unknown:
+        raise ValueError(f"predictions for images without ground truth: {sorted(unknown)}")
+    metric = HmeanIOUMetric()
+    nothing = Prediction([], np.zeros(0, np.float32))
+    for stem, truth in truths.items():
+        meta = dict(gt_polygons=truth.polygons, gt_ignored=truth.ignored)
+        metric.process(dict(metas=[meta]), [predictions.get(stem, nothing)._asdict()])
+    metrics = metric.compute_metrics(metric.results)
+    return {f"{metric.default_prefix}/{name}": value for name, value in metrics.items()}
+
+
+def _by_stem(path: Path, items: Iterable[tuple[str, T]], prefix: str = "") -> dict[str, T]:
+    """Index (name, item) pairs by the stem of the image; two of one image are an error."""
+    names: dict[str, str] = {}
+    found: dict[str, T] = {}
+    for name, item in items:
+        stem = stem_of(name, prefix)
+        if stem in found:
+            raise UserError(f"{path}: {names[stem]} and {name} are both of {stem}, remove one")
+        names[stem], found[stem] = name, item
+    return found
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+
+
+def _read_files(path: Path, wanted: Callable[[str], bool]) -> list[tuple[str, bytes]]:
+    """Read the wanted files of a zip or folder, as pairs of name and content in natural order."""
+    try:
+        if path.is_dir():
+            files = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
+            contents = [
+                (name, files[name].read_bytes()) for name in _visible(files) if wanted(name)
+            ]
+        elif path.suffix.lower() == ".zip":
+            contents = _read_zip(path, wanted)
+        else:
+            path.open("rb").close()  # that it is missing comes first
+            raise UserError(f"{path}: expected a .json, a .zip or a folder")
+    except OSError as error:
+        raise UserError(f"{error.filename or path}: {error.strerror or error}") from error
+    if not contents:
+        raise UserError(f"{path}: no .txt files in there")
+    return contents
+
+
+def _read_zip(path: Path, wanted: Callable[[str], bool]) -> list[tuple[str, bytes]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+            names = _visible(info.filename for info in members)
+            by_name = {info.filename: info for info in members}
+            if len(by_name) < len(members):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise UserError(f"{path}: {twice} is in there twice, remove one")
+            return [(name, archive.read(by_name[name])) for name in names if wanted(name)]
+    # RuntimeError: the zip is encrypted. NotImplementedError, its subclass: unknown compression.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise UserError(f"{path}: damaged or no zip ({error})") from error
+
+
+def _visible(names: Iterable[str]) -> list[str]:
+    """Sort names, without the hidden files and `__MACOSX` that file managers add."""
+    shown = [
+        name
+        for name in names
+        if not any(p.startswith(".") or p == "__MACOSX" for p in PureWindowsPath(name).parts)
+    ]
+    return sorted(shown, key=natural_key)
+
+
+def _read_results(path: Path) -> list[tuple[str, Prediction]]:
+    """Read a `results.json` into pairs of image path and predictions."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # no JSON or no UTF-8
+        raise UserError(f"{path}: not a JSON file: {error}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise UserError(f'{path}: no "images"; expected a file of test.py --out')
+    return [_parse_image(path, index, image) for index, image in enumerate(content["images"])]
+
+
+def _parse_image(path: Path, index: int, image: dict) -> tuple[str, Prediction]:
+    try:
+        with np.errstate(over="ignore"):  # too large for float32 is infinite, which is caught below
+            polygons = [np.asarray(p, np.float32).reshape(-1, 2) for p in image["polygons"]]
+            scores = image.get("scores")
+            scores = None if scores is None else np.asarray(scores, np.float32)
+        # Not finite is not below either.
+        if not all(len(p) and (np.abs(p) <= MAX_COORDINATE).all() for p in polygons):
+            raise ValueError(f"a polygon is empty or exceeds {MAX_COORDINATE}")
+        if scores is not None and scores.shape != (len(polygons),):
+            raise ValueError(f"{len(polygons)} polygons, but scores of shape {scores.shape}")
+        if scores is not None and not np.isfinite(scores).all():
+            raise ValueError("a score is not finite")
+        return str(image["img_path"]), Prediction(polygons, scores)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path}: images[{index}]: {reason}") from None
