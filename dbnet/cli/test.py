@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from dbnet.checkpoint import load_weights
 from dbnet.cli.errors import one_line_errors
+from dbnet.cli.launch import LAUNCHERS, set_launcher
 from dbnet.cli.train import default_work_dir
 from dbnet.config import load_config, parse_size
 from dbnet.engine.hooks import ShowPredictionsHook
@@ -37,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--test-size", type=parse_size, metavar="W,H", help="images are fitted into it"
     )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none")
+    parser.add_argument("--launcher", choices=["none", *LAUNCHERS], default="none")
     return parser.parse_args(argv)
 
 
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     config = load_config(args.config, args.cfg_options, args.data_root, args.test_size)
     if config.get("test_dataloader") is None:
         raise UserError(f"config {args.config}: no test_dataloader, so there is nothing to test on")
-    config.launcher = args.launcher
+    set_launcher(config, args.launcher)
     config.work_dir = args.work_dir or config.get("work_dir") or default_work_dir(args.config)
     config.resume, config.load_from = False, None
     config.model.backbone.init_cfg = None

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 
 from dbnet.checkpoint import load_weights
 from dbnet.cli.errors import one_line_errors
+from dbnet.cli.launch import LAUNCHERS, set_launcher
 from dbnet.config import load_config
 from dbnet.engine.checkpoint_files import find_resumable, holds_checkpoints, read_state
 from dbnet.engine.hooks import MetricsHook
@@ -46,7 +47,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="of initialisation, order and augmentation")
     parser.add_argument("--data-root", help="folder of the annotation files")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm"], default="none")
+    parser.add_argument("--launcher", choices=["none", *LAUNCHERS], default="none")
     return parser.parse_args(argv)
 
 
@@ -54,7 +55,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     config = load_config(args.config, args.cfg_options, data_root=args.data_root)
-    config.launcher = args.launcher
+    set_launcher(config, args.launcher)
     config.work_dir = args.work_dir or config.get("work_dir") or default_work_dir(args.config)
     set_start(config, args.resume, args.seed)
     if args.amp:

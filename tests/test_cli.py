@@ -1,0 +1,101 @@
+import re
+import sys
+from argparse import Namespace
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from dbnet.cli import main as console
+from dbnet.cli import test as test_tool
+from dbnet.cli import train as train_tool
+from dbnet.cli.errors import one_line_errors
+from dbnet.cli.launch import set_launcher
+from dbnet.errors import UserError
+
+R18 = "dbnet_r18_fpnc_1200e_icdar2015"
+SCRATCH = "dbnet_r18_fpnc_100e_icdar2015_scratch"
+
+
+def one_line(capsys):
+    """The one line that a tool has printed to standard error, after mmengine's log."""
+    lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dbnet_r18_fpnc_1200e_icdar2051"], f"nearest: {R18}"),
+        ([R18, "--cfg-options", "traincfg.max_epochs=3"], "nearest: train_cfg.max_epochs"),
+        ([SCRATCH, "--data-root", "nowhere"], r"nowhere/textdet_train\.json not found"),
+        ([R18, "--resume", "missing.pth"], r"missing\.pth"),
+        ([SCRATCH, "--cfg-options", "load_from=missing.pth"], r"missing\.pth: no such file"),
+        ([SCRATCH, "--launcher", "pytorch"], "start with `torchrun"),
+    ],
+)
+def test_mistakes_in_training_are_one_line(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RANK", raising=False)
+    assert train_tool.main([*arguments, "--work-dir", str(tmp_path / "work")]) == 1
+    assert re.search(message, one_line(capsys))
+
+
+def test_mistakes_in_testing_are_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name = "dbnet_r50dcnv2_fpnc_100k_synthtext"
+    assert test_tool.main([name, "x.pth", "--work-dir", "work"]) == 1
+    assert "no test_dataloader" in one_line(capsys)
+
+
+@pytest.mark.parametrize("arguments", [[], ["x.py", "--launcher", "mpi"], ["x.py", "--seed", "a"]])
+def test_unreadable_arguments_exit_with_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train_tool.main(arguments)
+    assert stop.value.code == 2
+    capsys.readouterr()
+
+
+def test_a_workers_exception_is_shortened_to_its_message(capsys):
+    def main(argv=None):
+        raise UserError(
+            "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent "
+            'call last):\n  File "x.py", line 1\ndbnet.errors.UserError: image a.jpg: damaged\n'
+        )
+
+    assert one_line_errors(main)() == 1
+    assert one_line(capsys) == "error: image a.jpg: damaged"
+
+
+def test_out_of_memory_gives_a_hint(capsys):
+    def main(argv=None):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 ...")
+
+    assert one_line_errors(main)() == 1
+    assert "error: CUDA out of memory; lower train_dataloader.batch_size" in one_line(capsys)
+
+
+def test_processes_without_a_gpu_talk_through_gloo(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = Config(dict(env_cfg=dict(cudnn_benchmark=True, dist_cfg=dict(backend="nccl"))))
+    set_launcher(config, "pytorch")
+    assert config.launcher == "pytorch"
+    assert config.env_cfg == dict(cudnn_benchmark=True, dist_cfg=dict(backend="gloo"))
+
+
+@pytest.mark.parametrize(("words", "status"), [([], 0), (["--help"], 0), (["trian"], 2)])
+def test_console_script_lists_its_commands(monkeypatch, capsys, words, status):
+    monkeypatch.setattr(sys, "argv", ["dbnet", *words])
+    assert console.main() == status
+    output = capsys.readouterr().out
+    assert all(command in output for command in ("train", "test", "evaluate", "prepare"))
+
+
+def test_console_script_hands_arguments_on(monkeypatch):
+    given = Namespace()
+    monkeypatch.setattr(sys, "argv", ["dbnet", "train", "a", "--amp"])
+    monkeypatch.setattr(train_tool, "main", lambda argv: setattr(given, "argv", argv) or 7)
+    assert console.main() == 7
+    assert given.argv == ["a", "--amp"]
