@@ -104,7 +104,10 @@ def test_curves_of_a_resumed_run(tmp_path):
             "20260101_000000",
             '{"loss": 3.0, "lr": 0.1, "step": 1}\n{"loss": 2.0, "lr": 0.1, "step": 2}',
         ),
-        ("20260102_000000", '{"loss": 1.5, "lr": 0.1, "step": 2}\n{"icdar/hmean": 0.5, "step": 1}'),
+        (
+            "20260102_000000",
+            '{"loss": 1.5, "lr": 0.1, "step": 2}\n{"icdar/hmean": 0.5, "step": 1}\n{"loss": 1',
+        ),
     ):
         folder = tmp_path / stamp / "vis_data"
         folder.mkdir(parents=True)

@@ -17,6 +17,8 @@ def read_scalars(work_dir: Path) -> tuple[list[dict], list[dict]]:
     evaluation: dict[int, dict] = {}
     for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
         for line in path.read_text().splitlines():
+            if not line.endswith("}"):  # cut off when a disk was full
+                continue
             record = json.loads(line)
             kind = train if "loss" in record else evaluation
             kind[record["step"]] = record
