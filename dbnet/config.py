@@ -79,6 +79,7 @@ def load_config(
         settings = set_data_root(settings, data_root)
     if test_size is not None:
         settings = set_test_size(settings, test_size)
+    settings = _without_idle_persistence(settings)
     return Config(settings, loaded.text, loaded.filename, loaded.env_variables)
 
 
@@ -163,6 +164,18 @@ def _check_leaf(path: Path, sources: dict[Path, ast.Module], config_keys: set[st
 
 def _names(module: ast.Module) -> Iterator[ast.Name]:
     return (node for node in ast.walk(module) if isinstance(node, ast.Name))
+
+
+def _without_idle_persistence(settings: dict) -> dict:
+    """Switch `persistent_workers` off where a loader has no workers; torch would refuse it."""
+    idle = {
+        key: {**value, "persistent_workers": False}
+        for key, value in settings.items()
+        if isinstance(value, dict)
+        and value.get("persistent_workers")
+        and not value.get("num_workers")
+    }
+    return {**settings, **idle}
 
 
 def _without_delete(node: Any) -> Any:

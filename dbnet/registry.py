@@ -31,5 +31,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 )
 PARAM_SCHEDULERS = _child("parameter scheduler", root.PARAM_SCHEDULERS)
 RUNNERS = _child("runner", root.RUNNERS)
+TASK_UTILS = _child("task util", root.TASK_UTILS)
 VISBACKENDS = _child("vis_backend", root.VISBACKENDS)
 VISUALIZERS = _child("visualizer", root.VISUALIZERS)
+WEIGHT_INITIALIZERS = _child("weight initializer", root.WEIGHT_INITIALIZERS)

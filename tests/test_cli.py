@@ -4,13 +4,11 @@ from argparse import Namespace
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from dbnet.cli import main as console
 from dbnet.cli import test as test_tool
 from dbnet.cli import train as train_tool
 from dbnet.cli.errors import one_line_errors
-from dbnet.cli.launch import set_launcher
 from dbnet.errors import UserError
 
 R18 = "dbnet_r18_fpnc_1200e_icdar2015"
@@ -31,8 +29,8 @@ def one_line(capsys):
         ([R18, "--cfg-options", "traincfg.max_epochs=3"], "nearest: train_cfg.max_epochs"),
         ([SCRATCH, "--data-root", "nowhere"], r"nowhere/textdet_train\.json not found"),
         ([R18, "--resume", "missing.pth"], r"missing\.pth"),
-        ([SCRATCH, "--cfg-options", "load_from=missing.pth"], r"missing\.pth: no such file"),
         ([SCRATCH, "--launcher", "pytorch"], "start with `torchrun"),
+        ([SCRATCH, "--cfg-options", "model.backbone.style=foo"], "style must be .* got .foo"),
     ],
 )
 def test_mistakes_in_training_are_one_line(tmp_path, monkeypatch, capsys, arguments, message):
@@ -74,15 +72,6 @@ def test_out_of_memory_gives_a_hint(capsys):
 
     assert one_line_errors(main)() == 1
     assert "error: CUDA out of memory; lower train_dataloader.batch_size" in one_line(capsys)
-
-
-def test_processes_without_a_gpu_talk_through_gloo(monkeypatch):
-    monkeypatch.setenv("RANK", "0")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    config = Config(dict(env_cfg=dict(cudnn_benchmark=True, dist_cfg=dict(backend="nccl"))))
-    set_launcher(config, "pytorch")
-    assert config.launcher == "pytorch"
-    assert config.env_cfg == dict(cudnn_benchmark=True, dist_cfg=dict(backend="gloo"))
 
 
 @pytest.mark.parametrize(("words", "status"), [([], 0), (["--help"], 0), (["trian"], 2)])

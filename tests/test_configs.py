@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dbnet.config import config_folder, load_config
+from dbnet.datasets import SampleKey
 from dbnet.registry import DATASETS, MODELS
 
 CONFIGS = sorted(p.stem for p in (config_folder() / "textdet").rglob("*.py"))
@@ -50,7 +51,7 @@ def test_pipelines_run(name, tmp_path):
             continue
         dataset = config[loader].dataset
         (root / dataset.ann_file).write_text(content)
-        sample = DATASETS.build(dataset)[0]
+        sample = DATASETS.build(dataset)[SampleKey(0, 0, 0)]
         assert ("targets" in sample) == has_targets
         if has_targets:
             assert tuple(sample["inputs"].shape) == (3, 640, 640)

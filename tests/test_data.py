@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import ConcatDataset
 from torch.utils.data import DataLoader
 from torchvision.transforms import ColorJitter as TorchvisionColorJitter
 from torchvision.transforms.functional import adjust_saturation as torchvision_saturation
@@ -61,7 +62,7 @@ def make_dataset(root, pipeline=TRAIN_PIPELINE, **kwargs):
 
 
 def test_dataset_reads_polygons_and_ignored(annotated):
-    dataset = make_dataset(annotated, pipeline=[])
+    dataset = make_dataset(annotated, pipeline=[], test_mode=True)
     sample = dataset[2]
     assert len(dataset) == 6
     assert sample["img_path"].endswith("images/img_2.png")
@@ -75,7 +76,7 @@ def test_image_paths_are_relative_to_the_annotation_files_folder(annotated):
     (annotated / "sub").mkdir()
     text = (annotated / "train.json").read_text().replace("images/", "../images/")
     (annotated / "sub" / "train.json").write_text(text)
-    dataset = TextDetDataset(data_root=str(annotated), ann_file="sub/train.json", pipeline=[])
+    dataset = TextDetDataset(data_root=str(annotated), ann_file="sub/train.json", test_mode=True)
     assert read_image(dataset[0]["img_path"]).shape == (60, 90, 3)
 
 
@@ -89,7 +90,7 @@ def test_test_sample_keeps_ground_truth_in_original_pixels(annotated):
 
 
 def test_training_sample(annotated):
-    sample = make_dataset(annotated)[0]
+    sample = make_dataset(annotated)[SampleKey(0, 0, 0)]
     assert tuple(sample["inputs"].shape) == (3, 64, 64)
     assert set(sample["targets"]) == {"shrink_map", "shrink_mask", "thresh_map", "thresh_mask"}
     for map_ in sample["targets"].values():
@@ -200,12 +201,21 @@ def test_infinite_sampler_shards_by_rank(monkeypatch):
     assert merged == [k for k, _ in zip(InfiniteKeySampler(range(5), seed=1), range(10))]
 
 
+def test_samplers_that_send_no_epoch_are_refused_in_training(annotated):
+    dataset = make_dataset(annotated)
+    with pytest.raises(UserError, match="EpochKeySampler"):
+        dataset[0]
+    for sampler in (EpochKeySampler, InfiniteKeySampler):
+        with pytest.raises(UserError, match="ConcatDataset"):
+            sampler(ConcatDataset([dataset, dataset]), seed=0)
+
+
 # ---- collate
 
 
 def test_collate_stacks_equal_sizes_and_lists_others(annotated):
     dataset = make_dataset(annotated)
-    batch = collate_text_det([dataset[0], dataset[5]])
+    batch = collate_text_det([dataset[SampleKey(0, 0, i)] for i in (0, 5)])
     assert batch["inputs"].shape == (2, 3, 64, 64)
     assert batch["targets"]["thresh_map"].shape == (2, 64, 64)
     images = [dict(inputs=torch.zeros(3, h, 8, dtype=torch.uint8), metas={}) for h in (4, 5)]

@@ -131,6 +131,7 @@ def test_norm_eval_keeps_all_statistics():
         dict(depth=34),
         dict(depth=18, style="tensorflow"),
         dict(depth=18, frozen_stages=5),
+        dict(depth=18, stage_with_dcn=(True,)),
         dict(depth=18, init_cfg=dict(type="Kaiming")),
     ],
 )

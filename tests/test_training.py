@@ -1,15 +1,20 @@
 """The tools from config to metric, on pictures that the test makes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import BaseModule
 
 from dbnet.cli import test as test_tool
 from dbnet.cli import train as train_tool
-from dbnet.registry import HOOKS
+from dbnet.models import FPNC
+from dbnet.registry import HOOKS, MODELS
 from dbnet.visualization.curves import read_scalars
 
 from .scenes import write_config, write_scenes
@@ -153,6 +158,56 @@ def test_amp_on_a_cpu(scenes, tmp_path, monkeypatch, native):
     written = (tmp_path / f"amp{native}.py").read_text()
     assert ("Bfloat16OptimWrapper" in written) == native
     assert all(loss < 10 for _, loss, _ in losses(tmp_path))
+
+
+@MODELS.register_module(force=True)
+class InitialisedNeck(FPNC, BaseModule):
+    """A user's part with an `init_cfg`, which mmengine applies before it loads weights."""
+
+    def __init__(self, in_channels):
+        BaseModule.__init__(self, init_cfg=dict(type="Constant", layer="Conv2d", val=0.0))
+        neck = FPNC(in_channels)
+        self.lateral_convs, self.smooth_convs = neck.lateral_convs, neck.smooth_convs
+        self.out_channels = neck.out_channels
+
+
+@pytest.mark.slow
+def test_loaded_weights_outlive_a_parts_own_initialisation(trained, scenes, tmp_path):
+    work_dir, _ = trained
+    config = write_config(
+        scenes, "ownneck", 1, extra='model = dict(neck=dict(type="InitialisedNeck", _delete_=True))'
+    )
+    weights = work_dir / "epoch_30.pth"
+    options = [f"load_from={weights}", "optim_wrapper.optimizer.lr=0.0"]
+    assert train_tool.main([config, "--work-dir", str(tmp_path), "--cfg-options", *options]) == 0
+    key = "neck.lateral_convs.0.conv.weight"
+    before, after = (
+        torch.load(path, weights_only=True)["state_dict"][key]
+        for path in (weights, tmp_path / "epoch_1.pth")
+    )
+    torch.testing.assert_close(after, before)
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_test(scenes, tmp_path):
+    config = write_config(scenes, "two_processes", epochs=1)
+    tools = Path(__file__).parents[1] / "tools"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    for tool, checkpoint in (("train.py", []), ("test.py", [str(tmp_path / "epoch_1.pth")])):
+        command = [*launch, str(tools / tool), config, *checkpoint, "--launcher", "pytorch"]
+        done = subprocess.run(
+            [*command, "--work-dir", str(tmp_path)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        lines = done.stdout.splitlines()
+        assert [line.split(":")[0] for line in lines[-2:]] == ["icdar", "official"]
+        assert sum(line.startswith("icdar:") for line in lines) == 1  # the first process alone
+    assert len(losses(tmp_path)) == 1  # 8 images in 2 processes of 4
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
     logger=dict(type="LoggerHook", interval=5),
     param_scheduler=dict(type="ParamSchedulerHook"),
+    sync_buffers=dict(type="SyncBuffersHook"),  # batch statistics, over processes, before each test
     # The last checkpoint is the result, never the best on the test set. The one before it stays as
     # a spare.
     checkpoint=dict(type="CheckpointHook", interval=20, max_keep_ckpts=2),

@@ -1,8 +1,9 @@
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from dbnet.errors import UserError
 
@@ -16,10 +17,8 @@ LAUNCHERS = dict(
 def set_launcher(config: Config, launcher: str) -> None:
     """Prepare a config to run in one process or in those of a launcher.
 
-    Without a GPU the processes talk through gloo, whatever backend the config names.
-
     Raises:
-        UserError: The process was not started by `launcher`.
+        UserError: The process was not started by `launcher`, or not on a machine fit for it.
     """
     config.launcher = launcher
     if launcher == "none":
@@ -28,7 +27,31 @@ def set_launcher(config: Config, launcher: str) -> None:
     if variable not in os.environ:
         raise UserError(f"--launcher {launcher}: {variable} is not set; start with `{start}`")
     if not torch.cuda.is_available():
-        print_log("no CUDA GPU: the processes compute on CPUs and talk through gloo", level=30)
-        env_cfg = config.get("env_cfg") or {}
-        dist_cfg = {**env_cfg.get("dist_cfg", {}), "backend": "gloo"}
-        config.env_cfg = {**env_cfg, "dist_cfg": dist_cfg}
+        set_cpu_processes(config, launcher)
+
+
+def set_cpu_processes(config: Config, launcher: str) -> None:
+    """Let processes without a GPU talk through gloo; mmengine would ask for a GPU each."""
+    if launcher != "pytorch":
+        raise UserError(f"--launcher {launcher}: no CUDA GPU; on CPUs use torchrun and pytorch")
+    torch.distributed.init_process_group("gloo")
+    config.model_wrapper_cfg = dict(
+        type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False
+    )
+
+
+def skip_imagenet_weights(config: Config) -> None:
+    """Leave out the backbone's `init_cfg`, whose weights would be overwritten at once."""
+    backbone = config.model.get("backbone") or {}
+    if backbone.get("init_cfg") is not None:
+        backbone["init_cfg"] = None
+
+
+@contextmanager
+def config_mistakes_told(name: str) -> Iterator[None]:
+    """Turn the refusal of a value by a part of the config into one line."""
+    try:
+        yield
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"config {name}: {reason}") from error

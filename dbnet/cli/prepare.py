@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:  # no space, no permission, ...
         raise UserError(f"{error.filename or args.out}: {error.strerror or error}") from error
     config = f"dbnet_r18_fpnc_1200e_{args.name}"
-    print(f"next: tools/train.py {config} --data-root {shlex.quote(str(args.out))}")
+    print(f"next: dbnet train {config} --data-root {shlex.quote(str(args.out))}")
     return 0
 
 

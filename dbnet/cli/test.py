@@ -10,7 +10,12 @@ from mmengine.runner import Runner
 
 from dbnet.checkpoint import load_weights
 from dbnet.cli.errors import one_line_errors
-from dbnet.cli.launch import LAUNCHERS, set_launcher
+from dbnet.cli.launch import (
+    LAUNCHERS,
+    config_mistakes_told,
+    set_launcher,
+    skip_imagenet_weights,
+)
 from dbnet.cli.train import default_work_dir
 from dbnet.config import load_config, parse_size
 from dbnet.engine.hooks import ShowPredictionsHook
@@ -35,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work-dir", help="logs; ./work_dirs/CONFIG_NAME if not given")
     parser.add_argument("--data-root", help="folder of the annotation files")
     parser.add_argument(
-        "--test-size", type=parse_size, metavar="W,H", help="images are fitted into it"
+        "--test-size", type=parse_size, metavar="W,H", help="long and short side at most, in pixels"
     )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
     parser.add_argument("--launcher", choices=["none", *LAUNCHERS], default="none")
@@ -47,15 +52,18 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     if args.submit:
         check_submission_path(args.submit)
+    if args.out:
+        check_writable(Path(args.out))
     config = load_config(args.config, args.cfg_options, args.data_root, args.test_size)
     if config.get("test_dataloader") is None:
         raise UserError(f"config {args.config}: no test_dataloader, so there is nothing to test on")
     set_launcher(config, args.launcher)
     config.work_dir = args.work_dir or config.get("work_dir") or default_work_dir(args.config)
     config.resume, config.load_from = False, None
-    config.model.backbone.init_cfg = None
+    skip_imagenet_weights(config)
 
-    runner = Runner.from_cfg(config)
+    with config_mistakes_told(args.config):
+        runner = Runner.from_cfg(config)
     load_weights(runner.model, args.checkpoint)
     if args.show_dir:
         runner.register_hook(ShowPredictionsHook(args.show_dir))
@@ -70,9 +78,22 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def check_writable(path: Path) -> None:
+    """Make the folder of a file and see, before hours of work, that the file can be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {path}: {error.strerror}") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"--out {path}: cannot be written")
+
+
 def write_results(path: Path, metrics: dict[str, float], images: Sequence[dict]) -> None:
     """Write `results.json` under a temporary name first, so that no half of it is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(dict(metrics=metrics, images=list(images))))
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(json.dumps(dict(metrics=metrics, images=list(images))))
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"--out {path}: {error.strerror}") from error

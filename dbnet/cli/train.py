@@ -11,9 +11,13 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from dbnet.checkpoint import load_weights
 from dbnet.cli.errors import one_line_errors
-from dbnet.cli.launch import LAUNCHERS, set_launcher
+from dbnet.cli.launch import (
+    LAUNCHERS,
+    config_mistakes_told,
+    set_launcher,
+    skip_imagenet_weights,
+)
 from dbnet.config import load_config
 from dbnet.engine.checkpoint_files import find_resumable, holds_checkpoints, read_state
 from dbnet.engine.hooks import MetricsHook
@@ -61,11 +65,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.amp:
         enable_amp(config)
 
-    load_from = None if config.get("resume") else config.pop("load_from", None)
     with full_disk_told(config.work_dir):
-        runner = SafeRunner.from_cfg(config)
-        if load_from is not None:
-            load_weights(runner.model, load_from, strict=False)
+        with config_mistakes_told(args.config):
+            runner = SafeRunner.from_cfg(config)
         return train(runner)
 
 
@@ -95,7 +97,7 @@ def full_disk_told(work_dir: str) -> Iterator[None]:
             former(args)
 
     # Otherwise there is a traceback for every line of the log, and one from TensorBoard's thread.
-    logging.raiseExceptions = False
+    raise_exceptions, logging.raiseExceptions = logging.raiseExceptions, False
     threading.excepthook = excepthook
     try:
         yield
@@ -105,6 +107,9 @@ def full_disk_told(work_dir: str) -> Iterator[None]:
         raise UserError(
             f"work directory {work_dir}: {error.strerror}; make room, then go on with --resume"
         ) from error
+    finally:
+        logging.raiseExceptions = raise_exceptions
+        threading.excepthook = former
 
 
 def is_full_disk(error: BaseException | None) -> bool:
@@ -139,8 +144,8 @@ def set_start(config: Config, resume: str | None, seed: int | None) -> None:
         path, checkpoint = found
         take_seed(config, path, checkpoint["meta"]["seed"], seed)
         config.resume, config.load_from = True, path
-    if config.get("load_from") and config.model.backbone.get("init_cfg") is not None:
-        config.model.backbone.init_cfg = None  # its weights would be overwritten at once
+    if config.get("load_from"):
+        skip_imagenet_weights(config)
 
 
 def take_seed(config: Config, checkpoint: str, stored: int, seed: int | None) -> None:
@@ -156,6 +161,8 @@ def enable_amp(config: Config) -> None:
 
     if has_fast_bfloat16():
         config.optim_wrapper.type = "Bfloat16OptimWrapper"
+        for key in ("dtype", "loss_scale", "use_fp16"):  # of mmengine's AmpOptimWrapper
+            config.optim_wrapper.pop(key, None)
     elif torch.cuda.is_available():
         config.optim_wrapper.type = "AmpOptimWrapper"
         config.optim_wrapper.loss_scale = "dynamic"

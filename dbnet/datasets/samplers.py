@@ -12,10 +12,16 @@ from collections.abc import Iterator, Sized
 from typing import NamedTuple
 
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import (
+    ClassBalancedDataset,
+    ConcatDataset,
+    DefaultSampler,
+    RepeatDataset,
+)
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
+from dbnet.errors import UserError
 from dbnet.registry import DATA_SAMPLERS
 
 
@@ -27,11 +33,24 @@ class SampleKey(NamedTuple):
     item: int  # index into the data set; a tuple's `index` is a method
 
 
+def check_takes_keys(dataset: Sized) -> None:
+    """Refuse mmengine's wrappers, which reckon with integer indices."""
+    if isinstance(dataset, ConcatDataset | RepeatDataset | ClassBalancedDataset):
+        raise UserError(
+            f"train_dataloader.dataset: {type(dataset).__name__} cannot pass on the epoch that "
+            "augmentation depends on; join the annotation files instead"
+        )
+
+
 @DATA_SAMPLERS.register_module()
 class EpochKeySampler(DefaultSampler):
     """Shuffle by epoch and shard over processes as `DefaultSampler`; yield a `SampleKey` each."""
 
     start = 0
+
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
+        check_takes_keys(dataset)
+        super().__init__(dataset, shuffle, seed)
 
     def __iter__(self) -> Iterator[SampleKey]:
         for index in itertools.islice(super().__iter__(), self.start, None):
@@ -51,6 +70,7 @@ class InfiniteKeySampler(Sampler):
     start = 0
 
     def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
+        check_takes_keys(dataset)
         self.size = len(dataset)
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,44 @@ class TextDetDataset(BaseDataset):
     arrays, pixels of the original image), `ignored` (list of bool) and `rng`, a random generator
     that depends on (seed, epoch, index) alone. Images without text are legal.
 
-    Arguments are those of mmengine's `BaseDataset`; `ann_file` is relative to `data_root`, image
-    paths in it to the folder of `ann_file`.
+    Args:
+        ann_file: Annotation file, relative to `data_root`; image paths in it are relative to its
+            own folder.
+        data_root: Folder.
+        pipeline: Configs of the transforms.
+        test_mode: For validation and tests, whose samples do not depend on the epoch: plain
+            samplers will do.
+        indices: The first so many images, or those of these indices; None for all.
+        lazy_init: Read the annotation file only when `full_init` is called.
     """
 
     METAINFO = dict(dataset_type="TextDetDataset", task_name="textdet")
 
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = "",
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        indices: int | Sequence[int] | None = None,
+        lazy_init: bool = False,
+    ) -> None:
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            indices=indices,
+            lazy_init=lazy_init,
+        )
+
     def __getitem__(self, key: int | SampleKey) -> dict:
         if not isinstance(key, SampleKey):
+            if not self.test_mode:
+                raise UserError(
+                    "train_dataloader.sampler: sends no epoch, so that augmentation would be the "
+                    "same in all; use EpochKeySampler or InfiniteKeySampler"
+                )
             key = SampleKey(seed=0, epoch=0, item=int(key))
         sample = self.get_data_info(key.item)
         sample["rng"] = np.random.default_rng(list(key))

@@ -63,7 +63,7 @@ class ConstantPredictorHook(Hook):
         outputs: dict[str, Tensor] | None = None,
     ) -> None:
         if self.told or outputs is None or not {"loss_prob", "loss_db"} <= set(outputs):
-            return
+            return  # told already, or another loss
         losses = torch.stack([torch.as_tensor(outputs[key]) for key in ("loss_prob", "loss_db")])
         self.sums = self.sums.to(losses.device) + losses.detach()  # no synchronisation
         self.steps += 1
@@ -73,9 +73,10 @@ class ConstantPredictorHook(Hook):
 
     def _judge(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        weight = getattr(model.loss_module, "prob_weight", math.nan)  # a user's loss may have none
         loss_prob, loss_db = (self.sums / self.window).tolist()
         low, high = self.BCE_RANGE
-        stuck = low <= loss_prob / model.loss_module.prob_weight <= high and loss_db > self.MIN_DICE
+        stuck = low <= loss_prob / weight <= high and loss_db > self.MIN_DICE
         if stuck and self.steps > self.window:
             self.told = True
             runner.logger.warning(

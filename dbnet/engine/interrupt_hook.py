@@ -6,7 +6,7 @@ from types import FrameType
 from typing import NoReturn
 
 import torch
-from mmengine.dist import all_reduce, is_main_process
+from mmengine.dist import all_reduce, barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -65,7 +65,9 @@ class InterruptHook(Hook):
         received = torch.tensor(self.received)
         all_reduce(received, "max")  # all processes stop after the same step
         if received > 0:
-            self._stop(runner, int(received), runner.iter + 1)
+            self._save(runner, runner.iter + 1)
+            barrier()  # a process that left now would have the launcher end the one that writes
+            raise self._interrupted(runner, int(received), runner.iter + 1)
 
     def after_val_iter(
         self,
@@ -88,14 +90,20 @@ class InterruptHook(Hook):
             signal.signal(signum, handler)
 
     def _stop(self, runner: Runner, signum: int, iterations: int) -> NoReturn:
+        self._save(runner, iterations)
+        raise self._interrupted(runner, signum, iterations)
+
+    def _save(self, runner: Runner, iterations: int) -> None:
         work_dir = Path(runner.work_dir)
         meta = dict(epoch=runner.epoch, iter=iterations)
         runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta)
         if is_main_process():
             point_to(work_dir / INTERRUPTED, work_dir)
         runner.visualizer.close()
-        raise Interrupted(
+
+    def _interrupted(self, runner: Runner, signum: int, iterations: int) -> Interrupted:
+        return Interrupted(
             f"stopped by {signal.Signals(signum).name} after {iterations} iterations, saved as "
-            f"{work_dir / INTERRUPTED}: go on with --resume",
+            f"{Path(runner.work_dir) / INTERRUPTED}: go on with --resume",
             signum,
         )

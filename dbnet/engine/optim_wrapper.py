@@ -31,6 +31,5 @@ def has_fast_bfloat16() -> bool:
     """Tell whether the device computes bfloat16 natively; emulation is slower than float32."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.backends.cpu.get_cpu_capability(), torch.cpu
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(capabilities[1], check, lambda: False)() for check in checks)
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)

@@ -4,13 +4,19 @@ from mmengine.dist import master_only
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
+from dbnet.checkpoint import load_weights
 from dbnet.engine.checkpoint_files import commit, temporary
 from dbnet.engine.loops import ResumableEpochLoop, ResumableIterLoop
 from dbnet.errors import UserError
 
+# In place of mmengine's.
+OWN_LOOPS = dict(EpochBasedTrainLoop=ResumableEpochLoop, IterBasedTrainLoop=ResumableIterLoop)
+
 
 class SafeRunner(Runner):
     """mmengine's Runner, with checkpoints whole or absent and loops that resume exactly."""
+
+    _has_loaded: bool
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: object, **kwargs: object) -> None:
@@ -31,9 +37,22 @@ class SafeRunner(Runner):
         finally:
             temporary(path).unlink(missing_ok=True)
 
+    def load_or_resume(self) -> None:
+        """Load the weights of `load_from` with this project's loader, or resume as mmengine does.
+
+        It comes after all parts have been initialised, so that none of them undoes it.
+        """
+        if self._load_from is None or self._resume:
+            super().load_or_resume()
+        elif not self._has_loaded:
+            load_weights(self.model, self._load_from, strict=False)
+            self._has_loaded = True
+
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        if isinstance(loop, dict) and "by_epoch" in loop:
-            settings = {key: value for key, value in loop.items() if key != "by_epoch"}
-            kind = ResumableEpochLoop if loop["by_epoch"] else ResumableIterLoop
-            loop = dict(type=kind, **settings)
+        if isinstance(loop, dict):
+            by_epoch = "Epoch" if loop.get("by_epoch", True) else "Iter"
+            kind = OWN_LOOPS.get(loop.get("type", f"{by_epoch}BasedTrainLoop"))
+            if kind is not None:
+                settings = {key: value for key, value in loop.items() if key != "by_epoch"}
+                loop = {**settings, "type": kind}
         return super().build_train_loop(loop)

@@ -99,7 +99,8 @@ def distance_field(polygon: Array, xs: Array, ys: Array) -> tuple[Array, Array]:
     rows = (ys - origin[1]).astype(np.float32)[:, None]  # (H, 1)
     squared = np.full((len(ys), len(xs)), np.inf, dtype=np.float32)
     inside = np.zeros(squared.shape, dtype=bool)
-    for (ax, ay), (bx, by) in zip(starts, np.roll(starts, -1, axis=0)):
+    # Python floats, since NumPy 2 would turn the grids into float64 with its own scalars.
+    for (ax, ay), (bx, by) in zip(starts.tolist(), np.roll(starts, -1, axis=0).tolist()):
         length = float(np.hypot(bx - ax, by - ay))
         ux, uy = ((bx - ax) / length, (by - ay) / length) if length > 0 else (1.0, 0.0)
         along = (columns - ax) * ux + (rows - ay) * uy  # coordinate on the edge's line

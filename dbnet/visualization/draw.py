@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 
 from dbnet.datasets.transforms.loading import read_image
+from dbnet.errors import UserError
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; BGR.
 PREDICTED = (0, 94, 213)  # vermilion
@@ -46,4 +47,5 @@ def save_detections(meta: dict, prediction: dict, target: Path) -> None:
     drawn = draw_detections(
         image, prediction["polygons"], meta.get("gt_polygons", ()), meta.get("gt_ignored", ())
     )
-    cv2.imwrite(str(target), drawn)
+    if not cv2.imwrite(str(target), drawn):
+        raise UserError(f"{target}: cannot be written")

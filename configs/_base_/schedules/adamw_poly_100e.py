@@ -10,7 +10,7 @@ val_cfg = dict()
 test_cfg = dict()
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=100),
-    # Ends with the last epoch of train_cfg, whatever that is.
+    # Ends with the last epoch that train_cfg has when the run starts.
     dict(type="PolyLR", power=0.9, eta_min=1e-6, by_epoch=True, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -6,6 +6,6 @@ optim_wrapper = dict(
 train_cfg = dict(by_epoch=True, max_epochs=1200, val_interval=20)
 val_cfg = dict()
 test_cfg = dict()
-# Ends with the last epoch of train_cfg, whatever that is.
+# Ends with the last epoch that train_cfg has when the run starts.
 param_scheduler = [dict(type="PolyLR", power=0.9, eta_min=1e-7, by_epoch=True)]
 auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -23,7 +23,7 @@ class ModulatedDeformConv2d(nn.Conv2d):
         """Map (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
         first, second, logits = self.conv_offset(x).chunk(3, dim=1)  # (N, 9, H', W') each
         offset = torch.cat((first, second), dim=1)
-        # The operator has no half-precision kernel on CPUs, and offsets want float32's accuracy.
+        # The operator has no half-precision kernel on CPUs; on GPUs torchvision casts likewise.
         with torch.autocast(x.device.type, enabled=False):
             return deform_conv2d(
                 x.float(),

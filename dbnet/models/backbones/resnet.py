@@ -51,6 +51,8 @@ class ResNet(nn.Module):
             raise ValueError(f"depth must be one of {sorted(BUILDERS)}, got {depth}")
         if style not in ("pytorch", "caffe"):
             raise ValueError(f'style must be "pytorch" or "caffe", got "{style}"')
+        if len(stage_with_dcn) != 4:
+            raise ValueError(f"stage_with_dcn must have 4 entries, got {stage_with_dcn}")
         if not -1 <= frozen_stages <= 4:
             raise ValueError(f"frozen_stages must lie in -1..4, got {frozen_stages}")
         if init_cfg is not None and init_cfg.get("type") != "Pretrained":

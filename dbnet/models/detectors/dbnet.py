@@ -26,7 +26,8 @@ class DBNet(BaseModel):
         postprocessor: dict,
         data_preprocessor: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor)
+        # Built here: BaseModel would look in mmengine's root registry alone.
+        super().__init__(MODELS.build(data_preprocessor) if data_preprocessor else None)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck, default_args=dict(in_channels=self.backbone.out_channels))
         self.det_head = MODELS.build(
