@@ -176,6 +176,10 @@ def test_batches_depend_neither_on_workers_nor_on_a_restart(annotated):
 
 def test_epochs_differ(annotated):
     dataset = make_dataset(annotated)
+    sampler = EpochKeySampler(dataset, seed=5)
+    sampler.set_epoch(7)
+    assert {(key.seed, key.epoch) for key in sampler} == {(5, 7)}
+    assert sorted(key.item for key in sampler) == [0, 1, 2, 3, 4, 5]
     first, second = list(batches(dataset, 0, [0])), list(batches(dataset, 0, [1]))
     assert [paths for paths, _ in first] != [paths for paths, _ in second]
 

@@ -61,7 +61,7 @@ def test_masked_l1():
 
 
 def test_masked_dice():
-    pred, target = torch.tensor([0.8, 0.6, 0.5]), torch.tensor([1.0, 0, 1])
+    pred, target = torch.tensor([0.8, 0.6, 0.1]), torch.tensor([1.0, 0, 1])
     # 2 * 0.8 / (1.4 + 1) without the masked third pixel
     loss = masked_dice(pred, target, torch.tensor([1.0, 1, 0]))
     assert loss.item() == pytest.approx(1 - 1.6 / 2.4)

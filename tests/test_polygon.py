@@ -112,3 +112,9 @@ def test_distance_field_keeps_its_digits_far_away():
     distance, inside = distance_field(polygon, np.arange(5), np.arange(9, 22))
     np.testing.assert_allclose(distance[:, 0], [1, 0, 1, 2, 3, 4, 5, 4, 3, 2, 1, 0, 1], atol=1e-3)
     assert inside[2:11].all() and not inside[0].any()
+
+    # A grid far from the origin: next to 2^24 float32 has no halves left.
+    corner = 2.0**24
+    square = np.array([[0, 0], [4, 0], [4, 4], [0, 4]]) + corner + 0.25
+    distance, _ = distance_field(square, corner + np.arange(1, 4), corner + np.arange(1, 4))
+    np.testing.assert_allclose(distance[1], [0.75, 1.75, 1.25])
