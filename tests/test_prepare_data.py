@@ -122,7 +122,7 @@ def test_counts_and_next_step_are_printed(
     assert capsys.readouterr().out.splitlines() == [
         f"{out}/textdet_train.json: 3 images, 3 words, 2 words that count",
         f"{out}/textdet_test.json: 1 images, 1 words, 0 words that count",
-        f"next: tools/train.py dbnet_r18_fpnc_1200e_icdar2015 --data-root '{out}'",
+        f"next: dbnet train dbnet_r18_fpnc_1200e_icdar2015 --data-root '{out}'",
     ]
 
 
