@@ -1,4 +1,3 @@
-import logging
 from types import SimpleNamespace
 
 import pytest
@@ -117,7 +116,6 @@ def test_curves_of_a_resumed_run(tmp_path):
     assert evaluation == [{"icdar/hmean": 0.5, "step": 1}]
     plot_curves(tmp_path, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 
 def test_curves_without_any_record(tmp_path):
