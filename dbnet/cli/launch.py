@@ -1,3 +1,4 @@
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ def set_cpu_processes(config: Config, launcher: str) -> None:
     if launcher != "pytorch":
         raise UserError(f"--launcher {launcher}: no CUDA GPU; on CPUs use torchrun and pytorch")
     torch.distributed.init_process_group("gloo")
+    # gloo's threads outlive the interpreter otherwise, which now and then aborts the process.
+    atexit.register(torch.distributed.destroy_process_group)
     config.model_wrapper_cfg = dict(
         type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False
     )
