@@ -33,6 +33,22 @@ class SampleKey(NamedTuple):
     item: int  # index into the data set; a tuple's `index` is a method
 
 
+def as_sample_key(key: int | SampleKey, test_mode: bool) -> SampleKey:
+    """Complete what a sampler sent to a data set.
+
+    Raises:
+        UserError: A plain index for training: its samples must depend on the epoch.
+    """
+    if isinstance(key, SampleKey):
+        return key
+    if not test_mode:
+        raise UserError(
+            "train_dataloader.sampler: sends no epoch, so that augmentation would be the "
+            "same in all; use EpochKeySampler or InfiniteKeySampler"
+        )
+    return SampleKey(seed=0, epoch=0, item=int(key))
+
+
 def check_takes_keys(dataset: Sized) -> None:
     """Refuse mmengine's wrappers, which reckon with integer indices."""
     if isinstance(dataset, ConcatDataset | RepeatDataset | ClassBalancedDataset):

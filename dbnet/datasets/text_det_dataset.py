@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from dbnet.datasets.samplers import SampleKey
+from dbnet.datasets.samplers import SampleKey, as_sample_key
 from dbnet.errors import UserError
 from dbnet.registry import DATASETS
 
@@ -50,13 +50,7 @@ class TextDetDataset(BaseDataset):
         )
 
     def __getitem__(self, key: int | SampleKey) -> dict:
-        if not isinstance(key, SampleKey):
-            if not self.test_mode:
-                raise UserError(
-                    "train_dataloader.sampler: sends no epoch, so that augmentation would be the "
-                    "same in all; use EpochKeySampler or InfiniteKeySampler"
-                )
-            key = SampleKey(seed=0, epoch=0, item=int(key))
+        key = as_sample_key(key, self.test_mode)
         sample = self.get_data_info(key.item)
         sample["rng"] = np.random.default_rng(list(key))
         return self.pipeline(sample)
