@@ -48,6 +48,14 @@ def allow_mmengine_classes() -> None:
 allow_mmengine_classes()
 
 
+def fetch_checkpoint(source: str) -> Path:
+    """Give the local file of a path or URL, see `fetch`; a UserError says if there is none."""
+    try:
+        return fetch(source)
+    except (UserError, OSError) as error:
+        raise UserError(f"checkpoint {error}") from None
+
+
 def read_checkpoint(source: str) -> dict:
     """Load a checkpoint onto the CPU.
 
@@ -57,7 +65,7 @@ def read_checkpoint(source: str) -> dict:
     Raises:
         UserError: It cannot be had or read, or holds code.
     """
-    return _read(_fetch(source), source)
+    return _read(fetch_checkpoint(source), source)
 
 
 def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
@@ -76,7 +84,7 @@ def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
         UserError: The file cannot be read or does not fit; the model is as it was.
     """
     detector: Any = model.module if is_model_wrapper(model) else model
-    path = _fetch(source)
+    path = fetch_checkpoint(source)
     state = _state_dict(_read(path, source), source)
     own = detector.state_dict()
     fit = match(state, own)
@@ -186,13 +194,6 @@ def _check_fit(fit: Fit, own: Iterable[str], source: str, strict: bool) -> None:
             f"checkpoint {source} does not fit the config: {', '.join(problems)}; it is for "
             "another config"
         )
-
-
-def _fetch(source: str) -> Path:
-    try:
-        return fetch(source)
-    except (UserError, OSError) as error:
-        raise UserError(f"checkpoint {error}") from None
 
 
 def _read(path: Path, source: str) -> dict:

@@ -2,6 +2,8 @@ import re
 import sys
 from argparse import Namespace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -66,12 +68,41 @@ def test_a_workers_exception_is_shortened_to_its_message(capsys):
     assert one_line(capsys) == "error: image a.jpg: damaged"
 
 
-def test_out_of_memory_gives_a_hint(capsys):
-    def main(argv=None):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 ...")
+def allocate_on_the_cpu():
+    torch.empty(1 << 60, dtype=torch.uint8)
 
-    assert one_line_errors(main)() == 1
-    assert "error: CUDA out of memory; lower train_dataloader.batch_size" in one_line(capsys)
+
+def allocate_an_array():
+    np.empty(1 << 60, dtype=np.uint8)
+
+
+def allocate_an_image():
+    cv2.resize(np.zeros((1, 1), np.float64), (1 << 30, 1 << 30))
+
+
+def allocate_on_a_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 ...")
+
+
+@pytest.mark.parametrize(
+    ("allocate", "reason"),
+    [
+        (allocate_on_a_gpu, "CUDA out of memory"),
+        (allocate_on_the_cpu, f"out of memory: tried to allocate {1 << 60} bytes"),
+        (allocate_an_array, "out of memory: Unable to allocate 1.00 EiB"),
+        (allocate_an_image, "out of memory: Failed to allocate"),
+    ],
+)
+def test_out_of_memory_gives_a_hint(capsys, allocate, reason):
+    assert one_line_errors(lambda argv=None: allocate())() == 1
+    line = one_line(capsys)
+    assert line.startswith(f"error: {reason}")
+    assert "; lower train_dataloader.batch_size" in line
+
+
+def test_other_errors_of_libraries_pass():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        one_line_errors(lambda argv=None: torch.ones(2, 3) @ torch.ones(2, 3))()
 
 
 @pytest.mark.parametrize(("words", "status"), [([], 0), (["--help"], 0), (["trian"], 2)])

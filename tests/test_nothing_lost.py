@@ -286,7 +286,7 @@ def test_a_position_costs_no_reading_with_our_samplers_alone():
         whole = [batch.tolist() for batch in loader]
         for done in (2, 0):
             data.read.clear()
-            assert [batch.tolist() for batch in batches_after(loader, done)] == whole[done:]
+            assert [batch.tolist() for batch in batches_after(loader, 3 * done)] == whole[done:]
             assert len(data.read) == (expected if done else 10)
 
 
@@ -429,6 +429,33 @@ def test_iterations_resume_without_reading_an_old_batch(scenes, tmp_path, monkey
     assert train_tool.main([config, "--work-dir", str(work_dir), "--resume"]) == 0
     assert read == stream[6:]  # from iter_2.pth
     assert_same_run(work_dir, whole_dir, "iter_4.pth")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", ["", ITERATIONS], ids=["epochs", "iterations"])
+def test_a_run_that_goes_on_with_another_batch_size_sees_the_samples_that_follow(
+    scenes, tmp_path, monkeypatch, extra
+):
+    read = []
+    get_item = TextDetDataset.__getitem__
+
+    def recorded(self, key):
+        if not isinstance(key, int):
+            read.append(key)
+        return get_item(self, key)
+
+    monkeypatch.setattr(TextDetDataset, "__getitem__", recorded)
+    hook = 'custom_hooks = [dict(type="SignalAt", step=1)]'
+    stopped = write_config(scenes, "stopped_early", epochs=1, extra=extra + hook)
+    config = write_config(scenes, "goes_on", epochs=1, extra=extra)
+    work_dir = str(tmp_path / "run")
+    assert train_tool.main([stopped, "--work-dir", work_dir, "--seed", "5"]) == 143
+    smaller = ["--cfg-options", "train_dataloader.batch_size=1"]
+    assert train_tool.main([config, "--work-dir", work_dir, "--resume", *smaller]) == 0
+    steps = 4 if extra else 1 + 4  # iterations are counted, or epochs of 8 images
+    assert len(read) == (3 + 3 if extra else 8)
+    assert len(set(read)) == len(read)
+    assert losses(work_dir)[-1][0] == steps
 
 
 # The parent has imported everything; each run is a child in a session of its own.

@@ -1,7 +1,9 @@
 import functools
+import re
 import sys
 from collections.abc import Callable
 
+import cv2
 import torch
 
 from dbnet.errors import UserError
@@ -10,6 +12,21 @@ SAVE_MEMORY = (
     "lower train_dataloader.batch_size (and the learning rate with it) or the test size, "
     "or train with --amp"
 )
+
+
+# How PyTorch on a CPU and OpenCV say it, without an exception class of its own.
+MEMORY_MESSAGES = ("can't allocate memory", "Insufficient memory", "Cannot allocate memory")
+
+
+def lack_of_memory(error: Exception) -> str | None:
+    """Say in a line what could not be allocated; None if an error is about something else."""
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError):  # of an accelerator
+        return text.split(". ")[0]
+    if not isinstance(error, MemoryError) and not any(part in text for part in MEMORY_MESSAGES):
+        return None
+    wanted = re.search(r"(?:tried to|Failed to|Unable to) allocate [^.(\n]*(?:\.\d+ \w+)?", text)
+    return f"out of memory: {wanted[0].strip()}" if wanted else "out of memory"
 
 
 def one_line_errors(main: Callable[..., int]) -> Callable[..., int]:
@@ -24,8 +41,10 @@ def one_line_errors(main: Callable[..., int]) -> Callable[..., int]:
             message = str(error).strip().splitlines()[-1]
             print(f"error: {message.removeprefix('dbnet.errors.UserError: ')}", file=sys.stderr)
             return 1
-        except torch.OutOfMemoryError as error:
-            reason = str(error).split(". ")[0]
+        except (MemoryError, RuntimeError, cv2.error) as error:
+            reason = lack_of_memory(error)
+            if reason is None:
+                raise
             print(f"error: {reason}; {SAVE_MEMORY}", file=sys.stderr)
             return 1
 

@@ -11,6 +11,7 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
+from dbnet.checkpoint import fetch_checkpoint
 from dbnet.cli.errors import one_line_errors
 from dbnet.cli.launch import (
     LAUNCHERS,
@@ -139,7 +140,8 @@ def set_start(config: Config, resume: str | None, seed: int | None) -> None:
                 f"work directory {work_dir} holds checkpoints already: go on with --resume, or "
                 "give another with --work-dir"
             )
-        found = None if resume is None else (resume, read_state(resume))
+        local = None if resume is None else str(fetch_checkpoint(resume))
+        found = None if local is None else (local, read_state(local))
     if found is not None:
         path, checkpoint = found
         take_seed(config, path, checkpoint["meta"]["seed"], seed)

@@ -7,22 +7,30 @@ every past batch again. Both leave out a validation that a kill has cut short; t
 import itertools
 from collections.abc import Iterator
 
+from mmengine.dist import get_world_size
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.utils import calc_dynamic_intervals
 from torch import nn
 from torch.utils.data import DataLoader
 
-# How many batches of the epoch are done, in the message hub, which every checkpoint holds.
-BATCHES_DONE = "batches_done"
+# How many samples of the epoch (of the run, where iterations are counted) all processes together
+# have seen, in the message hub, which every checkpoint holds. Samples, since a run may go on with
+# another batch size or another number of processes.
+SAMPLES_DONE = "samples_done"
 
 
-def batches_after(dataloader: DataLoader, done: int) -> Iterator[dict]:
-    """Iterate over a data loader without its first `done` batches."""
+def samples_per_step(dataloader: DataLoader) -> int:
+    """Count the samples that all processes together take in one step."""
+    return (dataloader.batch_size or 1) * get_world_size()
+
+
+def batches_after(dataloader: DataLoader, samples: int) -> Iterator[dict]:
+    """Iterate over a data loader without the first `samples`, counted over all processes."""
     sampler = dataloader.sampler
     if dataloader.batch_size is None or not hasattr(sampler, "start"):  # there is but one way
-        return itertools.islice(dataloader, done, None)
-    sampler.start = done * dataloader.batch_size
+        return itertools.islice(dataloader, samples // samples_per_step(dataloader), None)
+    sampler.start = samples // get_world_size()
     return iter(dataloader)
 
 
@@ -31,7 +39,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 
     def run(self) -> nn.Module:
         self.runner.call_hook("before_train")
-        if self._epoch > 0 and self._batches_done() == 0:
+        if self._epoch > 0 and self._samples_done() == 0:
             self._validate_if_due()  # the checkpoint was written before this
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
@@ -42,16 +50,18 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     def run_epoch(self) -> None:
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        done = self._batches_done()
-        for index, data_batch in enumerate(batches_after(self.dataloader, done), start=done):
-            self.runner.message_hub.update_info(BATCHES_DONE, index + 1)
+        samples, step = self._samples_done(), samples_per_step(self.dataloader)
+        batches = batches_after(self.dataloader, samples)
+        for index, data_batch in enumerate(batches, start=samples // step):
+            samples += step
+            self.runner.message_hub.update_info(SAMPLES_DONE, samples)
             self.run_iter(index, data_batch)
-        self.runner.message_hub.update_info(BATCHES_DONE, 0)
+        self.runner.message_hub.update_info(SAMPLES_DONE, 0)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
 
-    def _batches_done(self) -> int:
-        return self.runner.message_hub.get_info(BATCHES_DONE, 0)
+    def _samples_done(self) -> int:
+        return self.runner.message_hub.get_info(SAMPLES_DONE, 0)
 
     def _validate_if_due(self) -> None:
         self._decide_current_val_interval()
@@ -112,6 +122,8 @@ class ResumableIterLoop(BaseLoop):
         return self.runner.model
 
     def run_iter(self, data_batch: dict) -> None:
+        done = self.runner.message_hub.get_info(SAMPLES_DONE, 0)
+        self.runner.message_hub.update_info(SAMPLES_DONE, done + samples_per_step(self.dataloader))
         step = dict(batch_idx=self._iter, data_batch=data_batch)
         self.runner.call_hook("before_train_iter", **step)
         outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
@@ -122,12 +134,16 @@ class ResumableIterLoop(BaseLoop):
         """Yield the batches that follow, epoch after epoch of a finite sampler."""
         sampler = self.dataloader.sampler
         finite = hasattr(sampler, "set_epoch")
-        epoch, done = divmod(self._iter, len(self.dataloader)) if finite else (0, self._iter)
+        epoch, samples = 0, self.runner.message_hub.get_info(SAMPLES_DONE, 0)
+        if finite:
+            epoch, samples = divmod(
+                samples, len(self.dataloader) * samples_per_step(self.dataloader)
+            )
         while True:
             if finite:
                 sampler.set_epoch(epoch)
-            yield from batches_after(self.dataloader, done)
-            epoch, done = epoch + 1, 0
+            yield from batches_after(self.dataloader, samples)
+            epoch, samples = epoch + 1, 0
 
     def _validate_if_due(self) -> None:
         if self.runner.val_loop is None or self._iter < self.val_begin:
