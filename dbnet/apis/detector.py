@@ -1,0 +1,88 @@
+"""Detectors from configs, without a runner."""
+
+import os
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+
+from dbnet.checkpoint import load_weights
+from dbnet.config import load_config
+from dbnet.config_check import RUNNER_KEYS, mistakes
+from dbnet.config_override import override
+from dbnet.errors import UserError
+from dbnet.registry import MODELS
+
+
+def init_detector(
+    config: str | os.PathLike[str] | Config,
+    checkpoint: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "cpu",
+    cfg_options: dict[str, Any] | None = None,
+) -> BaseModel:
+    """Build a detector in evaluation mode.
+
+    Args:
+        config: A file, the name of one of the project's configs, or a loaded config, which is left
+            as it is.
+        checkpoint: Path or URL of weights of this project or of MMOCR. None leaves the random
+            initialisation, and nothing is downloaded: not even ImageNet weights.
+        device: "cpu", "cuda", "cuda:1", ...
+        cfg_options: Values that replace those of the config, by dotted path.
+
+    Raises:
+        UserError: The config, the checkpoint or the device cannot be had, or they do not fit.
+    """
+    device = check_device(device)
+    config = resolve_config(config, cfg_options)
+    if not config.get("model"):
+        raise UserError(f"config {config.filename}: no model in it")
+    try:
+        with DefaultScope.overwrite_default_scope(scope_of(config)):
+            detector = MODELS.build(config.model)
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"config {config.filename}: {reason}") from error
+    if checkpoint is not None:
+        load_weights(detector, os.fspath(checkpoint))
+    return detector.to(device).eval()
+
+
+def resolve_config(
+    config: str | os.PathLike[str] | Config, cfg_options: dict[str, Any] | None = None
+) -> Config:
+    """Load a config unless it is loaded, and replace values in a copy of it."""
+    if not isinstance(config, Config):
+        return load_config(os.fspath(config), cfg_options)
+    if not cfg_options:
+        return config
+    tree = {"default_scope": scope_of(config), **config.to_dict()}
+    settings = {key: value for key, value in tree.items() if key in RUNNER_KEYS}
+    helpers = {key: value for key, value in tree.items() if key not in RUNNER_KEYS}
+    settings = override(settings, helpers, cfg_options)
+    for mistake in mistakes(settings, settings["default_scope"]):
+        raise UserError(f"cfg_options {mistake}")
+    return Config(settings, filename=config.filename)
+
+
+def scope_of(config: Config) -> str:
+    """Name the registry scope that a config is written for."""
+    return config.get("default_scope") or "dbnet"
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Make sure that a device is there, by using it.
+
+    Raises:
+        UserError: It is not, or nothing can be computed on it.
+    """
+    try:
+        checked = torch.device(device)
+        torch.zeros(1, device=checked).item()
+    # torch's ways of refusing: unknown name, not built in, no driver, no such index, "meta".
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0].split(". ")[0] or type(error).__name__
+        raise UserError(f"device {device}: cannot be used ({reason}); try cpu") from None
+    return checked

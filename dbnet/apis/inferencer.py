@@ -1,0 +1,212 @@
+"""Text detection on images, a line or two for the caller."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from dbnet.apis.detector import init_detector, resolve_config, scope_of
+from dbnet.apis.images import find_images, read_displayed
+from dbnet.config_check import walk
+from dbnet.datasets.collate import collate_text_det
+from dbnet.errors import UserError
+from dbnet.registry import TRANSFORMS
+from dbnet.visualization.draw import VERMILION, LineStyle, draw_polygons
+
+ImageSource = str | os.PathLike[str] | np.ndarray
+
+PREDICTED = LineStyle(VERMILION)
+
+# Images read ahead, in batches, to find some of equal size.
+BATCHES_AHEAD = 8
+
+
+class TextDetInferencer:
+    """Find the texts in images.
+
+    Images go through the test pipeline of the config, its loading step aside. They are read as a
+    viewer shows them (see `dbnet.apis.images`), and polygons lie in the pixels so shown.
+
+    Memory is bounded. A file of more than `MAX_PIXELS` (179 million) pixels is refused; a JPEG of
+    12000 x 12000 pixels takes 0.9 GB while it is read. A `Resize` that keeps the ratio, as those of
+    the project's configs do, gives the network no more pixels than its `scale` (1333 x 736),
+    whatever the image. Of several images only the resized ones are held, `BATCHES_AHEAD` batches.
+
+    Args:
+        config: A file, the name of one of the project's configs, or a loaded config.
+        checkpoint: Path or URL of weights that fit the config.
+        device: "cpu", "cuda", "cuda:1", ...
+
+    Example:
+        >>> detect = TextDetInferencer("config.py", "weights.pth")  # doctest: +SKIP
+        >>> [texts] = detect("photo.jpg")  # doctest: +SKIP
+        >>> texts["polygons"][0], texts["scores"][0]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike[str] | Config | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if config is None or checkpoint is None:
+            raise UserError(
+                f"no {'config' if config is None else 'checkpoint'} given: no weights come with "
+                "the package, so both a config and a checkpoint that fits it are needed"
+            )
+        config = resolve_config(config)
+        self.pipeline = build_pipeline(config)
+        self.model = init_detector(config, checkpoint, device)
+
+    def __call__(
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        batch_size: int = 1,
+        return_vis: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Find the texts of one or more images.
+
+        Args:
+            images: A path, a folder (of which all images are taken, in natural order), an array
+                (H, W, 3) uint8 BGR, or a sequence of these.
+            batch_size: Images that the network gets at once. The results do not depend on it, but
+                for the rounding of floating point: only images of one padded size share a batch.
+            return_vis: Draw the polygons as well.
+
+        Returns:
+            A dict per image: `polygons`, a list of M arrays (K, 2) float32 in pixels of the image,
+            `scores`, (M,) float32, and, if asked for, `vis`, the drawn image (H, W, 3) uint8 BGR.
+
+        Raises:
+            UserError: An image cannot be read. `stream` goes on with the others.
+        """
+        sources = list_sources(images)
+        results = []
+        for source, result in zip(sources, self.stream(sources, batch_size)):
+            if isinstance(result, UserError):
+                raise result
+            if return_vis:
+                result["vis"] = draw_polygons(load(source), result["polygons"], PREDICTED)
+            results.append(result)
+        return results
+
+    def stream(
+        self, sources: Iterable[ImageSource], batch_size: int = 1
+    ) -> Iterator[dict[str, Any] | UserError]:
+        """Yield the texts of each image in order; for one that cannot be read, its error.
+
+        Args:
+            sources: Paths of files and arrays, as in `__call__`. They are taken as they are needed.
+            batch_size: As in `__call__`.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        iterator = iter(sources)
+        ahead = 1 if batch_size == 1 else BATCHES_AHEAD * batch_size
+        while chunk := list(itertools.islice(iterator, ahead)):
+            yield from self._detect([self._prepare(source) for source in chunk], batch_size)
+
+    def _prepare(self, source: ImageSource) -> dict | UserError:
+        """Read and resize an image."""
+        try:
+            image = load(source)
+        except UserError as error:
+            return error
+        height, width = image.shape[:2]
+        name = "" if isinstance(source, np.ndarray) else os.fspath(source)
+        facts = dict(img_path=name, ori_shape=(height, width), img_shape=(height, width))
+        try:
+            return self.pipeline(dict(img=image, polygons=[], ignored=[], **facts))
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise
+            # Otherwise a side has 0 pixels after resizing.
+            what = f"image {name or '(array)'}: {width} x {height} pixels (width x height)"
+            return UserError(f"{what}, too elongated to be resized; cut it into pieces")
+
+    def _detect(
+        self, samples: Sequence[dict | UserError], batch_size: int
+    ) -> list[dict[str, Any] | UserError]:
+        """Run the network on batches of equal padded size; the results are in order."""
+        results: list = list(samples)
+        good = [i for i, sample in enumerate(samples) if not isinstance(sample, UserError)]
+        divisor = getattr(self.model.data_preprocessor, "pad_size_divisor", 1)
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i in good:
+            groups.setdefault(padded_shape(results[i]["inputs"], divisor), []).append(i)
+        for group in groups.values():
+            for start in range(0, len(group), batch_size):
+                indices = group[start : start + batch_size]
+                with torch.inference_mode():
+                    batch = collate_text_det([results[i] for i in indices])
+                    for i, result in zip(indices, self.model.test_step(batch)):
+                        results[i] = result
+        return results
+
+
+def list_sources(images: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
+    """List single images, with folders replaced by the images in them."""
+    if isinstance(images, str | os.PathLike | np.ndarray):
+        images = [images]
+    sources: list[ImageSource] = []
+    for image in images:
+        if isinstance(image, str | os.PathLike) and os.path.isdir(image):
+            sources.extend(find_images([image]))
+        else:
+            sources.append(image)
+    return sources
+
+
+def load(source: ImageSource) -> np.ndarray:
+    """Read an image, or check an array, (H, W, 3) uint8 BGR.
+
+    Raises:
+        UserError: The file cannot be read.
+        TypeError: It is neither a path nor an array, or an array of another type.
+        ValueError: The array has another shape.
+    """
+    if isinstance(source, str | os.PathLike):
+        return read_displayed(source)
+    if not isinstance(source, np.ndarray):
+        raise TypeError(f"an image is a path or an array, got {type(source).__name__}")
+    what = f"got shape {source.shape} and dtype {source.dtype}"
+    if source.dtype != np.uint8:
+        raise TypeError(f"an image array must be uint8, {what}")
+    if source.ndim != 3 or source.shape[2] != 3 or source.size == 0:
+        raise ValueError(f"an image array must be (H, W, 3) with BGR channels, {what}")
+    return source
+
+
+def build_pipeline(config: Config) -> Callable[[dict], dict]:
+    """Build the test pipeline of a config without its first step, which loads the image.
+
+    Raises:
+        UserError: The config has none, or it starts otherwise.
+    """
+    loader = config.to_dict().get("test_dataloader")
+    where = f"config {config.filename}: test_dataloader"
+    # The dataset may be wrapped in others.
+    nodes = (node for _, node in walk(loader) if isinstance(node, dict) and "pipeline" in node)
+    pipeline = next(nodes, {}).get("pipeline")
+    if not pipeline:
+        raise UserError(f"{where} has no pipeline, which says how images are resized")
+    first = pipeline[0]["type"]
+    name = first if isinstance(first, str) else first.__name__
+    if name.split(".")[-1] not in ("LoadImage", "LoadImageFromFile"):
+        raise UserError(f"{where}: the pipeline must start with LoadImage, got {name}")
+    with DefaultScope.overwrite_default_scope(scope_of(config)):
+        return Compose([TRANSFORMS.build(transform) for transform in pipeline[1:]])
+
+
+def padded_shape(image: Tensor, divisor: int) -> tuple[int, int]:
+    """Height and width of an image (3, H, W) after padding to multiples of `divisor`."""
+    height, width = image.shape[-2:]
+    return -(-height // divisor) * divisor, -(-width // divisor) * divisor

@@ -1,0 +1,190 @@
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+from mmengine.config import DictAction
+from mmengine.device import get_device
+
+from dbnet.apis.images import find_images, read_displayed
+from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
+from dbnet.cli.errors import lack_of_memory, one_line_errors
+from dbnet.cli.test import check_writable, write_results
+from dbnet.config import load_config, parse_size
+from dbnet.errors import UserError
+from dbnet.visualization.draw import draw_polygons, resize_to_fit, write_image
+
+JPEG_SIDE = 65_500  # pixels, libjpeg's limit
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="infer", description="Find the texts in images.")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGES", help="files, folders or quoted patterns"
+    )
+    parser.add_argument("--config", help="config file, or its name")
+    parser.add_argument("--checkpoint", help="file or URL, of this project or of MMOCR")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for results.json and a drawing per image"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; an accelerator if there is one")
+    parser.add_argument(
+        "--batch-size", type=positive, default=1, metavar="N", help="images at once (default 1)"
+    )
+    parser.add_argument(
+        "--test-size", type=parse_size, metavar="W,H", help="long and short side at most, in pixels"
+    )
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above 0, for `argparse`."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    """Write results and drawings; give the exit status, 1 if an image could not be read."""
+    args = parse_args(argv)
+    images = list(dict.fromkeys(find_images(args.images)))
+    drawings = name_drawings(args.out, images)
+    check_out(args.out, drawings)
+    config = args.config and load_config(args.config, args.cfg_options, test_size=args.test_size)
+    inferencer = TextDetInferencer(config, args.checkpoint, args.device or get_device())
+
+    run = Run(len(images))
+    try:
+        with lack_of_memory_told():
+            results = inferencer.stream(images, args.batch_size)
+            for path, drawing, result in zip(images, drawings, results):
+                run.take(path, drawing, result)
+    except KeyboardInterrupt:
+        run.say(f"interrupted after {run.num_done} of {run.num_images} images")
+        status = INTERRUPTED
+    else:
+        status = 1 if run.num_failed else 0
+    run.clear()
+    write_results(args.out / "results.json", {}, run.entries)
+    print(f"{run.summary()}: {args.out}")
+    return status
+
+
+def name_drawings(folder: Path, images: Sequence[str]) -> list[Path]:
+    """Name a JPEG per image after its stem, with a number behind it if another has it already."""
+    names: set[str] = set()
+    drawings = []
+    for image in images:
+        stem = name = Path(image).stem
+        number = 1
+        while name.lower() in names:  # some file systems ignore the case
+            number += 1
+            name = f"{stem}_{number}"
+        names.add(name.lower())
+        drawings.append(folder / f"{name}.jpg")
+    return drawings
+
+
+def check_out(folder: Path, drawings: Sequence[Path]) -> None:
+    """Make the folder of the results, and see that nothing in it would be overwritten.
+
+    Raises:
+        UserError: Something would, or nothing can be written there.
+    """
+    results = folder / "results.json"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {folder}: is a file, not a folder")
+    taken = next((path for path in (results, *drawings) if os.path.lexists(path)), None)
+    if taken is not None:
+        raise UserError(
+            f"--out {folder}: {taken.name} is there already and will not be overwritten; choose "
+            "another folder"
+        )
+    check_writable(results)
+
+
+@contextmanager
+def lack_of_memory_told() -> Iterator[None]:
+    """Turn lack of memory, of an accelerator or the machine, into a line."""
+    try:
+        yield
+    except (MemoryError, RuntimeError, cv2.error) as error:
+        reason = lack_of_memory(error)
+        if reason is None:
+            raise
+        raise UserError(f"{reason}; lower --batch-size or --test-size") from error
+
+
+@dataclass
+class Run:
+    """What a run has done so far; on a terminal, a line says so and estimates the rest.
+
+    Attributes:
+        num_images: All of them.
+        entries: Those of `results.json`.
+        num_failed: Images that could not be read.
+    """
+
+    num_images: int
+    entries: list[dict] = field(default_factory=list)
+    num_failed: int = 0
+    start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def num_done(self) -> int:
+        return len(self.entries) + self.num_failed
+
+    def take(self, path: str, drawing: Path, result: dict | UserError) -> None:
+        """Keep the texts of an image and draw them, or say why there are none."""
+        if isinstance(result, UserError):
+            self.num_failed += 1
+            self.say(f"error: {result}")
+        else:
+            draw(path, result, drawing)
+            polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
+            scores = result["scores"].tolist()
+            self.entries.append(dict(img_path=path, polygons=polygons, scores=scores))
+        self.show()
+
+    def summary(self) -> str:
+        num_texts = sum(len(entry["scores"]) for entry in self.entries)
+        failed = f", {self.num_failed} not readable" if self.num_failed else ""
+        return (
+            f"{len(self.entries)} images{failed}, {num_texts} texts, "
+            f"{self._seconds_per_image():.2f} s per image"
+        )
+
+    def show(self) -> None:
+        if sys.stderr.isatty():
+            left = round(self._seconds_per_image() * (self.num_images - self.num_done))
+            clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
+            line = f"\r\033[K{self.num_done}/{self.num_images} images, {clock} left"
+            print(line, end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Remove the line, so that something else can be printed there."""
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        self.clear()
+        print(line, file=sys.stderr)
+
+    def _seconds_per_image(self) -> float:
+        return (time.perf_counter() - self.start) / max(self.num_done, 1)
+
+
+def draw(path: str, result: dict, target: Path) -> None:
+    """Write an image with the outlines of its texts as a JPEG, smaller if it is too large."""
+    drawn = draw_polygons(read_displayed(path), result["polygons"], PREDICTED)
+    if max(drawn.shape[:2]) > JPEG_SIDE:
+        drawn, _ = resize_to_fit(drawn, (JPEG_SIDE, JPEG_SIDE))
+    write_image(target, drawn)
