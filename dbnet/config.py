@@ -4,6 +4,7 @@ import argparse
 import ast
 import difflib
 import os
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,7 @@ def load_config(
         test_size: (W, H) that validation and test images are resized to, in pixels.
     """
     path = find_config(name_or_path)
+    _let_import_from(path.parent)
     sources = _parse_sources(path)
     loaded = _execute(path, sources)
     _check_leaf(path, sources, set(loaded))
@@ -81,6 +83,13 @@ def load_config(
         settings = set_test_size(settings, test_size)
     settings = _without_idle_persistence(settings)
     return Config(settings, loaded.text, loaded.filename, loaded.env_variables)
+
+
+def _let_import_from(folder: Path) -> None:
+    """Let `custom_imports` find modules beside the config, after all others."""
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.append(place)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -1,0 +1,57 @@
+# tools/train.py configs/textdet/dbnet/dbnet_r18_fpnc_quickstart.py --amp
+# No data, no pre-trained weights, minutes on two CPU cores: the real DBNet_r18 learns to find words in
+# small generated pictures and is validated on others. It shows that everything works; for photos
+# train on photos.
+_base_ = [
+    "../../_base_/default_runtime.py",
+    "../../_base_/models/dbnet_r18_fpnc.py",
+]
+
+model = dict(backbone=dict(init_cfg=None))
+
+_pictures = dict(
+    type="SyntheticTextDataset", size=(256, 256), num_words=(2, 6), difficulty=0.2, level="word"
+)
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=1,  # draws faster than two cores train
+    persistent_workers=True,
+    sampler=dict(type="InfiniteKeySampler", shuffle=False),
+    collate_fn=dict(type="collate_text_det"),
+    dataset=dict(
+        length=3200,  # each is seen once
+        seed=0,
+        pipeline=[dict(type="GenerateDBTargets"), dict(type="PackTextDetInputs")],
+        **_pictures,
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    collate_fn=dict(type="collate_text_det"),
+    dataset=dict(
+        length=64, seed=1, test_mode=True, pipeline=[dict(type="PackTextDetInputs")], **_pictures
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type="HmeanIOUMetric")
+test_evaluator = val_evaluator
+
+# From random weights: AdamW, a warm-up, clipped gradients, and a learning rate that falls to 0.
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=1e-3, weight_decay=1e-4),
+    clip_grad=dict(max_norm=5.0),
+)
+train_cfg = dict(by_epoch=False, max_iters=400, val_interval=400)
+val_cfg = dict()
+test_cfg = dict()
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
+    dict(type="CosineAnnealingLR", eta_min=1e-6, by_epoch=False, begin=20),
+]
+default_hooks = dict(
+    logger=dict(interval=20), checkpoint=dict(interval=400, by_epoch=False, max_keep_ckpts=1)
+)
+log_processor = dict(by_epoch=False)

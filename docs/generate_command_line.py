@@ -1,0 +1,56 @@
+"""Write docs/command_line.md from the tools' own help; with --check only compare.
+
+python docs/generate_command_line.py
+"""
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+from pathlib import Path
+from unittest import mock
+
+from dbnet.cli.main import COMMANDS
+
+TARGET = Path(__file__).with_name("command_line.md")
+INTRODUCTION = """# Command line
+
+`dbnet COMMAND` after `pip install`, or `python tools/{script}.py` in a clone; the arguments are the
+same. Written by `docs/generate_command_line.py` from the tools' own help (of Python 3.11).
+"""
+
+
+def help_of(command: str) -> str:
+    """Catch what `dbnet COMMAND --help` prints, at a width of 88 columns."""
+    module = importlib.import_module(f"dbnet.cli.{command.replace('-', '_')}")
+    output = io.StringIO()
+    plain = mock.patch.dict(os.environ, COLUMNS="88", NO_COLOR="1")
+    named = mock.patch.object(sys, "argv", ["dbnet", command])
+    with plain, named, contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        module.main(["--help"])
+    return output.getvalue().rstrip()
+
+
+def reference() -> str:
+    """Put the help of all commands into one page."""
+    parts = [INTRODUCTION.format(script="train|test|...")]
+    for command, purpose in COMMANDS.items():
+        parts.append(f"## dbnet {command}\n\n{purpose[0].upper()}{purpose[1:]}.\n")
+        parts.append(f"```\n{help_of(command)}\n```\n")
+    return "\n".join(parts)
+
+
+def main() -> int:
+    """Write the page, or with --check tell whether it is up to date."""
+    if "--check" not in sys.argv[1:]:
+        TARGET.write_text(reference(), encoding="utf-8")
+        return 0
+    if TARGET.read_text(encoding="utf-8") == reference():
+        return 0
+    print(f"{TARGET} is out of date: run python {Path(__file__).name}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

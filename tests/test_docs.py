@@ -1,0 +1,58 @@
+"""What the documents print works: the worked example, file names, and the command-line reference."""
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from dbnet.cli import main as console
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    """Code blocks of a page, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse words its help anew")
+def test_the_command_line_reference_is_up_to_date():
+    spec = importlib.util.spec_from_file_location("g", ROOT / "docs/generate_command_line.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    expected = module.TARGET.read_text(encoding="utf-8")
+    assert module.reference() == expected, "run python docs/generate_command_line.py"
+    assert all(f"## dbnet {command}\n" in expected for command in console.COMMANDS)
+
+
+@pytest.mark.slow
+def test_add_a_part_as_printed(tmp_path, monkeypatch, capsys):
+    page = ROOT / "docs/add_a_part.md"
+    for code in blocks(page, "python"):
+        (tmp_path / code.splitlines()[0].removeprefix("# ")).write_text(code)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    info, train = (shlex.split(line) for line in blocks(page, "bash")[0].splitlines())
+    shorter = (
+        "train_cfg.max_iters=2 train_cfg.val_interval=2 train_dataloader.batch_size=2 "
+        "train_dataloader.num_workers=0 val_dataloader.num_workers=0 val_dataloader.dataset.length=2 "
+        "param_scheduler.0.end=1 param_scheduler.1.begin=1"
+    )
+    for words in (info, [*train, "--cfg-options", *shorter.split()]):
+        monkeypatch.setattr(sys, "argv", words)
+        assert console.main() == 0
+    output = capsys.readouterr().out
+    assert "official: precision" in output
+    assert list((tmp_path / "work_dirs/dbnet_mobilenetv3_quickstart").glob("iter_2.pth"))
