@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -11,13 +12,14 @@ class PackTextDetInputs(BaseTransform):
 
     Returns a new dict:
         inputs: (3, H, W) uint8 BGR.
-        targets: The four (H, W) float32 maps, in training.
+        targets: The four (H, W) maps, in training.
         metas: `img_path`, `ori_shape` and `img_shape` (H, W), `scale_factor` (w, h), and, without
             targets, `gt_polygons` and `gt_ignored` in pixels of the original image.
     """
 
     def transform(self, results: dict) -> dict:
-        image = np.ascontiguousarray(results["img"].transpose(2, 0, 1))
+        image = np.empty((3, *results["img"].shape[:2]), dtype=np.uint8)
+        cv2.split(results["img"], list(image))  # five times as fast as a transposed copy
         metas = dict(
             img_path=results["img_path"],
             ori_shape=results["ori_shape"],

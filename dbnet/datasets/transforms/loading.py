@@ -10,14 +10,14 @@ from dbnet.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Decode the image at `img_path`.
+    """Decode the image at `img_path`, if the data set's cache has not given it as `img`.
 
     The orientation that EXIF states is ignored, as the annotations of ICDAR2015 do. Adds `img`
     (H, W, 3) uint8 BGR, `ori_shape` and `img_shape` (H, W).
     """
 
     def transform(self, results: dict) -> dict:
-        image = read_image(results["img_path"])
+        image = results["img"] if "img" in results else read_image(results["img_path"])
         return {**results, "img": image, "ori_shape": image.shape[:2], "img_shape": image.shape[:2]}
 
 

@@ -1,10 +1,30 @@
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from dbnet.registry import TRANSFORMS
 from dbnet.utils.polygon import distance_field, offset_distance, short_side, signed_area
+
+
+class Instance(NamedTuple):
+    """What the target maps need to know of a text before any pixel is looked at.
+
+    Attributes:
+        polygon: (N, 2), pixels of the maps.
+        offset: D of the paper, pixels.
+        rows: Rows of the window outside which the text changes no map.
+        columns: Its columns.
+        ignored: "Don't care", or too small.
+    """
+
+    polygon: np.ndarray
+    offset: float
+    rows: slice
+    columns: slice
+    ignored: bool
 
 
 @TRANSFORMS.register_module()
@@ -75,35 +95,56 @@ def draw_targets(
         shrink_mask: 0 inside ignored text; only pixels of 1 enter the loss.
         thresh_map: The highest label on a text's outline, falling to the lowest at distance D.
         thresh_mask: 1 inside every text dilated by D; only pixels of 1 enter the loss.
-        Each is (H, W) float32. A text whose shrunk region holds no pixel is ignored.
+        Each is (H, W), `thresh_map` float32, the others uint8: less to move between processes. A
+        text whose shrunk region holds no pixel is ignored.
     """
-    shrink_map = np.zeros(shape, dtype=np.float32)
-    shrink_mask = np.ones(shape, dtype=np.float32)
+    shrink_map = np.zeros(shape, dtype=bool)
+    shrink_mask = np.ones(shape, dtype=bool)
     nearness = np.zeros(shape, dtype=np.float32)  # 1 on an outline, 0 from D on
-    thresh_mask = np.zeros(shape, dtype=np.float32)
-    for polygon, ignore in zip(polygons, ignored):
-        offset = offset_distance(polygon, shrink_ratio)
-        window = touched_window(polygon, max(offset, 0.5), shape)
-        if window is None:
-            continue
-        rows, columns = window
+    thresh_mask = np.zeros(shape, dtype=bool)
+    for polygon, offset, rows, columns, ignore in touching_instances(
+        polygons, ignored, shape, shrink_ratio, min_text_size
+    ):
+        window = (rows, columns)
         distance, inside = distance_field(
             polygon, np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
         )
         shrunk = inside & (distance >= offset - 0.5)
-        if ignore or is_too_small(polygon, min_text_size) or not shrunk.any():
-            shrink_mask[window][inside | (distance <= 0.5)] = 0
+        if ignore or not shrunk.any():
+            shrink_mask[window] &= ~(inside | (distance <= 0.5))
             continue
-        shrink_map[window][shrunk] = 1
-        np.maximum(nearness[window], 1 - distance / offset, out=nearness[window])
-        thresh_mask[window][inside | (distance <= offset)] = 1
+        shrink_map[window] |= shrunk
+        thresh_mask[window] |= inside | (distance <= offset)
+        distance *= -1 / offset
+        distance += 1
+        np.maximum(nearness[window], distance, out=nearness[window])
     thresh_min, thresh_max = thresh_range
+    nearness *= np.float32(thresh_max - thresh_min)
+    nearness += np.float32(thresh_min)
     return dict(
-        shrink_map=shrink_map,
-        shrink_mask=shrink_mask,
-        thresh_map=nearness * np.float32(thresh_max - thresh_min) + np.float32(thresh_min),
-        thresh_mask=thresh_mask,
+        shrink_map=shrink_map.view(np.uint8),
+        shrink_mask=shrink_mask.view(np.uint8),
+        thresh_map=nearness,
+        thresh_mask=thresh_mask.view(np.uint8),
     )
+
+
+def touching_instances(
+    polygons: Sequence[np.ndarray],
+    ignored: Sequence[bool],
+    shape: tuple[int, int],
+    shrink_ratio: float,
+    min_text_size: float,
+) -> list[Instance]:
+    """Prepare the texts that touch maps of `shape`; the arguments are those of `draw_targets`."""
+    instances = []
+    for polygon, ignore in zip(polygons, ignored):
+        offset = offset_distance(polygon, shrink_ratio)
+        window = touched_window(polygon, max(offset, 0.5), shape)
+        if window is not None:
+            unreadable = bool(ignore) or is_too_small(polygon, min_text_size)
+            instances.append(Instance(polygon, offset, *window, unreadable))
+    return instances
 
 
 def is_too_small(polygon: np.ndarray, min_text_size: float) -> bool:
@@ -119,10 +160,10 @@ def touched_window(
     Returns:
         Slices inside an image of `shape` (H, W), or None if no pixel is left.
     """
-    lower = np.ceil(np.min(polygon, axis=0).astype(np.float64) - margin)
-    upper = np.floor(np.max(polygon, axis=0).astype(np.float64) + margin)
-    left, top = (int(value) for value in np.maximum(lower, 0))
-    right, bottom = (int(v) for v in np.minimum(upper, (shape[1] - 1, shape[0] - 1)))
+    left, top = (max(math.ceil(v - margin), 0) for v in polygon.min(axis=0).tolist())
+    x_max, y_max = polygon.max(axis=0).tolist()
+    right = min(math.floor(x_max + margin), shape[1] - 1)
+    bottom = min(math.floor(y_max + margin), shape[0] - 1)
     if left > right or top > bottom:
         return None
     return slice(top, bottom + 1), slice(left, right + 1)

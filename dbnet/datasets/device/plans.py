@@ -1,0 +1,108 @@
+"""What is drawn for a sample, from its annotation and its image's size alone."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from dbnet.datasets.device.store import Source
+from dbnet.datasets.transforms import (
+    ColorJitter,
+    GenerateDBTargets,
+    LoadImage,
+    PackTextDetInputs,
+    RandomAffineCrop,
+)
+from dbnet.datasets.transforms.geometric import compose, enlarging_matrix, shrink_factor
+from dbnet.datasets.transforms.photometric import JitterFactors
+from dbnet.datasets.transforms.targets import Instance, touching_instances
+from dbnet.errors import UserError
+
+
+class SamplePlan(NamedTuple):
+    """All that the device needs to make a sample.
+
+    Attributes:
+        source: The image in the store, or a version of it averaged down.
+        to_source: (2, 3), from pixels of the sample to pixels of `source`.
+        filled: (W, H) of the part of the sample that the crop fills.
+        jitter: Changes of the colours.
+        instances: The texts that touch the target maps.
+        metas: As those of `PackTextDetInputs`.
+    """
+
+    source: Source
+    to_source: np.ndarray
+    filled: tuple[int, int]
+    jitter: JitterFactors
+    instances: list[Instance]
+    metas: dict
+
+
+class Planner:
+    """Plan a sample of `TextDetDataset`, in place of its pipeline.
+
+    Args:
+        crop: The pipeline's geometric transform.
+        jitter: Its photometric transform.
+        targets: Its last but one.
+        versions: Where each image lies, by its index.
+    """
+
+    def __init__(
+        self,
+        crop: RandomAffineCrop,
+        jitter: ColorJitter,
+        targets: GenerateDBTargets,
+        versions: dict[int, list[Source]],
+    ) -> None:
+        self.crop = crop
+        self.jitter = jitter
+        self.targets = targets
+        self.versions = versions
+
+    def __call__(self, sample: dict) -> SamplePlan:
+        versions = self.versions[sample["sample_idx"]]
+        shape, size = versions[0].shape, self.crop.size
+        crop = self.crop.draw(sample["polygons"], sample["ignored"], shape, sample["rng"])
+        jitter = self.jitter.draw(sample["rng"])
+        source = versions[min(shrink_factor(crop.affine), len(versions)) - 1]
+        affine = compose(crop.affine, enlarging_matrix(source.shape, shape))
+        instances = touching_instances(
+            crop.polygons,
+            crop.ignored,
+            (size[1], size[0]),
+            self.targets.shrink_ratio,
+            self.targets.min_text_size,
+        )
+        metas = dict(
+            img_path=sample["img_path"],
+            ori_shape=shape,
+            img_shape=(size[1], size[0]),
+            scale_factor=(1.0, 1.0),
+        )
+        return SamplePlan(
+            source, cv2.invertAffineTransform(affine), crop.filled, jitter, instances, metas
+        )
+
+
+def pipeline_parts(
+    transforms: Sequence[Any],
+) -> tuple[RandomAffineCrop, ColorJitter, GenerateDBTargets]:
+    """Take the parts of a training pipeline that have a counterpart on the device.
+
+    Raises:
+        UserError: The pipeline has another transform, or another order.
+    """
+    known = [LoadImage, RandomAffineCrop, ColorJitter, GenerateDBTargets, PackTextDetInputs]
+    given = [type(transform) for transform in transforms]
+    if given == [kind for kind in known if kind is not ColorJitter]:
+        return transforms[1], ColorJitter(0.0, 0.0), transforms[2]
+    if given != known:
+        raise UserError(
+            "default_hooks.device_data: train_dataloader.dataset.pipeline is "
+            f"{', '.join(kind.__name__ for kind in given)}; on the device it must be "
+            f"{', '.join(kind.__name__ for kind in known)}: train without this hook"
+        )
+    return transforms[1], transforms[2], transforms[3]

@@ -1,0 +1,104 @@
+import copy
+from typing import Any
+
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from dbnet.datasets import EpochKeySampler, InfiniteKeySampler, TextDetDataset
+from dbnet.datasets.device import (
+    DeviceBatchMaker,
+    Planner,
+    ShardKeySampler,
+    collate_plans,
+    fill_store,
+    lay_out,
+    pipeline_parts,
+    read_shape,
+)
+from dbnet.datasets.device.store import check_budget
+from dbnet.errors import UserError
+from dbnet.registry import HOOKS
+
+
+@HOOKS.register_module()
+class DeviceDataHook(Hook):
+    """Keep the decoded training images on the model's device and make the batches there.
+
+    This is the only switch: `default_hooks.device_data=dict(type="DeviceDataHook")`. The data
+    workers then send what is drawn for a batch, a few kilobytes, in place of its pixels; pipeline,
+    order and random numbers stay those of the config. Each of several processes keeps its share of
+    the images and draws from that alone, see `ShardKeySampler`.
+
+    Args:
+        max_gb: Most that the images of a process may take, 10^9 bytes; None for half of what is
+            free on a GPU.
+    """
+
+    def __init__(self, max_gb: float | None = None) -> None:
+        self.max_gb = max_gb
+
+    def before_train(self, runner: Runner) -> None:
+        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        loader: Any = runner.train_loop.dataloader
+        check_loader(loader)
+        rank, world_size = get_dist_info()
+        crop, jitter, targets = pipeline_parts(loader.dataset.pipeline.transforms)
+        items = range(rank, len(loader.dataset), world_size)
+        paths = {item: loader.dataset.get_data_info(item)["img_path"] for item in items}
+        layout = lay_out({item: read_shape(path) for item, path in paths.items()}, crop.size)
+
+        device = next(model.parameters()).device
+        memory = check_budget(layout.num_pixels * 3, device, self.max_gb)
+        runner.logger.info(f"device data: {len(paths)} images take {memory} on {device}")
+        store = fill_store(layout, paths, device, runner.logger)
+
+        planner = Planner(crop, jitter, targets, layout.versions)
+        runner.train_loop.dataloader = planning_loader(loader, planner, device.type == "cuda")
+        maker = DeviceBatchMaker(store, crop.size, (targets.thresh_min, targets.thresh_max))
+        self.handle = model.data_preprocessor.register_forward_pre_hook(maker.before_preprocessing)
+
+    def after_train(self, runner: Runner) -> None:
+        self.handle.remove()
+
+
+def check_loader(loader: Any) -> None:
+    """Refuse a loader whose samples do not come from image files by `SampleKey`."""
+    _, world_size = get_dist_info()
+    mistake = None
+    if not isinstance(loader.dataset, TextDetDataset):
+        mistake = f"dataset is a {type(loader.dataset).__name__}, not a TextDetDataset"
+    elif not isinstance(loader.sampler, EpochKeySampler | InfiniteKeySampler):
+        mistake = f"sampler is a {type(loader.sampler).__name__}, not an EpochKeySampler"
+    elif loader.batch_size is None:
+        mistake = "batch_sampler has no counterpart on the device"
+    elif len(loader.dataset) < world_size:
+        mistake = f"dataset has fewer images than there are processes, {world_size}"
+    if mistake is not None:
+        raise UserError(f"default_hooks.device_data: train_dataloader.{mistake}")
+
+
+def planning_loader(loader: DataLoader, planner: Planner, pin_memory: bool) -> DataLoader:
+    """Copy a data loader to one whose workers plan samples, of this process's share of images."""
+    dataset: Any = copy.copy(loader.dataset)
+    dataset.pipeline = planner
+    dataset.images = None  # no pixels are asked of the data set's own cache
+    sampler: Any = loader.sampler
+    rank, world_size = get_dist_info()
+    if world_size > 1:
+        sampler = ShardKeySampler(len(dataset), rank, world_size, sampler.shuffle, sampler.seed)
+    return DataLoader(
+        dataset,
+        batch_size=loader.batch_size,
+        sampler=sampler,
+        num_workers=loader.num_workers,
+        collate_fn=collate_plans,
+        pin_memory=pin_memory,
+        drop_last=loader.drop_last,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
+        prefetch_factor=loader.prefetch_factor,
+        persistent_workers=loader.persistent_workers,
+    )
