@@ -4,8 +4,12 @@ import sys
 COMMANDS = {
     "train": "train a text detector",
     "test": "test a text detector",
+    "infer": "find the texts in images",
     "evaluate": "evaluate predictions in files",
     "prepare": "make annotation files of a public data set",
+    "browse": "draw a config's samples as the network sees them",
+    "plot-log": "plot the losses and metrics of runs",
+    "model-info": "print parameters, FLOPs and speed of a model",
 }
 
 
@@ -13,7 +17,7 @@ def main() -> int:
     """Run `dbnet COMMAND ARGUMENTS...`."""
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command in COMMANDS:
-        return importlib.import_module(f"dbnet.cli.{command}").main(sys.argv[2:])
-    lines = [f"  {name:8}  {text}" for name, text in COMMANDS.items()]
+        return importlib.import_module(f"dbnet.cli.{command.replace('-', '_')}").main(sys.argv[2:])
+    lines = [f"  {name:10}  {text}" for name, text in COMMANDS.items()]
     print("usage: dbnet COMMAND ARGUMENTS... (dbnet COMMAND --help explains)", *lines, sep="\n")
     return 0 if command in ("-h", "--help") else 2

@@ -18,7 +18,7 @@ from dbnet.cli.launch import (
 )
 from dbnet.cli.train import default_work_dir
 from dbnet.config import load_config, parse_size
-from dbnet.engine.hooks import ShowPredictionsHook
+from dbnet.engine.show_predictions_hook import ShowPredictionsHook
 from dbnet.errors import UserError
 from dbnet.evaluation import (
     PredictionCollector,

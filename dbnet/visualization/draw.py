@@ -1,51 +1,169 @@
-from collections.abc import Sequence
+"""Outlines and captions on BGR images, in styles that colour-blind readers can tell apart.
+
+Colours are Okabe and Ito's (https://jfly.uni-koeln.de/color); each style differs from the others
+in its line as well.
+"""
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+import shapely
 
-from dbnet.datasets.transforms.loading import read_image
 from dbnet.errors import UserError
+from dbnet.utils.polygon import clip
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; BGR.
-PREDICTED = (0, 94, 213)  # vermilion
-TRUTH = (178, 114, 0)  # blue
-IGNORED = (160, 160, 160)
+Color = tuple[int, int, int]
+
+BLACK: Color = (0, 0, 0)
+WHITE: Color = (255, 255, 255)
+GREEN: Color = (115, 158, 0)
+SKY_BLUE: Color = (233, 180, 86)
+VERMILION: Color = (0, 94, 213)
+YELLOW: Color = (66, 228, 240)
+GREY: Color = (160, 160, 160)
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+SUBPIXEL_BITS = 4
+# Colours at full resolution, since lines of a pixel or two turn grey otherwise.
+JPEG_SETTINGS = [
+    *(cv2.IMWRITE_JPEG_QUALITY, 92),
+    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+]
+MARGIN = 100  # pixels around the image beyond which polygons are cut off
+
+
+class LineStyle(NamedTuple):
+    """How an outline is drawn; lengths are multiples of its width.
+
+    Attributes:
+        color: BGR.
+        dash: Length of dashes and of the gaps between them; 0 for a solid line.
+        double: Draw a second line around the first.
+        edged: Give the line black edges, so that it stands out from any background, unless it is
+            a single pixel wide. Without them it is half as wide.
+    """
+
+    color: Color
+    dash: int = 0
+    double: bool = False
+    edged: bool = True
+
+
+def line_width(shape: Sequence[int]) -> int:
+    """Width in pixels of a line on an image of `shape` (H, W, ...): 2 on a photo of 1280x720."""
+    return max(1, round(max(shape[:2]) / 640))
 
 
 def draw_polygons(
-    image: np.ndarray, polygons: Sequence[np.ndarray], color: tuple[int, int, int]
+    image: np.ndarray, polygons: Iterable[np.ndarray], style: LineStyle
 ) -> np.ndarray:
-    """Return a copy of a BGR image with the outlines of polygons, (N, 2) in its pixels."""
-    thickness = max(1, round(max(image.shape[:2]) / 640))
-    points = [np.rint(polygon).astype(np.int32) for polygon in polygons]
-    return cv2.polylines(image.copy(), points, True, color, thickness, cv2.LINE_AA)
+    """Return a copy of a BGR image with the outlines of polygons, (N, 2) in its pixels.
 
-
-def draw_detections(
-    image: np.ndarray,
-    predicted: Sequence[np.ndarray],
-    truth: Sequence[np.ndarray] = (),
-    ignored: Sequence[bool] = (),
-) -> np.ndarray:
-    """Return a copy of a BGR image with ground truth (blue, ignored grey) below predictions."""
-    image = draw_polygons(image, [p for p, skip in zip(truth, ignored) if skip], IGNORED)
-    image = draw_polygons(image, [p for p, skip in zip(truth, ignored) if not skip], TRUTH)
-    return draw_polygons(image, predicted, PREDICTED)
-
-
-def save_detections(meta: dict, prediction: dict, target: Path) -> None:
-    """Draw a test image with its ground truth and predictions and write it as `target`.
-
-    Args:
-        meta: `img_path`, `gt_polygons`, `gt_ignored` of `PackTextDetInputs`.
-        prediction: `polygons` of the postprocessor.
-        target: A .jpg; its folder is made.
+    Polygons that are not finite are left out.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    image = read_image(meta["img_path"])
-    drawn = draw_detections(
-        image, prediction["polygons"], meta.get("gt_polygons", ()), meta.get("gt_ignored", ())
-    )
-    if not cv2.imwrite(str(target), drawn):
-        raise UserError(f"{target}: cannot be written")
+    width = line_width(image.shape)
+    edge = width // 2
+    if not style.edged:
+        width = max(1, width // 2)
+    lower, upper = (-MARGIN, -MARGIN), (image.shape[1] + MARGIN, image.shape[0] + MARGIN)
+    near = [clip(polygon, lower, upper) for polygon in polygons if np.isfinite(polygon).all()]
+    fixed_point = [
+        np.rint(line * 2**SUBPIXEL_BITS).astype(np.int32)
+        for polygon in near
+        for line in outline(polygon, style, width)
+    ]
+    image = image.copy()
+    strokes = [(BLACK, width + 2 * edge)] if style.edged else []
+    for color, thickness in [*strokes, (style.color, width)]:
+        cv2.polylines(image, fixed_point, False, color, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+    return image
+
+
+def outline(polygon: np.ndarray, style: LineStyle, width: float) -> list[np.ndarray]:
+    """Lines (K, 2) that a polygon (N, 2) is drawn with, `width` pixels wide; none for no points."""
+    if len(polygon) == 0:
+        return []
+    closed = np.concatenate([polygon, polygon[:1]]).astype(np.float64)
+    rings = [closed, *surround(closed, 2 * width + 1)] if style.double else [closed]
+    if style.dash:
+        return [dash for ring in rings for dash in cut_into_dashes(ring, style.dash * width)]
+    return rings
+
+
+def surround(closed: np.ndarray, distance: float) -> list[np.ndarray]:
+    """Closed line (K, 2) at a `distance` in pixels around a closed line (N, 2)."""
+    around = shapely.LineString(closed).buffer(distance, join_style="mitre")
+    return [np.array(part.exterior.coords) for part in shapely.get_parts(around)]
+
+
+def cut_into_dashes(line: np.ndarray, length: float) -> list[np.ndarray]:
+    """Keep every other stretch of `length` pixels of a line, (K, 2) points; the first one stays.
+
+    The stretches are made a little shorter or longer, so that a closed line begins with a dash and
+    ends with a gap. A line of less than two stretches stays whole.
+    """
+    steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
+    keep = np.concatenate([[True], steps > 0])
+    line, at = line[keep], np.concatenate([[0.0], np.cumsum(steps)])[keep]
+    num_dashes = int(at[-1] / (2 * length))
+    if num_dashes == 0:
+        return [line]
+    cuts = np.linspace(0, at[-1], 2 * num_dashes + 1)
+    points = np.column_stack([np.interp(cuts, at, line[:, axis]) for axis in (0, 1)])
+    return [
+        np.vstack([points[i], line[(at > cuts[i]) & (at < cuts[i + 1])], points[i + 1]])
+        for i in range(0, 2 * num_dashes, 2)
+    ]
+
+
+def resize_to_fit(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Shrink or enlarge an image so that it just fits into `size` (W, H).
+
+    Returns:
+        The image, and its (2, 3) matrix from pixels of the old to pixels of the new one.
+    """
+    height, width = image.shape[:2]
+    scale = min(size[0] / width, size[1] / height)
+    new_size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    scales = np.array([new_size[0] / width, new_size[1] / height])
+    # Pixel centres: x' + 0.5 = (x + 0.5) * scale
+    matrix = np.column_stack([np.diag(scales), (scales - 1) / 2])
+    return cv2.resize(image, new_size, interpolation=interpolation), matrix
+
+
+def put_text(image: np.ndarray, text: str, origin: tuple[int, int], scale: float) -> None:
+    """Write white text onto an image itself; `origin` is (x, y) of the baseline's start.
+
+    OpenCV's fonts have ASCII only; another character becomes a question mark.
+    """
+    cv2.putText(image, to_ascii(text), origin, FONT, scale, WHITE, 1, cv2.LINE_AA)
+
+
+def text_size(text: str, scale: float) -> tuple[int, int]:
+    """Width and height in pixels of what `put_text` writes, without descenders."""
+    (width, height), _ = cv2.getTextSize(to_ascii(text), FONT, scale, 1)
+    return width, height
+
+
+def to_ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Encode an image by the suffix of `path` and write it; its folder is made.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    content = cv2.imencode(path.suffix, image, JPEG_SETTINGS if is_jpeg else [])[1].tobytes()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not cv2.imwrite, which gives no reason and on Windows takes ASCII names only.
+        path.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error

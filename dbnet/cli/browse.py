@@ -1,0 +1,127 @@
+import argparse
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.dataset import BaseDataset
+from mmengine.registry import init_default_scope
+
+from dbnet.cli.errors import one_line_errors
+from dbnet.cli.launch import config_mistakes_told
+from dbnet.cli.train import default_work_dir
+from dbnet.config import load_config
+from dbnet.datasets.samplers import SampleKey
+from dbnet.errors import UserError
+from dbnet.registry import DATA_SAMPLERS, DATASETS
+from dbnet.visualization.draw import write_image
+from dbnet.visualization.legend import shorten
+from dbnet.visualization.samples import draw_sample, draw_tile
+from dbnet.visualization.sheet import contact_sheet
+
+PACKER = "PackTextDetInputs"
+MAX_TILES = 100  # in the sheet
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="browse_dataset",
+        description="Draw the samples of a config as the network sees them: polygons and targets.",
+    )
+    parser.add_argument("config", help="config file, or its name")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="train")
+    parser.add_argument(
+        "--out", type=Path, help="folder; ./work_dirs/CONFIG_NAME/browse_SPLIT if not given"
+    )
+    parser.add_argument(
+        "--number", type=positive, default=16, help="of samples (default %(default)s)"
+    )
+    parser.add_argument(
+        "--epoch", type=int, default=0, help="that augmentation and order belong to (default 0)"
+    )
+    parser.add_argument(
+        "--seed", type=int, help="of augmentation and order; the config's if not given"
+    )
+    parser.add_argument("--data-root", help="folder of the annotation files")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above 0, for `argparse`."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    """Write a picture per sample and a sheet of all; give the exit status."""
+    args = parse_args(argv)
+    config = load_config(args.config, args.cfg_options, args.data_root)
+    loader = config.get(f"{args.split}_dataloader")
+    if loader is None:
+        raise UserError(f"config {args.config}: no {args.split}_dataloader")
+    folder = args.out or Path(default_work_dir(args.config)) / f"browse_{args.split}"
+    seed = config.get("randomness", {}).get("seed") if args.seed is None else args.seed
+    init_default_scope(config.default_scope)
+    with config_mistakes_told(args.config):
+        dataset = DATASETS.build(without_packing(loader.dataset))
+        keys = list(sample_keys(loader, dataset, seed or 0, args.epoch, args.number))
+    write_samples(folder, dataset, keys)
+    print(f"{folder}: {len(keys)} of {len(dataset)} samples, sheet.jpg")
+    return 0
+
+
+def without_packing(node: dict) -> dict:
+    """Copy a data set's config, without the transform that turns samples into tensors."""
+    copy = dict(node)
+    if "pipeline" in node:
+        copy["pipeline"] = [step for step in node["pipeline"] if step.get("type") != PACKER]
+    return copy
+
+
+def sample_keys(
+    loader: Config, dataset: BaseDataset, seed: int, epoch: int, number: int
+) -> Iterator[int | SampleKey]:
+    """Yield the keys of the first samples that a run in one process loads in an epoch.
+
+    Args:
+        loader: Config of the data loader, for its sampler.
+        dataset: What the sampler draws from.
+        seed: Of the run.
+        epoch: Counted from 0.
+        number: How many at most; a finite sampler ends with the epoch.
+    """
+    sampler = DATA_SAMPLERS.build(loader.sampler, default_args=dict(dataset=dataset, seed=seed))
+    if hasattr(sampler, "set_epoch"):
+        sampler.set_epoch(epoch)
+    elif hasattr(sampler, "start"):  # an endless one
+        sampler.start = epoch * len(dataset)
+    return itertools.islice(sampler, number)
+
+
+def write_samples(folder: Path, dataset: BaseDataset, keys: Iterable[int | SampleKey]) -> None:
+    """Draw samples into `NUMBER_NAME.jpg` each, and the first of them into `sheet.jpg`."""
+    tiles = []
+    for number, key in enumerate(keys):
+        sample = dataset[key]
+        if not {"img", "polygons", "ignored"} <= set(sample):
+            raise UserError(
+                f"pipeline: its samples lack img, polygons or ignored before {PACKER}, which "
+                "must be the last transform"
+            )
+        path = Path(sample.get("img_path", ""))
+        title = f"{shorten(path.name, 32)}  {describe(key)}"
+        write_image(folder / f"{number:03d}_{path.stem}.jpg", draw_sample(sample, title))
+        if number < MAX_TILES:
+            tiles.append(draw_tile(sample, f"{number:03d} {shorten(path.name, 24)}"))
+    if tiles:
+        write_image(folder / "sheet.jpg", contact_sheet(tiles))
+
+
+def describe(key: int | SampleKey) -> str:
+    """Name what a sample depends on."""
+    if isinstance(key, SampleKey):
+        return f"seed {key.seed}, epoch {key.epoch}, item {key.item}"
+    return f"item {key}"
