@@ -1,5 +1,6 @@
 import multiprocessing
 import socket
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -277,6 +278,18 @@ def test_hook_draws_every_image_and_a_sheet(tmp_path):
     green, yellow, vermilion = ([count(i[:90], c, 60) for i in (right, wrong)] for c in KINDS)
     assert green[0] > 50 and yellow[0] == vermilion[0] == 0
     assert yellow[1] > 20 and vermilion[1] > 50 and green[1] == 0
+
+
+@pytest.mark.parametrize(("steps", "drawn"), [(9, False), (10, True)])
+def test_hook_draws_the_last_validation_into_the_work_directory(tmp_path, steps, drawn):
+    hook = ShowPredictionsHook("predictions")
+    logger = SimpleNamespace(info=lambda text: None)
+    runner = SimpleNamespace(work_dir=str(tmp_path), iter=steps, max_iters=10, logger=logger)
+    hook.before_run(runner)
+    hook.after_val_iter(runner, 0, *batch((make_image(tmp_path / "in", "a.png"), True)))
+    hook.after_val(runner)
+    names = sorted(path.name for path in (tmp_path / "predictions").glob("*"))
+    assert names == (["a.jpg", "worst.jpg"] if drawn else [])
 
 
 def test_two_images_of_one_name_have_two_files(tmp_path):

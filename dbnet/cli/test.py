@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         runner = Runner.from_cfg(config)
     load_weights(runner.model, args.checkpoint)
     if args.show_dir:
-        runner.register_hook(ShowPredictionsHook(args.show_dir))
+        runner.register_hook(ShowPredictionsHook(os.path.abspath(args.show_dir)))
     runner.test_evaluator.metrics.append(collector := PredictionCollector())
     metrics = runner.test()
     if is_main_process():

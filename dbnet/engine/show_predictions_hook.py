@@ -24,18 +24,34 @@ NUM_WORST = 16
 class ShowPredictionsHook(Hook):
     """Draw matches, misses and false alarms of every test image, and a sheet of the worst.
 
+    It draws in a test, and in the validation after the last step of training.
+
     All predictions are matched as the competition does, which `icdar/official_*` counts. Each
     process draws the images it has tested; the first one writes the sheet, `worst.jpg`, of those
     with the most misses and false alarms.
 
     Args:
-        show_dir: Folder for one JPEG per image, named as the image, and for the sheet.
+        show_dir: Folder for one JPEG per image, named as the image, and for the sheet; a relative
+            one lies in the work directory.
     """
 
     def __init__(self, show_dir: str) -> None:
         self.show_dir = Path(show_dir)
         self.worst = WorstImages(NUM_WORST)
         self.paths = {SHEET: ""}  # the image that a file shows, by the file's stem
+
+    def before_run(self, runner: Runner) -> None:
+        self.show_dir = Path(runner.work_dir) / self.show_dir
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: list[dict] | None = None,
+    ) -> None:
+        if runner.iter >= runner.max_iters:
+            self.after_test_iter(runner, batch_idx, data_batch, outputs)
 
     def after_test_iter(
         self,
@@ -47,6 +63,11 @@ class ShowPredictionsHook(Hook):
         batch = data_batch or dict(metas=[], inputs=[])
         for meta, inputs, prediction in zip(batch["metas"], batch["inputs"], outputs or []):
             self.show(meta, inputs, prediction["polygons"])
+
+    def after_val(self, runner: Runner) -> None:
+        if runner.iter >= runner.max_iters:
+            self.after_test(runner)
+            runner.logger.info(f"predictions: {self.show_dir}")
 
     def after_test(self, runner: Runner) -> None:
         kept = [tile for part in all_gather_object(self.worst.kept) for tile in part]

@@ -52,6 +52,14 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=1e-6, by_epoch=False, begin=20),
 ]
 default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(interval=400, by_epoch=False, max_keep_ckpts=1)
+    logger=dict(interval=20, log_metric_by_epoch=False),
+    checkpoint=dict(interval=400, by_epoch=False, max_keep_ckpts=1),
 )
+# What the last validation finds is drawn into WORK_DIR/predictions.
+custom_hooks = [
+    dict(type="NonFiniteLossHook"),
+    dict(type="ConstantPredictorHook"),
+    dict(type="CurvesHook"),
+    dict(type="ShowPredictionsHook", show_dir="predictions"),
+]
 log_processor = dict(by_epoch=False)
