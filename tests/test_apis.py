@@ -129,12 +129,19 @@ def test_without_weights_the_way_out_is_told(given, lacks):
 
 def test_configs_that_say_nothing_of_images_are_refused(bright):
     config = Config.fromfile(bright[0])
-    config.test_dataloader.dataset.pipeline = config.test_dataloader.dataset.pipeline[1:]
-    with pytest.raises(UserError, match="must start with LoadImage, got Resize"):
+    config.test_dataloader.dataset.pipeline = []
+    with pytest.raises(UserError, match="test_dataloader has no pipeline"):
         dbnet.TextDetInferencer(config, bright[1])
     config.test_dataloader = None
     with pytest.raises(UserError, match="test_dataloader has no pipeline"):
         dbnet.TextDetInferencer(config, bright[1])
+
+
+def test_a_pipeline_that_loads_nothing_is_taken_whole(bright):
+    config = Config.fromfile(bright[0])
+    config.test_dataloader.dataset.pipeline = config.test_dataloader.dataset.pipeline[1:]
+    steps = dbnet.TextDetInferencer(config, bright[1]).pipeline.transforms
+    assert [type(step).__name__ for step in steps] == ["Resize", "PackTextDetInputs"]
 
 
 def test_a_wrapped_dataset_has_its_pipeline_further_in(bright, detect):

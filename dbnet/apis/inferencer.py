@@ -186,24 +186,29 @@ def load(source: ImageSource) -> np.ndarray:
 
 
 def build_pipeline(config: Config) -> Callable[[dict], dict]:
-    """Build the test pipeline of a config without its first step, which loads the image.
+    """Build the test pipeline of a config without the step that loads the image.
 
     Raises:
-        UserError: The config has none, or it starts otherwise.
+        UserError: The config has none.
     """
     loader = config.to_dict().get("test_dataloader")
-    where = f"config {config.filename}: test_dataloader"
     # The dataset may be wrapped in others.
     nodes = (node for _, node in walk(loader) if isinstance(node, dict) and "pipeline" in node)
     pipeline = next(nodes, {}).get("pipeline")
     if not pipeline:
-        raise UserError(f"{where} has no pipeline, which says how images are resized")
-    first = pipeline[0]["type"]
-    name = first if isinstance(first, str) else first.__name__
-    if name.split(".")[-1] not in ("LoadImage", "LoadImageFromFile"):
-        raise UserError(f"{where}: the pipeline must start with LoadImage, got {name}")
+        raise UserError(
+            f"config {config.filename}: test_dataloader has no pipeline, which says how images "
+            "are resized"
+        )
+    steps = pipeline[1:] if loads_image(pipeline[0]["type"]) else pipeline
     with DefaultScope.overwrite_default_scope(scope_of(config)):
-        return Compose([TRANSFORMS.build(transform) for transform in pipeline[1:]])
+        return Compose([TRANSFORMS.build(transform) for transform in steps])
+
+
+def loads_image(kind: str | type) -> bool:
+    """Tell whether a transform reads the image; data sets that draw theirs need none."""
+    name = kind if isinstance(kind, str) else kind.__name__
+    return name.split(".")[-1] in ("LoadImage", "LoadImageFromFile")
 
 
 def padded_shape(image: Tensor, divisor: int) -> tuple[int, int]:

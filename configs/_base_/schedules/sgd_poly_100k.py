@@ -1,7 +1,7 @@
 # 100,000 iterations of batch 16 at 0.007; no validation.
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="SGD", lr=0.007, momentum=0.9, weight_decay=1e-4),
+    optimizer=dict(type="SGD", lr=0.007, momentum=0.9, weight_decay=1e-4, fused=True),
 )
 train_cfg = dict(by_epoch=False, max_iters=100_000)
 # Ends with the last iteration that train_cfg has when the run starts.

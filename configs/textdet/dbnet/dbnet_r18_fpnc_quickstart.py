@@ -31,7 +31,15 @@ val_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="collate_text_det"),
     dataset=dict(
-        length=64, seed=1, test_mode=True, pipeline=[dict(type="PackTextDetInputs")], **_pictures
+        length=64,
+        seed=1,
+        test_mode=True,
+        # Leaves the pictures as they are; for photos give --test-size.
+        pipeline=[
+            dict(type="Resize", scale=(256, 256), keep_ratio=True),
+            dict(type="PackTextDetInputs"),
+        ],
+        **_pictures,
     ),
 )
 test_dataloader = val_dataloader
