@@ -15,6 +15,7 @@ DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.transforms")
 METRICS = _child("metric", root.METRICS, "evaluation")
 HOOKS = _child("hook", root.HOOKS, "engine")
+LOOPS = _child("loop", root.LOOPS, "engine")
 OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine")
 
 # The Runner looks functions up in the root alone, whatever the scope.
@@ -23,7 +24,6 @@ FUNCTIONS = root.FUNCTIONS
 # Without a part of ours so far. mmengine warns of every tree that does not know the scope.
 EVALUATOR = _child("evaluator", root.EVALUATOR)
 LOG_PROCESSORS = _child("log_processor", root.LOG_PROCESSORS)
-LOOPS = _child("loop", root.LOOPS)
 MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS)
 OPTIMIZERS = _child("optimizer", root.OPTIMIZERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child(

@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pyclipper
 import pytest
 import torch
 
@@ -8,11 +9,13 @@ from dbnet.models.postprocessors.db_postprocessor import (
     approximate,
     box_score,
     find_contours,
+    grow,
     min_area_quad,
     to_original,
-    unclip,
+    unclip_distances,
 )
 from dbnet.registry import MODELS
+from dbnet.utils.polygon import perimeter, signed_area
 
 UNSCALED = dict(scale_factor=(1.0, 1.0))
 
@@ -292,6 +295,11 @@ def test_box_score_counts_the_outline():
     assert box_score(ramp, np.int32([[4, 2], [7, 2], [4, 5]])) == pytest.approx(5)
 
 
+def unclip(polygon, ratio):
+    (distance,) = unclip_distances([polygon], ratio)
+    return grow(polygon, distance)
+
+
 def letter_c(gap):
     """A frame of 40 x 40 around a hole of 20 x 20, open on the right by a slit."""
     low, high = 20 - gap // 2, 20 + gap // 2
@@ -332,6 +340,85 @@ def test_min_area_quad_of_a_diamond():
     corners = np.array(sorted(quad.round(3).tolist()))
     assert corners == pytest.approx(np.array(sorted(diamond.tolist())), abs=1e-3)
     assert min_area_quad(diamond, 7.1) is None
+
+
+# --- Against the plain way, region by region ---
+
+
+def plain_find(prob_map, scale_factor, text_repr_type, min_text_width):
+    """The definition, with nothing computed for several regions at once."""
+    polygons, scores = [], []
+    bitmap = (prob_map > 0.3).astype(np.uint8)
+    for contour in cv2.findContours(bitmap, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]:
+        region = cv2.approxPolyDP(contour, 0.01 * cv2.arcLength(contour, True), True)[:, 0]
+        mask = cv2.fillPoly(np.zeros_like(bitmap), [region], 1)
+        if len(region) < 4 or cv2.mean(prob_map, mask)[0] < 0.3:
+            continue
+        clipper = pyclipper.PyclipperOffset()
+        clipper.AddPath(region, pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
+        length = np.linalg.norm(np.roll(region, -1, axis=0) - region, axis=1).sum()
+        parts = clipper.Execute(cv2.contourArea(region) * 1.5 / length)
+        if len(parts) != 1 or len(parts[0]) < 4:
+            continue
+        polygon = np.float32(parts[0])
+        if text_repr_type == "quad":
+            rectangle = cv2.minAreaRect(polygon)
+            if min(rectangle[1]) < min_text_width:
+                continue
+            polygon = cv2.boxPoints(rectangle)
+        polygons.append(((polygon + 0.5) / np.float64(scale_factor) - 0.5).astype(np.float32))
+        scores.append(cv2.mean(prob_map, mask)[0])
+    return polygons, np.float32(scores)
+
+
+def random_map(rng):
+    """Slanted words and arcs of any probability, blurred."""
+    prob_map = np.zeros((150, 220), np.float32)
+    for _ in range(rng.integers(0, 12)):
+        center, value = rng.uniform(0, [220, 150]), rng.uniform(0.2, 1)
+        size, angle = rng.uniform([4, 2], [90, 20]), rng.uniform(-90, 90)
+        if rng.random() < 0.7:
+            word = cv2.boxPoints((center, size, angle)).astype(np.int32)
+            cv2.fillPoly(prob_map, [word], value)
+        else:
+            axes = size.astype(int).tolist()
+            cv2.ellipse(prob_map, center.astype(int).tolist(), axes, angle, 0, 200, value, 4)
+    return cv2.GaussianBlur(prob_map, (0, 0), rng.uniform(0.3, 2))
+
+
+@pytest.mark.parametrize("text_repr_type", ["quad", "poly"])
+def test_polygons_are_bit_for_bit_those_of_the_plain_way(text_repr_type):
+    rng = np.random.default_rng(0)
+    scale = (1308 / 1280, 736 / 720)
+    maps = [random_map(rng) for _ in range(60)] + [noise(rng, s).numpy() for s in (1, 1.5, 2, 3)]
+    num_polygons = 0
+    for prob_map in maps:
+        found = find(
+            torch.from_numpy(prob_map)[None],
+            dict(scale_factor=scale),
+            text_repr_type=text_repr_type,
+            min_text_width=3,
+        )
+        polygons, scores = plain_find(prob_map, scale, text_repr_type, min_text_width=3)
+        assert [p.tolist() for p in found["polygons"]] == [p.tolist() for p in polygons]
+        assert found["scores"].tolist() == scores.tolist()
+        num_polygons += len(polygons)
+    assert num_polygons > 300
+
+
+def test_unclip_distances_are_those_of_the_formula():
+    rng = np.random.default_rng(0)
+    polygons = [rng.integers(0, 99, (rng.integers(4, 30), 2)).astype(np.int32) for _ in range(50)]
+    expected = [abs(signed_area(p)) * 1.5 / perimeter(p) for p in polygons]
+    assert unclip_distances(polygons, 1.5) == pytest.approx(expected, rel=1e-12)
+    assert unclip_distances([], 1.5) == []
+
+
+def test_polygons_do_not_share_memory_that_is_written():
+    first, second = find(draw(60, 340, *FIVE[:2]))["polygons"]
+    before = second.copy()
+    first += 100
+    np.testing.assert_array_equal(second, before)
 
 
 # --- Use ---

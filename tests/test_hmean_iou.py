@@ -7,8 +7,8 @@ import torch
 import torch.multiprocessing as mp
 
 from dbnet.evaluation import HmeanIOUMetric, PredictionCollector, format_metrics
-from dbnet.evaluation.hmean_iou import SCORE_THRESHOLDS, count_at
-from dbnet.evaluation.matching import first_come_matches
+from dbnet.evaluation.hmean_iou import SCORE_THRESHOLDS, count_at, count_at_all
+from dbnet.evaluation.matching import first_come_matches, maximum_matches
 from dbnet.registry import METRICS
 
 
@@ -90,6 +90,21 @@ def test_best_thresholds_of_the_two_matchings_are_independent():
     assert metrics["icdar/best_score_thr"] == 0.4
     assert metrics["icdar/hmean"] == pytest.approx(2 / 3)
     assert metrics["icdar/max_hmean"] == 1
+
+
+@pytest.mark.parametrize("matches", [first_come_matches, maximum_matches])
+def test_all_thresholds_at_once_count_as_one_by_one(matches):
+    rng = np.random.default_rng(0)
+    results = []
+    for _ in range(150):
+        hits = rng.random(rng.integers(0, 9, 2)) < rng.choice([0.05, 0.15, 0.4])
+        scores = rng.choice(np.linspace(0.2, 1, 17, dtype=np.float32), hits.shape[1])
+        scores[rng.random(len(scores)) < 0.05] = np.nan
+        results.append(dict(hits=hits, scores=scores))
+    counts = count_at_all(SCORE_THRESHOLDS, results, matches)
+    assert counts == [count_at(threshold, results, matches) for threshold in SCORE_THRESHOLDS]
+    assert counts[0][0] > counts[-1][0] > 20
+    assert count_at_all([0.5], [], matches) == [(0, 0, 0)]
 
 
 def test_without_scores_only_the_official_metrics_exist():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
+from dbnet.evaluation import matching
 from dbnet.evaluation.hmean_iou import count_at
 from dbnet.evaluation.matching import (
     first_come_matches,
@@ -11,6 +12,8 @@ from dbnet.evaluation.matching import (
     maximum_matches,
     precision_recall_hmean,
 )
+from dbnet.utils.polygon import signed_area
+from dbnet.utils.polygon_iou import intersection_areas
 
 
 def points(*coordinates):
@@ -242,3 +245,99 @@ def test_counts_equal_brute_force_on_random_images():
         seen["without_area"] += any(not cells(polygon) for polygon in predictions)
         seen["crossing"] += sum(not shapely.is_valid(shapely.Polygon(text)) for text in texts)
     assert min(seen.values()) >= 20, seen
+
+
+# --- Against the plain way, in which shapely measures every pair ---
+
+
+def plain_match(texts, ignored, predictions):
+    common = np.array(
+        [intersection_areas([text] * len(predictions), predictions) for text in texts]
+    ).reshape(len(texts), len(predictions))
+    areas = np.array([abs(signed_area(p)) for p in predictions])
+    in_ignored = [(common[i] > 0.5 * areas) & (areas > 0) for i in np.flatnonzero(ignored)]
+    counted = ~np.any([*in_ignored, np.zeros(len(areas), bool)], axis=0)
+    hits = []
+    for i in np.flatnonzero(np.logical_not(ignored)):
+        union = abs(signed_area(texts[i])) + areas - common[i]
+        hits.append([u > 0 and c / u > 0.5 for c, u in zip(common[i], union)])
+    return np.array(hits, bool).reshape(-1, len(areas))[:, counted], counted
+
+
+def slanted_quad(rng, size=1.0):
+    """A rectangle at any angle, its corners moved by up to a third of its height."""
+    width, height = rng.uniform([10, 5], [60, 15]) * size
+    angle = rng.uniform(0, np.pi)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]])
+    corners += rng.uniform(-height / 3, height / 3, (4, 2))
+    return (corners @ turn + rng.uniform(0, 120, 2)).astype(np.float32)
+
+
+def varied(rng, text):
+    """A prediction for a text: jittered, moved, scaled, in another shape, or the same."""
+    kind = rng.integers(8)
+    if kind == 0:
+        return text.copy()
+    if kind == 1:
+        return text[::-1].copy()
+    if kind == 2:  # five corners, one of them inside
+        return np.insert(text, 2, text.mean(axis=0), axis=0)
+    if kind == 3:  # crosses itself
+        return text[[0, 2, 1, 3]]
+    if kind == 4:  # half of it, exactly where the corners are whole numbers
+        return np.float32([text[0], text[1], (text[1] + text[2]) / 2, (text[0] + text[3]) / 2])
+    middle = text.mean(axis=0)
+    scale = rng.uniform(0.6, 1.5)
+    return ((text - middle) * scale + middle + rng.normal(0, 1.5, text.shape)).astype(np.float32)
+
+
+def test_hits_are_those_of_the_plain_way_on_random_polygons(monkeypatch):
+    rng = np.random.default_rng(0)
+    slow = []
+    monkeypatch.setattr(
+        matching,
+        "intersection_areas",
+        lambda first, second: slow.extend(first) or intersection_areas(first, second),
+    )
+    seen = dict(pairs=0, hits=0, left_out=0)
+    for index in range(400):
+        size = (1.0, 0.02, 40.0)[index % 3]
+        texts = [slanted_quad(rng, size) for _ in range(rng.integers(0, 9))]
+        if index % 2:
+            texts = [text.round() for text in texts]
+        predictions = [varied(rng, text) for text in texts for _ in range(2)]
+        predictions += [slanted_quad(rng, size) for _ in range(2)]
+        ignored = rng.random(len(texts)) < 0.2
+        expected_hits, expected_counted = plain_match(texts, ignored, predictions)
+        hits, counted = match_image(texts, ignored, predictions)
+        np.testing.assert_array_equal(counted, expected_counted)
+        np.testing.assert_array_equal(hits, expected_hits)
+        seen["pairs"] += len(texts) * len(predictions)
+        seen["hits"] += int(hits.sum())
+        seen["left_out"] += int((~counted).sum())
+    assert min(seen.values()) > 200, seen
+    assert 0 < len(slow) < seen["pairs"] / 5  # most pairs do not need shapely
+
+
+def test_close_calls_are_left_to_shapely(monkeypatch):
+    # The diamond's area is half of that of the square around it: IoU 1/2. Moved down by its half
+    # height, it lies half in the square.
+    square, diamond = box(0, 0, 20, 20), points(10, 0, 20, 10, 10, 20, 0, 10)
+    quick = matching.convex_quad_intersections
+    for error in (1 - 1e-7, 1 + 1e-7):
+        monkeypatch.setattr(
+            matching, "convex_quad_intersections", lambda a, b, e=error: quick(a, b) * e
+        )
+        assert match_image([square], [False], [diamond])[0].tolist() == [[False]]
+        half_out = diamond + np.float32([0, 10])
+        assert match_image([square], [True], [half_out])[1].tolist() == [True]
+
+
+def test_a_dense_page_against_itself():
+    # 2,000 words, far more pairs than may be measured one by one.
+    words = [box(x, y, x + 60, y + 12) for x in range(0, 4000, 80) for y in range(0, 4000, 100)]
+    moved = [word + np.float32([3, 2]) for word in words]
+    hits, counted = match_image(words, [False] * len(words), moved)
+    assert len(words) == 2000 and counted.all()
+    np.testing.assert_array_equal(hits, np.eye(2000, dtype=bool))

@@ -2,13 +2,20 @@ import numpy as np
 import pytest
 import shapely
 
-from dbnet.utils.polygon_iou import pairwise_intersection, to_geometries
+from dbnet.utils.polygon import signed_area
+from dbnet.utils.polygon_iou import (
+    areas_and_boxes,
+    box_intersections,
+    convex_quad_intersections,
+    intersection_areas,
+    to_geometries,
+)
 
 
-def pairwise_iou(first, second):
-    common = pairwise_intersection(first, second)
-    union = shapely.area(first)[:, None] + shapely.area(second)[None] - common
-    return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
+def pair_iou(first, second):
+    (common,) = intersection_areas([first], [second])
+    union = sum(shapely.area(to_geometries([first, second]))) - common
+    return common / union if common > 0 else 0
 
 
 def points(*coordinates):
@@ -55,19 +62,87 @@ IOU_CASES = {
 
 @pytest.mark.parametrize(("polygon", "expected"), IOU_CASES.values(), ids=IOU_CASES)
 def test_iou_with_a_square_of_ten(polygon, expected):
-    forward = pairwise_iou(to_geometries([SQUARE]), to_geometries([polygon]))
-    backward = pairwise_iou(to_geometries([polygon]), to_geometries([SQUARE]))
-    assert forward == pytest.approx(np.array([[expected]]), abs=1e-12)
-    assert backward == pytest.approx(forward)
+    assert pair_iou(SQUARE, polygon) == pytest.approx(expected, abs=1e-12)
+    assert pair_iou(polygon, SQUARE) == pytest.approx(expected, abs=1e-12)
 
 
-def test_iou_matrix_has_a_row_per_first_and_a_column_per_second():
-    first = to_geometries([SQUARE, box(100, 0, 110, 10)])
-    second = to_geometries([box(100, 0, 105, 10), points(0, 0, 1, 1), box(0, 0, 10, 5)])
-    assert pairwise_iou(first, second).tolist() == [[0, 0, 0.5], [0.5, 0, 0]]
+def test_many_pairs_at_once_keep_their_order():
+    first = [SQUARE, box(0, 0, 0, 5), box(100, 0, 110, 10), SQUARE]
+    second = [box(0, 0, 10, 5), SQUARE, box(103, 0, 110, 1), box(20, 20, 30, 30)]
+    assert intersection_areas(first, second).tolist() == [50, 0, 7, 0]
+    assert intersection_areas([], []).shape == (0,)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (0, 3), (3, 0)])
-def test_iou_of_nothing_keeps_the_shape(rows, columns):
-    geometries = to_geometries([SQUARE] * rows), to_geometries([SQUARE] * columns)
-    assert pairwise_iou(*geometries).shape == (rows, columns)
+def test_areas_are_those_of_the_shoelace_formula():
+    polygons = [polygon for polygon, _ in IOU_CASES.values() if np.isfinite(polygon).all()]
+    areas, _ = areas_and_boxes(polygons)
+    assert areas.tolist() == [abs(signed_area(polygon)) for polygon in polygons]
+    assert areas_and_boxes([])[0].shape == (0,)
+
+
+def test_boxes_hold_the_extreme_coordinates():
+    triangle = points(3, -1, 7.5, 2, 5, 4)
+    areas, boxes = areas_and_boxes([SQUARE[:2], triangle, points(0, 0, np.inf, 0, 1, 1)])
+    assert areas.tolist() == [0, abs(signed_area(triangle)), 0]
+    assert boxes[1].tolist() == [3, -1, 7.5, 4]
+    assert np.isnan(boxes[[0, 2]]).all()
+
+
+def test_box_intersections():
+    first = areas_and_boxes([SQUARE, box(-10, 4, 3, 6)])[1]
+    second = areas_and_boxes([SQUARE, box(10, 0, 20, 10), box(8, -5, 30, 4), SQUARE[:1]])[1]
+    expected = [[100, 0, 2 * 4, np.nan], [3 * 2, 0, 0, np.nan]]
+    np.testing.assert_array_equal(box_intersections(first, second), expected)
+
+
+# --- Convex quads ---
+
+
+def random_convex_quads(rng, count, size=1.0):
+    """Corners at increasing angles on an ellipse, which make a convex quad, some of them turned."""
+    angles = np.sort(rng.uniform(0, 2 * np.pi, (count, 4)), axis=1)
+    corners = np.stack((40 * np.cos(angles), 15 * np.sin(angles)), axis=-1) * size
+    corners += rng.uniform(0, 40, (count, 1, 2)) * size + 3000  # far from the origin
+    corners[::3] = corners[::3, ::-1]
+    return corners.astype(np.float32)
+
+
+def test_convex_quads_share_what_shapely_finds():
+    rng = np.random.default_rng(0)
+    first, second = random_convex_quads(rng, 3000), random_convex_quads(rng, 3000)
+    found = convex_quad_intersections(first, second)
+    expected = intersection_areas(list(first), list(second))
+    measured = np.isfinite(found)
+    assert measured.mean() > 0.95
+    assert (expected[measured] > 0).sum() > 1000 and (expected[measured] == 0).sum() > 200
+    larger = np.maximum(*(areas_and_boxes(list(quads))[0] for quads in (first, second)))
+    assert (np.abs(found - expected)[measured] / larger[measured]).max() < 1e-8
+
+
+# Second quad; its area in common with SQUARE, or None where it is not to be measured.
+QUAD_CASES = {
+    "inside": (box(2, 3, 8, 7), 24),
+    "around": (box(-5, -5, 20, 20), 100),
+    "across": (box(-5, 3, 20, 7), 40),
+    "one corner": (box(8, 9, 15, 15), 2),
+    "apart": (box(30, 31, 40, 39), 0),
+    "apart, but near an edge's line": (box(30, 0, 40, 9), None),
+    "diamond": (points(5, -1, 11, 5, 5, 11, -1, 5), 100 - 4 * 4 * 4 / 2),
+    "a corner on a corner": (points(10, 10, 20, 11, 21, 20, 11, 21), 0),
+    "the same": (SQUARE, None),
+    "an edge in common": (box(10, 2, 20, 8), None),
+    "an edge 0.0005 inside": (box(0.0005, 2, 20, 8), None),
+    "dart": (points(1, 1, 9, 1, 2, 2, 1, 9), None),
+    "bow tie": (points(1, 1, 9, 9, 9, 1, 1, 9), None),
+    "triangle": (points(1, 1, 9, 1, 9, 1, 1, 9), None),
+    "one place": (points(5, 5, 5, 5, 5, 5, 5, 5), None),
+}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("quad", "expected"), QUAD_CASES.values(), ids=QUAD_CASES)
+def test_quad_in_common_with_a_square_of_ten(quad, expected, turned):
+    quad = quad[::-1] if turned else quad
+    for pair in ((SQUARE, quad), (quad, SQUARE)):
+        (area,) = convex_quad_intersections(*(polygon[None] for polygon in pair))
+        assert area == pytest.approx(np.nan if expected is None else expected, nan_ok=True)

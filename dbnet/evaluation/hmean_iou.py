@@ -60,7 +60,7 @@ class HmeanIOUMetric(BaseMetric):
         Args:
             results: What `process` kept of every image, gathered from all processes.
         """
-        official = evaluate_at(None, results, first_come_matches)
+        official = precision_recall_hmean(*count_at(None, results, first_come_matches))
         metrics = dict(zip(("official_precision", "official_recall", "official_hmean"), official))
         if any(result["scores"] is None for result in results):
             return metrics
@@ -74,23 +74,30 @@ class HmeanIOUMetric(BaseMetric):
         )
 
 
-def evaluate_at(
-    score_thr: float | None, results: list[dict], matches: Callable[[np.ndarray], int]
-) -> tuple[float, float, float]:
-    """Precision, recall and hmean of the predictions whose score reaches a threshold.
+def best_threshold(
+    results: list[dict], matches: Callable[[np.ndarray], int]
+) -> tuple[float, tuple[float, float, float]]:
+    """Find the lowest score threshold of the best hmean, and its precision, recall and hmean.
 
     Args:
-        score_thr: The threshold; with None all predictions stay.
         results: A dict per image with `hits`, (G, M) bool, and `scores`, (M,) float32.
         matches: Counts the one-to-one matches in `hits`.
     """
-    return precision_recall_hmean(*count_at(score_thr, results, matches))
+    counts = count_at_all(SCORE_THRESHOLDS, results, matches)
+    evaluated = [precision_recall_hmean(*count) for count in counts]
+    return max(zip(SCORE_THRESHOLDS, evaluated), key=lambda pair: pair[1][2])
 
 
 def count_at(
     score_thr: float | None, results: list[dict], matches: Callable[[np.ndarray], int]
 ) -> tuple[int, int, int]:
-    """Count matches, texts and predictions over a data set; arguments as of `evaluate_at`."""
+    """Count matches, texts and predictions over a data set.
+
+    Args:
+        score_thr: Predictions of a lower score are left out; with None all stay.
+        results: As of `best_threshold`.
+        matches: As of `best_threshold`.
+    """
     num_hits = num_texts = num_predictions = 0
     for result in results:
         hits = result["hits"]
@@ -102,12 +109,49 @@ def count_at(
     return num_hits, num_texts, num_predictions
 
 
-def best_threshold(
-    results: list[dict], matches: Callable[[np.ndarray], int]
-) -> tuple[float, tuple[float, float, float]]:
-    """Find the lowest score threshold of the best hmean, and its precision, recall and hmean."""
-    evaluated = [(thr, evaluate_at(thr, results, matches)) for thr in SCORE_THRESHOLDS]
-    return max(evaluated, key=lambda pair: pair[1][2])
+def count_at_all(
+    score_thrs: Sequence[float], results: list[dict], matches: Callable[[np.ndarray], int]
+) -> list[tuple[int, int, int]]:
+    """Count as `count_at` does, at many thresholds.
+
+    Only texts and predictions that compete for each other are matched; these are few.
+    """
+    parts = [split_contested(result["hits"], result["scores"]) for result in results]
+    nothing = np.zeros(0, dtype=np.float32)  # without images there would be no array to join
+    lone_scores = np.concatenate([nothing, *(lone for lone, _ in parts)])
+    scores = np.concatenate([nothing, *(result["scores"] for result in results)])
+    contested = [part for _, part in parts if part["scores"].size]
+    num_texts = sum(len(result["hits"]) for result in results)
+    counts = []
+    for score_thr in score_thrs:
+        num_hits, _, _ = count_at(score_thr, contested, matches)
+        num_hits += int((lone_scores >= np.float32(score_thr)).sum())
+        counts.append((num_hits, num_texts, int((scores >= np.float32(score_thr)).sum())))
+    return counts
+
+
+def split_contested(hits: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, dict]:
+    """Set the matches that nothing else competes for apart.
+
+    A prediction that hits one text, which no other prediction hits, is matched by any strategy as
+    long as its score passes, and changes no other match.
+
+    Args:
+        hits: (G, M) bool.
+        scores: (M,) float32.
+
+    Returns:
+        The scores of those predictions, and `hits` and `scores` of all others that hit anything.
+    """
+    of_text, of_prediction = hits.sum(axis=1), hits.sum(axis=0)
+    texts, predictions = np.nonzero(hits)
+    lone = (of_text[texts] == 1) & (of_prediction[predictions] == 1)
+    if lone.all():  # the usual case
+        return scores[predictions], dict(hits=hits[:0, :0], scores=scores[:0])
+    lone_scores = scores[predictions[lone]]
+    texts, predictions = np.unique(texts[~lone]), np.unique(predictions[~lone])
+    contested = hits[np.ix_(texts, predictions)]
+    return lone_scores, dict(hits=contested, scores=scores[predictions])
 
 
 def format_metrics(metrics: dict[str, float]) -> list[str]:

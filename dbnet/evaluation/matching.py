@@ -3,11 +3,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dbnet.utils.polygon import signed_area
-from dbnet.utils.polygon_iou import pairwise_intersection, to_geometries
+from dbnet.utils.polygon_iou import (
+    areas_and_boxes,
+    box_intersections,
+    convex_quad_intersections,
+    intersection_areas,
+)
 
 MIN_IOU = 0.5  # a match overlaps by more than this
 MAX_IGNORED_OVERLAP = 0.5  # part of a prediction that may lie in one ignored text
+MARGIN = 1e-6  # what areas may err by, relatively; they err by far less
 
 
 def match_image(
@@ -29,20 +34,51 @@ def match_image(
         hits: (G', M') bool, true where IoU > 0.5, of the texts and predictions that count.
         counted: (M,) bool, true for the M' predictions that count.
     """
-    common = pairwise_intersection(to_geometries(gt_polygons), to_geometries(polygons))
-    text_areas, areas = _outline_areas(gt_polygons), _outline_areas(polygons)
     ignored = np.asarray(gt_ignored, dtype=bool)
-    in_ignored = (common[ignored] > MAX_IGNORED_OVERLAP * areas) & (areas > 0)
-    counted = ~in_ignored.any(axis=0)
-    union = text_areas[:, None] + areas - common
-    iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-    return iou[~ignored][:, counted] > MIN_IOU, counted
+    num_texts = len(gt_polygons)
+    areas, boxes = areas_and_boxes([*gt_polygons, *polygons])
+    text_areas, areas = areas[:num_texts], areas[num_texts:]
+    # A smaller common area changes nothing: IoU > m where it exceeds m / (1 + m) of both areas.
+    decisive = np.where(
+        ignored[:, None],
+        MAX_IGNORED_OVERLAP * areas,
+        MIN_IOU / (1 + MIN_IOU) * (text_areas[:, None] + areas),
+    )
+    in_boxes = box_intersections(boxes[:num_texts], boxes[num_texts:])
+    texts, found = np.nonzero(in_boxes * (1 + MARGIN) > decisive)
+    common = _common_areas(
+        [gt_polygons[text] for text in texts.tolist()],
+        [polygons[prediction] for prediction in found.tolist()],
+        decisive[texts, found],
+    )
+    areas_found = areas[found]
+    in_ignored = ignored[texts] & (areas_found > 0) & (common > MAX_IGNORED_OVERLAP * areas_found)
+    counted = np.ones(len(polygons), dtype=bool)
+    counted[found[in_ignored]] = False
+    union = text_areas[texts] + areas_found - common
+    iou = np.divide(common, union, out=np.zeros_like(union), where=union > 0)
+    hits = np.zeros(decisive.shape, dtype=bool)
+    hits[texts, found] = iou > MIN_IOU
+    return hits[~ignored][:, counted], counted
 
 
-def _outline_areas(polygons: Sequence[np.ndarray]) -> np.ndarray:
-    """Areas (N,) by the shoelace formula; 0 for a polygon with a coordinate that is not finite."""
-    finite = [polygon if np.isfinite(polygon).all() else polygon[:0] for polygon in polygons]
-    return np.array([abs(signed_area(polygon)) for polygon in finite])
+def _common_areas(
+    first: Sequence[np.ndarray], second: Sequence[np.ndarray], decisive: np.ndarray
+) -> np.ndarray:
+    """Area (N,) that each of N polygons shares with its partner.
+
+    Where it differs clearly from the area (N,) on which something depends, the quick way will do.
+    """
+    common = np.full(len(decisive), np.nan)
+    quads = [i for i, (a, b) in enumerate(zip(first, second)) if len(a) == len(b) == 4]
+    if quads:
+        vertices = np.concatenate([polygons[i] for polygons in (first, second) for i in quads])
+        common[quads] = convex_quad_intersections(*vertices.reshape(2, -1, 4, 2))
+    unclear = np.flatnonzero(~(np.abs(common - decisive) > MARGIN * decisive)).tolist()
+    if unclear:
+        exact = intersection_areas([first[i] for i in unclear], [second[i] for i in unclear])
+        common[unclear] = exact
+    return common
 
 
 def first_come_matches(hits: np.ndarray) -> int:
@@ -53,10 +89,12 @@ def first_come_matches(hits: np.ndarray) -> int:
     Args:
         hits: (G, M) bool of `match_image`.
     """
-    free = np.ones(hits.shape[1], dtype=bool)
-    for row in hits:
-        free[np.flatnonzero(row & free)[:1]] = False
-    return int((~free).sum())
+    matched, taken = set(), set()
+    for text, prediction in np.argwhere(hits).tolist():  # by text, then by prediction
+        if text not in matched and prediction not in taken:
+            matched.add(text)
+            taken.add(prediction)
+    return len(taken)
 
 
 def maximum_matches(hits: np.ndarray) -> int:

@@ -1,7 +1,6 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
@@ -38,26 +37,38 @@ class TextDetDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: A batch of `collate`: `inputs` is a uint8 tensor (N, 3, H, W), or a list of
-                (3, H, W) of different sizes; `targets` and `metas` pass through.
+                (3, H, W) of different sizes; `targets`, if there are any, become float32, and
+                `metas` pass through.
             training: Unused; mmengine's runner gives it.
         """
         data = self.cast_data(data)
+        if "targets" in data:
+            data["targets"] = {name: map_.float() for name, map_ in data["targets"].items()}
         inputs = data["inputs"]
         images = list(inputs) if isinstance(inputs, list) else [inputs]
-        normalised = [self._normalise(image) for image in images]
-        divisor = self.pad_size_divisor
-        height = -(-max(image.shape[-2] for image in normalised) // divisor) * divisor
-        width = -(-max(image.shape[-1] for image in normalised) // divisor) * divisor
-        padded = [
-            F.pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2]))
-            for image in normalised
-        ]
-        batch = torch.stack(padded) if isinstance(inputs, list) else padded[0]
-        return {**data, "inputs": batch.contiguous(memory_format=torch.channels_last)}
+        height, width = (
+            self._padded(max(image.shape[axis] for image in images)) for axis in (-2, -1)
+        )
+        shape = (len(inputs), 3, height, width)
+        batch = torch.empty(shape, device=self.mean.device, memory_format=torch.channels_last)
+        targets = list(batch) if isinstance(inputs, list) else [batch]
+        for image, target in zip(images, targets):
+            self._normalise(image, target)
+        return {**data, "inputs": batch}
 
-    def _normalise(self, image: Tensor) -> Tensor:
+    def _padded(self, size: int) -> int:
+        return -(-size // self.pad_size_divisor) * self.pad_size_divisor
+
+    def _normalise(self, image: Tensor, target: Tensor) -> None:
+        """Write an image (..., 3, h, w) into the upper left of `target`, and 0 into the rest."""
         if image.dtype != torch.uint8:
             raise ValueError(f"inputs must be uint8, got {image.dtype}")
         if self.bgr_to_rgb:
             image = image.flip(-3)
-        return (image.float() - self.mean) / self.std
+        height, width = image.shape[-2:]
+        target[..., height:, :] = 0
+        target[..., :height, width:] = 0
+        # Into its place at once: each further pass over a large float image costs as much.
+        content = target[..., :height, :width]
+        torch.sub(image, self.mean, out=content)
+        content /= self.std

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -6,7 +7,6 @@ import pyclipper
 from torch import Tensor
 
 from dbnet.registry import MODELS
-from dbnet.utils.polygon import perimeter, signed_area
 
 
 @MODELS.register_module()
@@ -67,22 +67,28 @@ class DBPostprocessor:
         return [self._find_texts(array, meta) for array, meta in zip(arrays, metas)]
 
     def _find_texts(self, prob_map: np.ndarray, meta: dict) -> dict:
-        polygons, scores = [], []
+        regions, scores = [], []
         for contour in find_contours(prob_map, self.bin_thresh)[: self.max_candidates]:
             region = approximate(contour, self.epsilon_ratio)
             if len(region) < 4:
                 continue
             score = box_score(prob_map, region)
-            if not score >= self.box_thresh:  # so that NaN goes too
-                continue
-            polygon = self._outline(region)
-            if polygon is not None:
-                polygons.append(to_original(polygon, meta["scale_factor"]))
+            if score >= self.box_thresh:  # NaN is not
+                regions.append(region)
                 scores.append(score)
-        return dict(polygons=polygons, scores=np.array(scores, dtype=np.float32))
+        distances = unclip_distances(regions, self.unclip_ratio)
+        found = [
+            (outline, score)
+            for region, distance, score in zip(regions, distances, scores)
+            if (outline := self._outline(region, distance)) is not None
+        ]
+        return dict(
+            polygons=all_to_original([outline for outline, _ in found], meta["scale_factor"]),
+            scores=np.array([score for _, score in found], dtype=np.float32),
+        )
 
-    def _outline(self, region: np.ndarray) -> np.ndarray | None:
-        grown = unclip(region, self.unclip_ratio)
+    def _outline(self, region: np.ndarray, distance: float) -> np.ndarray | None:
+        grown = grow(region, distance)
         if grown is None or self.text_repr_type == "poly":
             return grown
         return min_area_quad(grown, self.min_text_width)
@@ -95,7 +101,7 @@ def find_contours(prob_map: np.ndarray, bin_thresh: float) -> Sequence[np.ndarra
         prob_map: (H, W) float32.
         bin_thresh: Pixels with a higher probability belong to a region.
     """
-    bitmap = (prob_map > bin_thresh).astype(np.uint8)
+    bitmap = (prob_map > bin_thresh).view(np.uint8)
     contours, _ = cv2.findContours(bitmap, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     return contours
 
@@ -121,25 +127,52 @@ def box_score(prob_map: np.ndarray, polygon: np.ndarray) -> float:
     return cv2.mean(prob_map[y : y + height, x : x + width], mask)[0]
 
 
-def unclip(polygon: np.ndarray, unclip_ratio: float) -> np.ndarray | None:
-    """Grow a polygon by D' = A' r' / L', with round corners.
+def unclip_distances(polygons: Sequence[np.ndarray], unclip_ratio: float) -> list[float]:
+    """Compute the offsets D' = A' r' / L' of polygons, in pixels; NaN for one of no length.
+
+    All polygons go through NumPy at once, which costs as much as one of them alone.
+
+    Args:
+        polygons: M arrays (K, 2) int32, each of area A' and perimeter L'.
+        unclip_ratio: r' of the DB paper.
+    """
+    if not polygons:
+        return []
+    vertices = np.concatenate(polygons).astype(np.float64)
+    ends = np.cumsum([len(polygon) for polygon in polygons])
+    starts = np.concatenate(([0], ends[:-1]))
+    following = np.arange(1, len(vertices) + 1)
+    following[ends - 1] = starts
+    x, y = vertices.T
+    next_x, next_y = vertices[following].T
+    edges = np.sqrt((next_x - x) ** 2 + (next_y - y) ** 2)
+    # Whole numbers, so that their sums are exact in any order.
+    areas = 0.5 * np.abs(np.add.reduceat(x * next_y - y * next_x, starts))
+    # By NumPy's sum of one outline, not `reduceat`'s, which rounds otherwise: the last digit of D'
+    # can decide where the clipper rounds a vertex to.
+    lengths = np.array([edges[start:end].sum() for start, end in zip(starts, ends)])
+    quotients = np.full(len(polygons), np.nan)
+    return np.divide(areas * unclip_ratio, lengths, out=quotients, where=lengths > 0).tolist()
+
+
+def grow(polygon: np.ndarray, distance: float) -> np.ndarray | None:
+    """Offset a polygon outwards by `distance`, in pixels, with round corners.
 
     The clipper's coordinates are integers, so are the new vertices, as in MMOCR. (MMOCR keeps the
     first of several parts if all have as many vertices, which happens on specks of noise.)
 
     Args:
-        polygon: (K, 2) int32, of area A' and perimeter L'.
-        unclip_ratio: r' of the DB paper.
+        polygon: (K, 2) int32.
+        distance: D' of `unclip_distances`.
 
     Returns:
         (K', 2) float32, or None where the result is empty, in several parts or a mere triangle.
     """
-    length = perimeter(polygon)
-    if length == 0:
+    if math.isnan(distance):
         return None
     clipper = pyclipper.PyclipperOffset()
     clipper.AddPath(polygon.tolist(), pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
-    parts = clipper.Execute(abs(signed_area(polygon)) * unclip_ratio / length)
+    parts = clipper.Execute(distance)
     if len(parts) != 1 or len(parts[0]) < 4:
         return None
     return np.array(parts[0], dtype=np.float32)
@@ -156,6 +189,17 @@ def min_area_quad(polygon: np.ndarray, min_width: float) -> np.ndarray | None:
     if min(rectangle[1]) < min_width:
         return None
     return cv2.boxPoints(rectangle)
+
+
+def all_to_original(
+    polygons: Sequence[np.ndarray], scale_factor: tuple[float, float]
+) -> list[np.ndarray]:
+    """Bring polygons, M arrays (K, 2), to pixels of the original image by `to_original`."""
+    if not polygons:
+        return []
+    vertices = to_original(np.concatenate(polygons), scale_factor)
+    ends = np.cumsum([len(polygon) for polygon in polygons]).tolist()
+    return [vertices[start:end] for start, end in zip([0, *ends], ends)]
 
 
 def to_original(polygon: np.ndarray, scale_factor: tuple[float, float]) -> np.ndarray:

@@ -1,0 +1,127 @@
+"""Validation and test loops that post-process one batch while the network works on the next."""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import torch
+from mmengine.model import MMDistributedDataParallel
+from mmengine.runner import TestLoop, ValLoop
+from mmengine.runner.amp import autocast
+from torch import Tensor, nn
+
+from dbnet.models.batch_norm_folding import fold_batch_norms
+from dbnet.models.detectors.dbnet import DBNet
+from dbnet.registry import LOOPS
+
+# Batches whose post-processing may be under way or wait, besides the one in the network.
+MAX_PENDING = 2
+
+
+@LOOPS.register_module()
+class OverlappedValLoop(ValLoop):
+    """Validate as `ValLoop`, post-processing beside the network; the same predictions in order."""
+
+    def run(self) -> dict:
+        return run_overlapped(self, "val") if can_overlap(self) else super().run()
+
+
+@LOOPS.register_module()
+class OverlappedTestLoop(TestLoop):
+    """Test as `TestLoop`, post-processing beside the network; the same predictions in order."""
+
+    def run(self) -> dict:
+        return run_overlapped(self, "test") if can_overlap(self) else super().run()
+
+
+def can_overlap(loop: ValLoop | TestLoop) -> bool:
+    """Tell whether a prediction is what `DBNet` makes of it: a map, then the postprocessor."""
+    steps = ("forward", "val_step", "test_step")
+    kind = type(_unwrapped(loop.runner.model))
+    return issubclass(kind, DBNet) and all(getattr(kind, s) is getattr(DBNet, s) for s in steps)
+
+
+def run_overlapped(loop: ValLoop | TestLoop, stage: str) -> dict:
+    """Run a whole evaluation; hooks see the batches in order, `stage` ("val", "test") names them.
+
+    A batch's hooks `after_..._iter` run after its metrics, when later batches are in the network.
+    """
+    runner = loop.runner
+    runner.call_hook(f"before_{stage}")
+    runner.call_hook(f"before_{stage}_epoch")
+    runner.model.eval()
+    with closing(overlapped_predictions(loop, stage)) as predictions:
+        for index, batch, outputs in predictions:
+            runner.call_hook(
+                f"after_{stage}_iter", batch_idx=index, data_batch=batch, outputs=outputs
+            )
+    metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
+    runner.call_hook(f"after_{stage}_epoch", metrics=metrics)
+    runner.call_hook(f"after_{stage}")
+    return metrics
+
+
+def overlapped_predictions(
+    loop: ValLoop | TestLoop, stage: str
+) -> Generator[tuple[int, dict, list[dict]], None, None]:
+    """Yield index, batch and predictions, which the evaluator has seen, in the loader's order.
+
+    An exception of the postprocessor or a metric is raised in its batch's turn.
+    """
+    model: Any = _unwrapped(loop.runner.model)
+    # Folded weights would be rounded otherwise than the originals in half precision.
+    network = model if loop.fp16 else fold_batch_norms(model)
+    pending: deque[tuple[int, dict, Future]] = deque()
+
+    def evaluate(fetch: Callable[[], Tensor], metas: list[dict], batch: dict) -> list[dict]:
+        outputs = model.postprocessor(fetch(), metas)
+        loop.evaluator.process(data_samples=outputs, data_batch=batch)
+        return outputs
+
+    def next_done() -> tuple[int, dict, list[dict]]:
+        index, batch, future = pending.popleft()
+        return index, batch, future.result()
+
+    # One thread, so that the evaluator sees the batches one after the other.
+    pool = ThreadPoolExecutor(1, thread_name_prefix="postprocessor")
+    try:
+        for index, batch in enumerate(loop.dataloader):
+            loop.runner.call_hook(f"before_{stage}_iter", batch_idx=index, data_batch=batch)
+            data = model.data_preprocessor(batch, False)
+            with torch.no_grad(), autocast(enabled=loop.fp16):
+                prob_map = network(data["inputs"], mode="tensor")
+            future = pool.submit(evaluate, start_fetching(prob_map), data["metas"], batch)
+            pending.append((index, batch, future))
+            if len(pending) > MAX_PENDING:
+                yield next_done()
+        while pending:
+            yield next_done()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def start_fetching(prob_map: Tensor) -> Callable[[], Tensor]:
+    """Start to copy a map from a GPU to the host; return the function that waits for it.
+
+    The caller goes on at once, and whoever calls that function waits for this map alone, not for
+    what is queued behind it.
+    """
+    if not prob_map.is_cuda:
+        return lambda: prob_map
+    host = torch.empty(prob_map.shape, dtype=prob_map.dtype, pin_memory=True)
+    host.copy_(prob_map, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def fetch() -> Tensor:
+        copied.synchronize()
+        return host
+
+    return fetch
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Take the detector out of the wrapper for several processes, which averages gradients only."""
+    return model.module if isinstance(model, MMDistributedDataParallel) else model
