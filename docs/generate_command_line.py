@@ -16,8 +16,8 @@ from dbnet.cli.main import COMMANDS
 TARGET = Path(__file__).with_name("command_line.md")
 INTRODUCTION = """# Command line
 
-`dbnet COMMAND` after `pip install`, or `python tools/{script}.py` in a clone; the arguments are the
-same. Written by `docs/generate_command_line.py` from the tools' own help (of Python 3.11).
+After `pip install`, from any folder. The scripts in a clone's `tools/` are the same commands. Written
+by `docs/generate_command_line.py` from the commands' own help (in Python 3.11).
 """
 
 
@@ -34,7 +34,7 @@ def help_of(command: str) -> str:
 
 def reference() -> str:
     """Put the help of all commands into one page."""
-    parts = [INTRODUCTION.format(script="train|test|...")]
+    parts = [INTRODUCTION]
     for command, purpose in COMMANDS.items():
         parts.append(f"## dbnet {command}\n\n{purpose[0].upper()}{purpose[1:]}.\n")
         parts.append(f"```\n{help_of(command)}\n```\n")

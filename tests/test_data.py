@@ -20,6 +20,7 @@ from dbnet.datasets import (
 from dbnet.datasets.transforms.loading import LoadImage, read_image
 from dbnet.datasets.transforms.photometric import ColorJitter, adjust_brightness, adjust_saturation
 from dbnet.errors import UserError
+from dbnet.models.data_preprocessor import TextDetDataPreprocessor
 
 from .conftest import rectangle
 
@@ -72,6 +73,21 @@ def test_dataset_reads_polygons_and_ignored(annotated):
     assert dataset[5]["polygons"] == []
 
 
+def test_polygons_of_all_lengths_survive_the_annotation_list(tmp_path):
+    polygons = [rectangle(0, 0, 9, 5), rectangle(1, 2, 3, 4)[:3], np.float32([[7, 8]] * 14)]
+    instances = [dict(polygon=p.flatten().tolist(), ignore=i == 1) for i, p in enumerate(polygons)]
+    entries = [dict(img_path=f"{i}.png", instances=instances[:i]) for i in range(4)]
+    (tmp_path / "train.json").write_text(json.dumps(dict(data_list=entries)))
+    dataset = make_dataset(tmp_path, pipeline=[], test_mode=True)
+    for i, sample in enumerate(dataset):
+        assert sample["img_path"] == str(tmp_path / f"{i}.png")
+        assert sample["ignored"] == [False, True, False][:i]
+        assert len(sample["polygons"]) == i
+        for polygon, expected in zip(sample["polygons"], polygons):
+            np.testing.assert_array_equal(polygon, expected)
+            assert polygon.dtype == np.float32
+
+
 def test_image_paths_are_relative_to_the_annotation_files_folder(annotated):
     (annotated / "sub").mkdir()
     text = (annotated / "train.json").read_text().replace("images/", "../images/")
@@ -94,8 +110,18 @@ def test_training_sample(annotated):
     assert tuple(sample["inputs"].shape) == (3, 64, 64)
     assert set(sample["targets"]) == {"shrink_map", "shrink_mask", "thresh_map", "thresh_mask"}
     for map_ in sample["targets"].values():
-        assert map_.shape == (64, 64) and map_.dtype == torch.float32
+        assert map_.shape == (64, 64)
     assert sample["targets"]["shrink_map"].any()
+
+
+def test_masks_travel_as_bytes_and_enter_the_model_as_float32(annotated):
+    batch = collate_text_det([make_dataset(annotated)[SampleKey(0, 0, i)] for i in (0, 2)])
+    preprocessor = TextDetDataPreprocessor(mean=[0, 0, 0], std=[1, 1, 1])
+    targets = preprocessor(batch)["targets"]
+    for name, map_ in batch["targets"].items():
+        assert map_.dtype == (torch.float32 if name == "thresh_map" else torch.uint8)
+        assert targets[name].dtype == torch.float32
+        assert torch.equal(targets[name], map_.float())
 
 
 @pytest.mark.parametrize(

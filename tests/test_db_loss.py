@@ -3,7 +3,9 @@ import math
 import pytest
 import torch
 
+from dbnet.models.losses import hard_negatives
 from dbnet.models.losses.db_loss import DBLoss, balanced_bce, masked_dice, masked_l1
+from dbnet.models.losses.hard_negatives import sum_of_largest
 
 
 def test_balanced_bce_keeps_the_hardest_negatives():
@@ -85,3 +87,112 @@ def test_weights_of_the_sum():
     weighted = DBLoss()(maps, targets)
     for name, weight in dict(loss_prob=5, loss_thr=10, loss_db=1).items():
         assert weighted[name].item() == pytest.approx(weight * plain[name].item(), rel=1e-6)
+
+
+# The hardest negatives: `topk`'s sum, without a sort
+
+SIZES = (1, 7, 5000, 200_003)  # the last two have more values than the sample that is taken of them
+
+
+def drawn(size, kind):
+    values = torch.rand(size, dtype=torch.float64).pow(4).float()
+    if kind == "ties":
+        values = (values * 8).round() / 8
+    if kind == "constant":  # the first step: the head starts at P = 0.25 everywhere
+        values = torch.full((size,), 0.2877)
+    if kind == "zeros":
+        values[torch.rand(size) < 0.9] = 0
+    if kind == "tiny":
+        values *= 1e-42  # denormal
+    return values
+
+
+@pytest.fixture(params=["cpu", "any device"])
+def _way(request, monkeypatch):
+    if request.param == "any device":  # what a GPU computes, here on the CPU
+        monkeypatch.setattr(hard_negatives, "_select_on_cpu", hard_negatives._select)
+    else:
+        monkeypatch.setattr(hard_negatives, "SAMPLE_SIZE", 256)
+        monkeypatch.setattr(hard_negatives, "CHUNK_SIZE", 1 << 12)
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("kind", ["random", "ties", "constant", "zeros", "tiny"])
+@pytest.mark.parametrize("size", SIZES)
+def test_sum_of_largest_is_that_of_topk(size, kind):
+    values = drawn(size, kind)
+    for count in {0, 1, size // 50, size // 3, size - 1, size}:
+        expected = values.double().topk(count)[0].sum()
+        actual = sum_of_largest(values, torch.tensor(count)).double()
+        torch.testing.assert_close(actual, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("size", SIZES)
+def test_gradient_of_the_sum_is_that_of_topk_without_ties(size):
+    values = torch.randperm(size).float().sqrt().reshape(1, -1)  # shapes pass through
+    for count in {0, 1, size // 3, size}:
+        grads = []
+        for function in (sum_of_largest, lambda x, k: x.flatten().topk(int(k))[0].sum()):
+            x = values.clone().requires_grad_()
+            (3 * function(x, torch.tensor(count))).backward()
+            grads.append(x.grad)
+        assert torch.equal(*grads)
+        assert (grads[0] == 3).sum() == count
+
+
+@pytest.mark.usefixtures("_way")
+def test_ties_share_the_gradient():
+    values = torch.tensor([1.0, 2, 2, 5, 2, 0], requires_grad=True)
+    total = sum_of_largest(values, torch.tensor(3))  # 5, and two of the three 2s
+    total.backward()
+    assert total.item() == 9
+    torch.testing.assert_close(values.grad, torch.tensor([0, 2 / 3, 2 / 3, 1, 2 / 3, 0]))
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_summed_in_float32(dtype):
+    values = (torch.rand(20_000) + 1).to(dtype)
+    total = sum_of_largest(values, torch.tensor(15_000))
+    assert total.dtype == torch.float32
+    expected = values.double().topk(15_000)[0].sum()
+    torch.testing.assert_close(total.double(), expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("count", [1, 4, 2000, 3000])
+def test_what_is_not_finite_stays_so(count):
+    values = torch.rand(3000)
+    values[5] = torch.inf
+    assert sum_of_largest(values, torch.tensor(count)).isinf()
+    values[7:10] = torch.nan
+    assert sum_of_largest(values, torch.tensor(count)).isnan()
+
+
+def test_a_sample_that_misleads_costs_time_alone():
+    # The sample, every third value (100,000 / 2^15, made odd), sees the large ones alone.
+    values = torch.arange(100_000).float()
+    values[::3] += 1e6
+    for count in (1, 1000, 50_000, 99_999):
+        total = sum_of_largest(values, torch.tensor(count)).double()
+        torch.testing.assert_close(total, values.double().topk(count)[0].sum(), rtol=1e-6, atol=0)
+
+
+def test_nan_logits_make_the_loss_nan():
+    for index in (0, 5):  # text, background
+        logits = torch.zeros(10)
+        logits[index] = torch.nan
+        target = torch.tensor([1.0, 1] + [0] * 8)
+        assert balanced_bce(logits, target, torch.ones(10), negative_ratio=3).isnan()
+
+
+@pytest.mark.parametrize(("positives", "ratio", "kept"), [(3, 2.5, 7), (1, 0.5, 0), (4, 100, 6)])
+def test_number_of_negatives_is_rounded_down(positives, ratio, kept):
+    target = torch.zeros(10)
+    target[:positives] = 1
+    logits = torch.zeros(10, requires_grad=True)
+    balanced_bce(logits, target, torch.ones(10), ratio).backward()
+    # Each pixel's gradient is +-1/2 of its share; shares sum to the number of pixels that count.
+    expected = kept / 2 / (positives + kept)
+    assert logits.grad[positives:].sum().item() == pytest.approx(expected, rel=1e-5)

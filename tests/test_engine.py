@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from dbnet.engine.hooks import ConstantPredictorHook, NonFiniteLossHook
+from dbnet.engine.hooks import ConstantPredictorHook
+from dbnet.engine.loss_hooks import NonFiniteLossHook, Step
 from dbnet.engine.optim_wrapper import Bfloat16OptimWrapper, has_fast_bfloat16
 from dbnet.errors import UserError
 from dbnet.visualization.curves import plot_curves, read_scalars
@@ -31,17 +32,21 @@ def feed(hook, steps, loss_prob, loss_db, messages):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_non_finite_loss_names_the_images(value):
-    outputs = dict(
-        loss=torch.tensor(value), loss_prob=torch.tensor(value), loss_db=torch.tensor(1.0)
-    )
-    batch = dict(metas=[dict(img_path="a.jpg"), dict(img_path="b.jpg")])
-    with pytest.raises(UserError, match=r"epoch 3, iteration 42 .*loss_db 1\).*a\.jpg, b\.jpg"):
-        NonFiniteLossHook().after_train_iter(runner([]), 0, batch, outputs)
+    steps = [
+        Step(3, 41, dict(loss=1e30), ["fine.jpg"]),
+        Step(3, 42, dict(loss=value, loss_prob=value, loss_db=1.0), ["a.jpg", "b.jpg"]),
+    ]
+    NonFiniteLossHook().after_losses_read(runner([]), steps[:1])
+    with pytest.raises(UserError, match=r"epoch 3, iteration 42 .*loss_db 1\).*: a\.jpg, b\.jpg$"):
+        NonFiniteLossHook().after_losses_read(runner([]), steps)
 
 
-def test_finite_loss_passes():
-    outputs = dict(loss=torch.tensor(1e30))
-    NonFiniteLossHook().after_train_iter(runner([]), 0, dict(metas=[]), outputs)
+def test_weights_that_are_not_finite_are_not_saved():
+    weights = dict(a=torch.ones(3), count=torch.tensor(1), b=torch.zeros(2))
+    NonFiniteLossHook().before_save_checkpoint(runner([]), dict(state_dict=weights))
+    weights["b"][1] = torch.nan
+    with pytest.raises(UserError, match=r"iteration 42 \(b\), nothing saved"):
+        NonFiniteLossHook().before_save_checkpoint(runner([]), dict(state_dict=weights))
 
 
 def test_constant_predictor_is_told_once_and_after_warm_up():

@@ -65,6 +65,20 @@ def test_warp_is_cv2_resize_where_nothing_rotates(size):
     assert difference.max() <= 3
 
 
+def test_warp_reads_all_that_it_needs_of_the_image():
+    rng = np.random.default_rng(0)
+    image = cv2.GaussianBlur(rng.integers(0, 255, (60, 90, 3), np.uint8), (0, 0), 2)
+    for _ in range(200):
+        turn = flip_rotate_matrix((60, 90), bool(rng.random() < 0.5), rng.uniform(-180, 180))
+        corner = rng.integers(-30, 80, 2)
+        sides = rng.integers(1, 60, 2)
+        scale, filled = crop_resize_matrix((*corner, *(corner + sides)), (40, 40))
+        affine = compose(scale, turn)
+        whole = cv2.warpAffine(image, affine, filled, flags=cv2.INTER_LINEAR)
+        part = warp(image, affine, filled, filled)
+        assert np.abs(part.astype(int) - whole).max() <= 8  # 1/32 pixel at the black outside
+
+
 def test_warp_averages_what_it_shrinks():
     image = np.zeros((64, 64, 3), np.uint8)
     image[::4] = 200  # lines of one pixel; bilinear sampling of every fourth would miss them

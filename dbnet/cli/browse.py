@@ -25,7 +25,7 @@ MAX_TILES = 100  # in the sheet
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="browse_dataset",
+        prog="dbnet browse",
         description="Draw the samples of a config as the network sees them: polygons and targets.",
     )
     parser.add_argument("config", help="config file, or its name")

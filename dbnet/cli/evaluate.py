@@ -17,7 +17,8 @@ from dbnet.evaluation.files import (
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="evaluate", description="Evaluate predictions in files against ground truth in files."
+        prog="dbnet evaluate",
+        description="Evaluate predictions in files against ground truth in files.",
     )
     parser.add_argument(
         "--pred",

@@ -24,7 +24,7 @@ INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="infer", description="Find the texts in images.")
+    parser = argparse.ArgumentParser(prog="dbnet infer", description="Find the texts in images.")
     parser.add_argument(
         "images", nargs="+", metavar="IMAGES", help="files, folders or quoted patterns"
     )

@@ -30,7 +30,8 @@ MAX_SECONDS = 5.0  # after which a measurement stops, once it has its fewest pas
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="model_info", description="Print parameters, FLOPs and speed of a config's model."
+        prog="dbnet model-info",
+        description="Print parameters, FLOPs and speed of a config's model.",
     )
     parser.add_argument("config", help="config file, or its name")
     parser.add_argument(

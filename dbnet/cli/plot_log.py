@@ -11,7 +11,8 @@ HMEAN = "icdar/hmean"
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="plot_log", description="Plot the losses and metrics of training runs, side by side."
+        prog="dbnet plot-log",
+        description="Plot the losses and metrics of training runs, side by side.",
     )
     parser.add_argument("work_dirs", nargs="+", type=Path, metavar="WORK_DIR")
     parser.add_argument(

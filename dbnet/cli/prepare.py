@@ -30,7 +30,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Make annotation files from a data set's files.")
+    parser = argparse.ArgumentParser(
+        prog="dbnet prepare", description="Make annotation files from a data set's files."
+    )
     parser.add_argument("name", nargs="?", help="data set, see --list")
     parser.add_argument("--raw", type=Path, help="folder with the downloads, zips or folders")
     parser.add_argument("--out", type=Path, help="folder for the annotation files")

@@ -29,7 +29,7 @@ from dbnet.evaluation import (
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="test", description="Test a text detector.")
+    parser = argparse.ArgumentParser(prog="dbnet test", description="Test a text detector.")
     parser.add_argument("config", help="config file, or its name")
     parser.add_argument("checkpoint", help="file or URL, of this project or of MMOCR")
     parser.add_argument("--out", metavar="results.json", help="write metrics and predictions")

@@ -33,7 +33,7 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="train", description="Train a text detector.")
+    parser = argparse.ArgumentParser(prog="dbnet train", description="Train a text detector.")
     parser.add_argument("config", help="config file, or its name")
     parser.add_argument(
         "--work-dir", help="logs and checkpoints; ./work_dirs/CONFIG_NAME if not given"
