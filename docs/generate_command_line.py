@@ -1,4 +1,4 @@
-"""Write docs/command_line.md from the tools' own help; with --check only compare.
+"""Write docs/command_line.md from the commands' own help.
 
 python docs/generate_command_line.py
 """
@@ -16,8 +16,8 @@ from dbnet.cli.main import COMMANDS
 TARGET = Path(__file__).with_name("command_line.md")
 INTRODUCTION = """# Command line
 
-After `pip install`, from any folder. The scripts in a clone's `tools/` are the same commands. Written
-by `docs/generate_command_line.py` from the commands' own help (in Python 3.11).
+After `pip install`, from any folder. The scripts in a clone's `tools/` are the same commands.
+Written by `docs/generate_command_line.py` from the commands' own help (in Python 3.11).
 """
 
 
@@ -41,16 +41,5 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-def main() -> int:
-    """Write the page, or with --check tell whether it is up to date."""
-    if "--check" not in sys.argv[1:]:
-        TARGET.write_text(reference(), encoding="utf-8")
-        return 0
-    if TARGET.read_text(encoding="utf-8") == reference():
-        return 0
-    print(f"{TARGET} is out of date: run python {Path(__file__).name}", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    TARGET.write_text(reference(), encoding="utf-8")

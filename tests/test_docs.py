@@ -1,4 +1,4 @@
-"""What the documents print works: the worked example, file names, and the command-line reference."""
+"""What the documents print works: the worked example, links, and the command-line reference."""
 
 import importlib.util
 import re
@@ -47,8 +47,8 @@ def test_add_a_part_as_printed(tmp_path, monkeypatch, capsys):
     info, train = (shlex.split(line) for line in blocks(page, "bash")[0].splitlines())
     shorter = (
         "train_cfg.max_iters=2 train_cfg.val_interval=2 train_dataloader.batch_size=2 "
-        "train_dataloader.num_workers=0 val_dataloader.num_workers=0 val_dataloader.dataset.length=2 "
-        "param_scheduler.0.end=1 param_scheduler.1.begin=1"
+        "train_dataloader.num_workers=0 val_dataloader.num_workers=0 "
+        "val_dataloader.dataset.length=2 param_scheduler.0.end=1 param_scheduler.1.begin=1"
     )
     for words in (info, [*train, "--cfg-options", *shorter.split()]):
         monkeypatch.setattr(sys, "argv", words)
