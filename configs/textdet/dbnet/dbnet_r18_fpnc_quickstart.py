@@ -10,7 +10,7 @@ _base_ = [
 model = dict(backbone=dict(init_cfg=None))
 
 _pictures = dict(
-    type="SyntheticTextDataset", size=(256, 256), num_words=(2, 6), difficulty=0.2, level="word"
+    type="SyntheticTextDataset", size=(256, 256), num_words=(2, 5), difficulty=0.0, level="word"
 )
 train_dataloader = dict(
     batch_size=8,
@@ -19,7 +19,7 @@ train_dataloader = dict(
     sampler=dict(type="InfiniteKeySampler", shuffle=False),
     collate_fn=dict(type="collate_text_det"),
     dataset=dict(
-        length=3200,  # each is seen once
+        length=2400,  # each is seen once
         seed=0,
         pipeline=[dict(type="GenerateDBTargets"), dict(type="PackTextDetInputs")],
         **_pictures,
@@ -49,10 +49,10 @@ test_evaluator = val_evaluator
 # From random weights: AdamW, a warm-up, clipped gradients, and a learning rate that falls to 0.
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, weight_decay=1e-4),
+    optimizer=dict(type="AdamW", lr=2e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=5.0),
 )
-train_cfg = dict(by_epoch=False, max_iters=400, val_interval=400)
+train_cfg = dict(by_epoch=False, max_iters=300, val_interval=300)
 val_cfg = dict()
 test_cfg = dict()
 param_scheduler = [
@@ -61,7 +61,7 @@ param_scheduler = [
 ]
 default_hooks = dict(
     logger=dict(interval=20, log_metric_by_epoch=False),
-    checkpoint=dict(interval=400, by_epoch=False, max_keep_ckpts=1),
+    checkpoint=dict(interval=300, by_epoch=False, max_keep_ckpts=1),
 )
 # What the last validation finds is drawn into WORK_DIR/predictions.
 custom_hooks = [
