@@ -2,10 +2,12 @@ import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
 
+from dbnet.engine.checkpoint_files import holds_checkpoints
 from dbnet.errors import UserError
 
 # The variable by which a launcher tells its processes apart, and how it is started.
@@ -27,6 +29,7 @@ def set_launcher(config: Config, launcher: str) -> None:
     variable, start = LAUNCHERS[launcher]
     if variable not in os.environ:
         raise UserError(f"--launcher {launcher}: {variable} is not set; start with `{start}`")
+    check_sync_bn(config)
     if not torch.cuda.is_available():
         set_cpu_processes(config, launcher)
 
@@ -39,8 +42,33 @@ def set_cpu_processes(config: Config, launcher: str) -> None:
     # gloo's threads outlive the interpreter otherwise, which now and then aborts the process.
     atexit.register(torch.distributed.destroy_process_group)
     config.model_wrapper_cfg = dict(
-        type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False
+        type="MMDistributedDataParallel",
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=config.get("find_unused_parameters", False),
     )
+
+
+def check_sync_bn(config: Config) -> None:
+    """Refuse batch statistics over processes where they cannot be computed.
+
+    Raises:
+        UserError: There is no GPU, or the implementation is not PyTorch's.
+    """
+    kind = config.get("sync_bn")
+    if kind not in (None, "torch"):
+        raise UserError(f'sync_bn: {kind!r} needs the compiled mmcv; set "torch"')
+    if kind and not torch.cuda.is_available():
+        raise UserError("sync_bn: needs a CUDA GPU for each process; leave it out on CPUs")
+
+
+def resume_after_restart(resume: str | None, work_dir: str) -> str | None:
+    """Choose `--resume` anew in processes that torchrun has started again.
+
+    They go on from what their predecessors saved, also where those began anew or from a file.
+    """
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    return "auto" if restarted and holds_checkpoints(Path(work_dir)) else resume
 
 
 def skip_imagenet_weights(config: Config) -> None:

@@ -16,6 +16,7 @@ from dbnet.cli.errors import one_line_errors
 from dbnet.cli.launch import (
     LAUNCHERS,
     config_mistakes_told,
+    resume_after_restart,
     set_launcher,
     skip_imagenet_weights,
 )
@@ -62,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     config = load_config(args.config, args.cfg_options, data_root=args.data_root)
     set_launcher(config, args.launcher)
     config.work_dir = args.work_dir or config.get("work_dir") or default_work_dir(args.config)
-    set_start(config, args.resume, args.seed)
+    set_start(config, resume_after_restart(args.resume, config.work_dir), args.seed)
     if args.amp:
         enable_amp(config)
 

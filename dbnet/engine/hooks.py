@@ -8,31 +8,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
-from dbnet.errors import UserError
 from dbnet.registry import HOOKS
 from dbnet.visualization.curves import plot_curves
-from dbnet.visualization.draw import save_detections
-
-
-@HOOKS.register_module()
-class NonFiniteLossHook(Hook):
-    """Stop the run at a loss that is NaN or infinite and name the images of its batch."""
-
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict[str, Tensor] | None = None,
-    ) -> None:
-        if data_batch is None or outputs is None or math.isfinite(outputs["loss"].item()):
-            return
-        losses = ", ".join(f"{name} {value.item():.4g}" for name, value in outputs.items())
-        images = ", ".join(meta["img_path"] for meta in data_batch["metas"])
-        raise UserError(
-            f"loss not finite in epoch {runner.epoch + 1}, iteration {runner.iter + 1} ({losses}); "
-            f"lower the learning rate or look at the images: {images}"
-        )
 
 
 @HOOKS.register_module()
@@ -108,26 +85,3 @@ class MetricsHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self.metrics = dict(metrics or {})
-
-
-@HOOKS.register_module()
-class ShowPredictionsHook(Hook):
-    """Draw predictions and ground truth of every test image.
-
-    Args:
-        show_dir: Folder for one JPEG per image, named as the image.
-    """
-
-    def __init__(self, show_dir: str) -> None:
-        self.show_dir = Path(show_dir)
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: list[dict] | None = None,
-    ) -> None:
-        metas = data_batch["metas"] if data_batch is not None else []
-        for meta, prediction in zip(metas, outputs or []):
-            save_detections(meta, prediction, self.show_dir / f"{Path(meta['img_path']).stem}.jpg")

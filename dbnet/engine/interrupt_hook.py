@@ -6,7 +6,7 @@ from types import FrameType
 from typing import NoReturn
 
 import torch
-from mmengine.dist import all_reduce, barrier, is_main_process
+from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -31,11 +31,14 @@ class Interrupted(Exception):  # noqa: N818 (asked for, no error)
 class InterruptHook(Hook):
     """Save and stop at SIGTERM or Ctrl-C, after the step that is under way.
 
+    Several processes stop together, within `INTERVAL` steps.
+
     What is saved is the middle of an epoch; the loops go on with the very next batch. A validation
     under way is dropped, and done when the run goes on. A second signal ends the process at once.
     """
 
     priority = "LOWEST"  # all other hooks have done their part of the step
+    INTERVAL = 10  # steps after which several processes ask each other; a GPU waits for the answer
 
     def __init__(self) -> None:
         self.received = 0
@@ -62,12 +65,11 @@ class InterruptHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        received = torch.tensor(self.received)
-        all_reduce(received, "max")  # all processes stop after the same step
-        if received > 0:
+        signum = self._received_anywhere(runner.iter + 1)
+        if signum:
             self._save(runner, runner.iter + 1)
             barrier()  # a process that left now would have the launcher end the one that writes
-            raise self._interrupted(runner, int(received), runner.iter + 1)
+            raise self._interrupted(runner, signum, runner.iter + 1)
 
     def after_val_iter(
         self,
@@ -78,6 +80,16 @@ class InterruptHook(Hook):
     ) -> None:
         if self.received:
             self._stop(runner, self.received, runner.iter)
+
+    def _received_anywhere(self, iterations: int) -> int:
+        """Number of a signal that any process has got, the same in all of them; 0 for none."""
+        if get_world_size() == 1:
+            return self.received
+        if iterations % self.INTERVAL:
+            return 0
+        received = torch.tensor(self.received)
+        all_reduce(received, "max")  # all processes stop after the same step
+        return int(received)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.received = signum

@@ -2,6 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dbnet.models.losses.hard_negatives import sum_of_largest
 from dbnet.registry import MODELS
 
 EPS = 1e-6
@@ -52,12 +53,12 @@ def balanced_bce(logits: Tensor, target: Tensor, mask: Tensor, negative_ratio: f
     """
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     positive = target * mask
-    negative = (1 - target) * mask
+    negative = mask - positive
     num_positive = positive.sum()
-    num_negative = int(torch.minimum(negative.sum(), negative_ratio * num_positive))
+    num_negative = torch.minimum(negative.sum(), negative_ratio * num_positive).long()
 
-    hardest, _ = (loss * negative).flatten().topk(num_negative, sorted=False)
-    return ((loss * positive).sum() + hardest.sum()) / (num_positive + num_negative + EPS)
+    hardest = sum_of_largest(loss * negative, num_negative)
+    return ((loss * positive).sum() + hardest) / (num_positive + num_negative + EPS)
 
 
 def masked_l1(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
