@@ -101,6 +101,16 @@ def test_distance_field_agrees_with_shapely(polygon):
     np.testing.assert_array_equal(inside[clear], expected[clear])
 
 
+def test_distance_field_does_not_depend_on_the_size_of_its_blocks(monkeypatch):
+    grid = np.arange(-3, 12), np.arange(-2, 14)
+    star = np.float32([[0, 0], [10, 3], [2, 9], [8, -1], [4, 12], [1, 5], [9, 9]])
+    distance, inside = distance_field(star, *grid)
+    for edges in (1, 2, 3):
+        monkeypatch.setattr("dbnet.utils.polygon.BLOCK", 15 * 16 * edges)
+        for one, other in zip(distance_field(star, *grid), (distance, inside)):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_distance_field_inside_is_even_odd():
     # The bowtie's lobes lie left and right of its crossing (5, 5).
     _, inside = distance_field(BOWTIE, np.array([3, 7]), np.array([2.5, 5.5]))

@@ -131,6 +131,12 @@ def test_self_crossing_polygon_is_even_odd():
     assert targets["shrink_mask"][60, 40] == 1  # below the crossing: outside
 
 
+def test_ignored_text_covers_the_pixels_within_half_a_pixel():
+    mask = make_targets(rectangle(20.3, 20.6, 50.3, 40.6), ignored=[True])["shrink_mask"]
+    # x from 19.8 to 50.8, y from 20.1 to 41.1
+    assert extent(1 - mask) == (21, 41, 20, 50)
+
+
 def test_no_text():
     targets = make_targets()
     assert targets["shrink_map"].sum() == targets["thresh_mask"].sum() == 0

@@ -10,7 +10,7 @@ def keep_freed_memory(trim: int = 256 << 20, largest: int = 32 << 20) -> bool:
     """Let this process, and those that it forks, reuse the memory of freed images.
 
     glibc hands a freed image back to the kernel, and each new one is paid for in page faults:
-    3200 a training sample of ICDAR2015, about a third of its time.
+    3200 a training sample of ICDAR2015, a third of its time.
 
     Args:
         trim: So many free bytes stay with the process.

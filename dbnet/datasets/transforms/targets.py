@@ -140,9 +140,9 @@ def touching_instances(
     instances = []
     for polygon, ignore in zip(polygons, ignored):
         offset = offset_distance(polygon, shrink_ratio)
-        window = touched_window(polygon, max(offset, 0.5), shape)
+        unreadable = bool(ignore) or is_too_small(polygon, min_text_size)
+        window = touched_window(polygon, 0.5 if unreadable else max(offset, 0.5), shape)
         if window is not None:
-            unreadable = bool(ignore) or is_too_small(polygon, min_text_size)
             instances.append(Instance(polygon, offset, *window, unreadable))
     return instances
 

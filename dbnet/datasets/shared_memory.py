@@ -1,0 +1,49 @@
+import mmap
+import os
+import tempfile
+from multiprocessing import reduction
+
+import numpy as np
+
+
+class SharedMemory:
+    """Zeroed memory that this process and its workers, forked or spawned, share.
+
+    It is a file without a name: /dev/shm, which is 64 MB in a container, does not limit it, and
+    nothing is left behind, as the kernel frees it with the last process that maps it. Pages are
+    taken when they are first written.
+
+    Attributes:
+        bytes: The memory, (num_bytes,) uint8.
+    """
+
+    def __init__(self, num_bytes: int) -> None:
+        self.num_bytes = num_bytes
+        self._map(unnamed_file(max(num_bytes, 1)))
+
+    def _map(self, descriptor: int) -> None:
+        self._file = os.fdopen(descriptor, "r+b")  # closed with this object
+        memory = mmap.mmap(descriptor, 0)
+        self.bytes = np.frombuffer(memory, dtype=np.uint8, count=self.num_bytes)
+
+    def __getstate__(self) -> dict:
+        """Hand on the descriptor, which only a process that is being spawned can take."""
+        return dict(num_bytes=self.num_bytes, descriptor=reduction.DupFd(self._file.fileno()))
+
+    def __setstate__(self, state: dict) -> None:
+        self.num_bytes = state["num_bytes"]
+        self._map(state["descriptor"].detach())
+
+    def __deepcopy__(self, memo: dict) -> "SharedMemory":
+        return self
+
+
+def unnamed_file(num_bytes: int) -> int:
+    """Open a file of zeros that no folder lists, in memory where the system can; a descriptor."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("dbnet")
+    else:  # macOS
+        descriptor, path = tempfile.mkstemp()
+        os.unlink(path)
+    os.ftruncate(descriptor, num_bytes)
+    return descriptor
