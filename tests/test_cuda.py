@@ -1,14 +1,18 @@
 """What must hold on a GPU; skipped where there is none."""
 
 import copy
+import json
 
 import pytest
 import torch
 
+from dbnet.cli import test as test_tool
 from dbnet.cli import train as train_tool
 from dbnet.config import load_config
 from dbnet.engine.optim_wrapper import Bfloat16OptimWrapper
+from dbnet.models.losses.hard_negatives import sum_of_largest
 from dbnet.registry import MODELS
+from dbnet.visualization.curves import read_scalars
 
 from .scenes import write_config, write_scenes
 from .test_models import targets
@@ -70,3 +74,47 @@ def test_tools_train_on_the_gpu(tmp_path):
     config = write_config(root, "gpu", epochs=2, workers=2)
     assert train_tool.main([config, "--work-dir", str(tmp_path / "run"), "--amp"]) == 0
     assert train_tool.main([config, "--work-dir", str(tmp_path / "run"), "--resume"]) == 0
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_mining_on_the_gpu_gives_the_sum_and_gradient_of_topk(share):
+    values = torch.rand(2, 160, 160, device="cuda", requires_grad=True)
+    count = int(share * values.numel())
+    total = sum_of_largest(values, torch.tensor(count, device="cuda"))
+    (gradient,) = torch.autograd.grad(total, values)
+    expected = values.flatten().topk(count).values.sum()
+    (expected_gradient,) = torch.autograd.grad(expected, values)
+    torch.testing.assert_close(total, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(gradient, expected_gradient)
+
+
+@pytest.mark.slow
+def test_training_from_images_on_the_gpu(tmp_path):
+    root = write_scenes(tmp_path, count=8)
+    config = write_config(root, "device", epochs=2, workers=2)
+    losses = []
+    for name, option in (("host", []), ("device", ["default_hooks.device_data.type=DeviceDataHook"])):
+        work_dir = tmp_path / name
+        options = ["--cfg-options", "train_cfg.val_interval=2", *option]
+        assert train_tool.main([config, "--work-dir", str(work_dir), *options]) == 0
+        train, _ = read_scalars(work_dir)
+        losses.append([record["loss"] for record in train])
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+@pytest.mark.slow
+def test_overlapped_testing_on_the_gpu_finds_the_same(tmp_path):
+    root = write_scenes(tmp_path, count=8)
+    config = write_config(root, "overlap", epochs=8)
+    assert train_tool.main([config, "--work-dir", str(tmp_path / "run")]) == 0
+    images = []
+    for loop in ("TestLoop", "OverlappedTestLoop"):
+        out = tmp_path / f"{loop}.json"
+        words = [config, str(tmp_path / "run" / "epoch_8.pth"), "--out", str(out)]
+        words += ["--work-dir", str(tmp_path / loop), "--cfg-options", f"test_cfg.type={loop}"]
+        assert test_tool.main(words) == 0
+        images.append(json.loads(out.read_text())["images"])
+    for plain, overlapped in zip(*images):
+        assert overlapped["img_path"] == plain["img_path"]
+        assert len(overlapped["polygons"]) == len(plain["polygons"])
+        assert overlapped["scores"] == pytest.approx(plain["scores"], abs=1e-3)

@@ -19,7 +19,7 @@ train_dataloader = dict(
     sampler=dict(type="InfiniteKeySampler", shuffle=False),
     collate_fn=dict(type="collate_text_det"),
     dataset=dict(
-        length=2400,  # each is seen once
+        length=2000,  # each is seen once
         seed=0,
         pipeline=[dict(type="GenerateDBTargets"), dict(type="PackTextDetInputs")],
         **_pictures,
@@ -52,7 +52,7 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=2e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=5.0),
 )
-train_cfg = dict(by_epoch=False, max_iters=300, val_interval=300)
+train_cfg = dict(by_epoch=False, max_iters=250, val_interval=250)
 val_cfg = dict()
 test_cfg = dict()
 param_scheduler = [
@@ -61,7 +61,7 @@ param_scheduler = [
 ]
 default_hooks = dict(
     logger=dict(interval=20, log_metric_by_epoch=False),
-    checkpoint=dict(interval=300, by_epoch=False, max_keep_ckpts=1),
+    checkpoint=dict(interval=250, by_epoch=False, max_keep_ckpts=1),
 )
 # What the last validation finds is drawn into WORK_DIR/predictions.
 custom_hooks = [
