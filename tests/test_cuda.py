@@ -93,7 +93,10 @@ def test_training_from_images_on_the_gpu(tmp_path):
     root = write_scenes(tmp_path, count=8)
     config = write_config(root, "device", epochs=2, workers=2)
     losses = []
-    for name, option in (("host", []), ("device", ["default_hooks.device_data.type=DeviceDataHook"])):
+    for name, option in (
+        ("host", []),
+        ("device", ["default_hooks.device_data.type=DeviceDataHook"]),
+    ):
         work_dir = tmp_path / name
         options = ["--cfg-options", "train_cfg.val_interval=2", *option]
         assert train_tool.main([config, "--work-dir", str(work_dir), *options]) == 0

@@ -46,7 +46,7 @@ class SignalAt(Hook):
             os.kill(os.getpid(), self.signum)
 
     def before_val_iter(self, runner, batch_idx, data_batch=None):
-        if self.step is None:
+        if self.step is None and batch_idx == 0:
             os.kill(os.getpid(), self.signum)
 
 

@@ -1,7 +1,7 @@
 # tools/train.py configs/textdet/dbnet/dbnet_r18_fpnc_quickstart.py --amp
-# No data, no pre-trained weights, minutes on two CPU cores: the real DBNet_r18 learns to find words in
-# small generated pictures and is validated on others. It shows that everything works; for photos
-# train on photos.
+# No data, no pre-trained weights, minutes on two CPU cores: the real DBNet_r18 learns to find words
+# in small generated pictures and is validated on others. It shows that everything works; for
+# photos train on photos.
 _base_ = [
     "../../_base_/default_runtime.py",
     "../../_base_/models/dbnet_r18_fpnc.py",
