@@ -13,6 +13,8 @@ from dbnet.cli import train as train_tool
 from dbnet.cli.errors import one_line_errors
 from dbnet.errors import UserError
 
+from .scenes import write_config, write_scenes
+
 R18 = "dbnet_r18_fpnc_1200e_icdar2015"
 SCRATCH = "dbnet_r18_fpnc_100e_icdar2015_scratch"
 
@@ -40,6 +42,26 @@ def test_mistakes_in_training_are_one_line(tmp_path, monkeypatch, capsys, argume
     monkeypatch.delenv("RANK", raising=False)
     assert train_tool.main([*arguments, "--work-dir", str(tmp_path / "work")]) == 1
     assert re.search(message, one_line(capsys))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("optim_wrapper.optimizer.lr=-1", "learning rate"),
+        ("train_dataloader.batch_size=0", "batch_size"),
+        ("train_dataloader.num_workers=-1", "num_workers"),
+        ("train_dataloader.dataset.indices=99999999,3", "index"),
+        ("train_dataloader.dataset.ann_file=empty.json", "empty.json: data_list is empty"),
+        ("train_dataloader.dataset.data_root={root}/train.json", "--data-root is the folder"),
+    ],
+)
+def test_values_that_parts_refuse_are_one_line(tmp_path, capsys, option, message):
+    root = write_scenes(tmp_path, count=2)
+    (root / "empty.json").write_text('{"metainfo": {}, "data_list": []}')
+    config = write_config(root, "refused", epochs=1)
+    words = [config, "--work-dir", str(tmp_path / "work"), "--cfg-options"]
+    assert train_tool.main([*words, option.format(root=root)]) == 1
+    assert re.search(message, one_line(capsys), re.IGNORECASE)
 
 
 def test_mistakes_in_testing_are_one_line(tmp_path, monkeypatch, capsys):

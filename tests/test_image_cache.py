@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -208,6 +209,19 @@ def test_shared_memory_leaves_nothing_behind():
 def write_and_report(memory, link):
     memory.bytes[1] = 2
     link.send(int(memory.bytes[0]))
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memory files")
+@pytest.mark.parametrize("library", ["with", "without"])
+def test_a_python_without_memory_files_takes_the_c_librarys_or_a_file(monkeypatch, library):
+    monkeypatch.delattr(os, "memfd_create")
+    if library == "without":
+        monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace())
+    memory = SharedMemory(4096)
+    place = os.readlink(f"/proc/self/fd/{memory._file.fileno()}")
+    assert ("memfd:dbnet" in place) == (library == "with")
+    memory.bytes[:] = 7
+    assert memory.bytes.sum() == 7 * 4096
 
 
 def test_processes_see_what_others_write():

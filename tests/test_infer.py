@@ -178,6 +178,12 @@ def test_lack_of_memory_gives_a_hint(bright, scans, tmp_path, monkeypatch, capsy
     ]
 
 
+def test_lack_of_memory_keeps_what_is_done(bright, scans, tmp_path, monkeypatch):
+    fail_at(monkeypatch, 2, torch.OutOfMemoryError("CUDA out of memory."))
+    assert infer_tool.main([str(scans), "--out", str(tmp_path / "out"), *bright]) == 1
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["images"]
+
+
 def test_other_errors_are_not_swallowed(bright, scans, tmp_path, monkeypatch):
     fail_at(monkeypatch, 0, RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):

@@ -16,6 +16,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from dbnet.checkpoint import read_checkpoint
 from dbnet.cli import train as train_tool
 from dbnet.datasets import EpochKeySampler, InfiniteKeySampler, TextDetDataset
 from dbnet.engine import checkpoint_files
@@ -373,6 +374,31 @@ def test_a_signal_saves_and_the_run_goes_on_exactly(
     assert_same_run(tmp_path, whole_dir)
     assert capsys.readouterr().out.splitlines()[-1].startswith("official: precision")
     assert (tmp_path / "interrupted.pth").exists() == (step is None)  # until the next is saved
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("extra", "step"),
+    [
+        ('custom_hooks = [dict(type="EMAHook", momentum=0.1){}]', None),  # in a validation
+        ('optim_wrapper["accumulative_counts"] = 2\ncustom_hooks = [{}]', 1),  # half of a batch
+    ],
+    ids=["averaged weights", "gathered gradients"],
+)
+def test_a_signal_loses_neither_averages_nor_gradients(scenes, tmp_path, extra, step):
+    stop = f', dict(type="SignalAt", step={step})'
+    config = write_config(scenes, "undisturbed", epochs=EPOCHS, extra=extra.format(""))
+    stopped = write_config(
+        scenes, "disturbed", epochs=EPOCHS, extra=extra.format(stop.strip(", ") if step else stop)
+    )
+    runs = [str(tmp_path / name) for name in ("whole", "part")]
+    assert train_tool.main([config, "--work-dir", runs[0], "--seed", "5"]) == 0
+    assert train_tool.main([stopped, "--work-dir", runs[1], "--seed", "5"]) == 143
+    assert train_tool.main([config, "--work-dir", runs[1], "--resume"]) == 0
+    whole, part = (read_checkpoint(f"{run}/epoch_{EPOCHS}.pth") for run in runs)
+    for key in ("state_dict", "ema_state_dict"):
+        for name, value in whole.get(key, {}).items():
+            torch.testing.assert_close(part[key][name], value, rtol=0, atol=0)
 
 
 @pytest.mark.slow

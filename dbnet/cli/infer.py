@@ -70,6 +70,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         run.say(f"interrupted after {run.num_done} of {run.num_images} images")
         status = INTERRUPTED
+    except UserError as error:  # what has been found is kept
+        run.say(f"error: {error}")
+        status = 1
     else:
         status = 1 if run.num_failed else 0
     run.clear()

@@ -1,6 +1,6 @@
 import atexit
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,10 +79,17 @@ def skip_imagenet_weights(config: Config) -> None:
 
 
 @contextmanager
-def config_mistakes_told(name: str) -> Iterator[None]:
-    """Turn the refusal of a value by a part of the config into one line."""
+def config_mistakes_told(name: str, built: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Turn the refusal of a value by a part of the config into one line.
+
+    Args:
+        name: Of the config.
+        built: Tells when all parts have been built, so that an error is not about the config.
+    """
     try:
         yield
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[-1]
+    except (AssertionError, IndexError, ValueError, ZeroDivisionError) as error:
+        if built():
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise UserError(f"config {name}: {reason}") from error

@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
 
     with config_mistakes_told(args.config):
         runner = Runner.from_cfg(config)
-    load_weights(runner.model, args.checkpoint)
+        load_weights(runner.model, args.checkpoint)
+        runner.test_loop  # noqa: B018, builds the data set and the loader
     if args.show_dir:
         runner.register_hook(ShowPredictionsHook(os.path.abspath(args.show_dir)))
     runner.test_evaluator.metrics.append(collector := PredictionCollector())

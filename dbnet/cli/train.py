@@ -70,15 +70,20 @@ def main(argv: list[str] | None = None) -> int:
     with full_disk_told(config.work_dir):
         with config_mistakes_told(args.config):
             runner = SafeRunner.from_cfg(config)
-        return train(runner)
+        return train(runner, args.config)
 
 
-def train(runner: SafeRunner) -> int:
-    """Train to the end, print the metrics, and return 0; a signal gives the status of its kind."""
+def train(runner: SafeRunner, name: str) -> int:
+    """Train to the end, print the metrics, and return 0; a signal gives the status of its kind.
+
+    Args:
+        runner: Its data sets, optimizer and schedules are built here.
+        name: Of the config, for messages.
+    """
     runner.register_hook(last := MetricsHook())
     runner.register_hook(interrupt := InterruptHook())
     try:
-        with interrupt.listening(runner):
+        with interrupt.listening(runner), config_mistakes_told(name, lambda: interrupt.started):
             runner.train()
     except Interrupted as stop:
         lines, stream, status = [str(stop)], sys.stderr, stop.status

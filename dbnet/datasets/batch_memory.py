@@ -91,5 +91,6 @@ def open_tensors(key: Key, memory: SharedMemory | None, layout: Layout) -> dict[
 def forget_dead_workers() -> None:
     """Let go of the blocks of workers that have ended."""
     alive = {child.pid for child in active_children()}
-    for key in [key for key in _received if key[0] not in alive]:
-        del _received[key]
+    for key in list(_received):  # other threads, which pin memory, may add to it
+        if key[0] not in alive:
+            _received.pop(key, None)

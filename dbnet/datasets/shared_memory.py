@@ -1,9 +1,12 @@
+import ctypes
 import mmap
 import os
 import tempfile
 from multiprocessing import reduction
 
 import numpy as np
+
+MFD_CLOEXEC = 1  # of linux/memfd.h
 
 
 class SharedMemory:
@@ -39,11 +42,28 @@ class SharedMemory:
 
 
 def unnamed_file(num_bytes: int) -> int:
-    """Open a file of zeros that no folder lists, in memory where the system can; a descriptor."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("dbnet")
-    else:  # macOS
-        descriptor, path = tempfile.mkstemp()
-        os.unlink(path)
+    """Open a file of zeros that no folder lists, in memory where the system can; a descriptor.
+
+    Raises:
+        OSError: The system has none left, or the disk is full.
+    """
+    descriptor = memory_file()
+    if descriptor is not None:
+        os.ftruncate(descriptor, num_bytes)
+        return descriptor
+    descriptor, path = tempfile.mkstemp()
+    os.unlink(path)
+    if hasattr(os, "posix_fallocate"):  # an error here instead of a SIGBUS at the first write
+        os.posix_fallocate(descriptor, 0, num_bytes)
     os.ftruncate(descriptor, num_bytes)
     return descriptor
+
+
+def memory_file() -> int | None:
+    """Open a file in memory; None where the system has no such thing (macOS)."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("dbnet")
+    # Pythons built for old systems (conda, uv) lack it where the C library has it.
+    create = getattr(ctypes.CDLL(None), "memfd_create", None)
+    descriptor = -1 if create is None else create(b"dbnet", MFD_CLOEXEC)
+    return None if descriptor < 0 else descriptor

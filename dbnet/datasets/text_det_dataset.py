@@ -98,10 +98,17 @@ class TextDetDataset(BaseDataset):
                 f"annotation file {path} not found; make it with tools/prepare_data.py, or give "
                 "its folder with --data-root"
             ) from None
+        except OSError as error:
+            raise UserError(
+                f"annotation file {path}: {error.strerror}; --data-root is the folder of the "
+                "annotation files"
+            ) from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: not a JSON file: {error}") from None
         if not isinstance(content, dict) or not isinstance(content.get("data_list"), list):
             raise UserError(f'{path}: no "data_list"; expected MMOCR 1.x\'s annotation format')
+        if not content["data_list"]:
+            raise UserError(f"{path}: data_list is empty; there is no image to take")
         return [parse_entry(path, i, entry) for i, entry in enumerate(content["data_list"])]
 
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,8 @@ from typing import NoReturn
 
 import torch
 from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from dbnet.engine.checkpoint_files import INTERRUPTED, point_to
@@ -31,7 +32,8 @@ class Interrupted(Exception):  # noqa: N818 (asked for, no error)
 class InterruptHook(Hook):
     """Save and stop at SIGTERM or Ctrl-C, after the step that is under way.
 
-    Several processes stop together, within `INTERVAL` steps.
+    Several processes stop together, within `INTERVAL` steps or after a validation. Where gradients
+    are accumulated they stop when the optimizer has used them.
 
     What is saved is the middle of an epoch; the loops go on with the very next batch. A validation
     under way is dropped, and done when the run goes on. A second signal ends the process at once.
@@ -42,6 +44,19 @@ class InterruptHook(Hook):
 
     def __init__(self) -> None:
         self.received = 0
+        self.started = False  # training has begun, so that all parts of the run are built
+        self.validating = False
+        self.last_asked = 0  # iterations done when the processes asked each other last
+
+    def before_train(self, runner: Runner) -> None:
+        self.started = True
+        self.last_asked = runner.iter
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self.validating = True
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.validating = False
 
     @contextmanager
     def listening(self, runner: Runner) -> Iterator[None]:
@@ -65,11 +80,11 @@ class InterruptHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
+        if not self._has_stepped(runner):
+            return  # gathered gradients would be lost
         signum = self._received_anywhere(runner.iter + 1)
         if signum:
-            self._save(runner, runner.iter + 1)
-            barrier()  # a process that left now would have the launcher end the one that writes
-            raise self._interrupted(runner, signum, runner.iter + 1)
+            self._stop(runner, signum, runner.iter + 1)
 
     def after_val_iter(
         self,
@@ -78,18 +93,31 @@ class InterruptHook(Hook):
         data_batch: dict | None = None,
         outputs: list | None = None,
     ) -> None:
-        if self.received:
+        if self.received and get_world_size() == 1:
             self._stop(runner, self.received, runner.iter)
+
+    def after_val(self, runner: Runner) -> None:
+        if get_world_size() > 1 and (signum := self._ask(runner.iter)):
+            self._stop(runner, signum, runner.iter)
 
     def _received_anywhere(self, iterations: int) -> int:
         """Number of a signal that any process has got, the same in all of them; 0 for none."""
         if get_world_size() == 1:
             return self.received
-        if iterations % self.INTERVAL:
+        if iterations - self.last_asked < self.INTERVAL:
             return 0
+        return self._ask(iterations)
+
+    def _ask(self, iterations: int) -> int:
+        self.last_asked = iterations
         received = torch.tensor(self.received)
-        all_reduce(received, "max")  # all processes stop after the same step
+        all_reduce(received, "max")
         return int(received)
+
+    def _has_stepped(self, runner: Runner) -> bool:
+        """Tell whether the optimizer has used all gradients; false amid their accumulation."""
+        wrapper = runner.optim_wrapper
+        return not isinstance(wrapper, OptimWrapper) or wrapper.should_update()
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.received = signum
@@ -103,10 +131,15 @@ class InterruptHook(Hook):
 
     def _stop(self, runner: Runner, signum: int, iterations: int) -> NoReturn:
         self._save(runner, iterations)
+        barrier()  # a process that left now would have the launcher end the one that writes
         raise self._interrupted(runner, signum, iterations)
 
     def _save(self, runner: Runner, iterations: int) -> None:
         work_dir = Path(runner.work_dir)
+        if self.validating:
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):  # put the weights that train back in their place
+                    hook.after_val_epoch(runner)
         meta = dict(epoch=runner.epoch, iter=iterations)
         runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta)
         if is_main_process():
