@@ -205,9 +205,9 @@ def test_two_processes_train_and_test(scenes, tmp_path):
             timeout=300,
         )
         assert done.returncode == 0, done.stderr[-2000:]
-        lines = done.stdout.splitlines()
-        assert [line.split(":")[0] for line in lines[-2:]] == ["icdar", "official"]
-        assert sum(line.startswith("icdar:") for line in lines) == 1  # the first process alone
+        # Of the first process alone; the other may still log after them.
+        starts = [line.split(":")[0] for line in done.stdout.splitlines()]
+        assert [x for x in starts if x in ("icdar", "official")] == ["icdar", "official"]
     assert len(losses(tmp_path)) == 1  # 8 images in 2 processes of 4
 
 
