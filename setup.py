@@ -20,6 +20,8 @@ setup(
     package_dir={"dbnet.configs": "configs"},
     package_data={"dbnet.configs": ["**/*.py"]},
     install_requires=(HERE / "requirements.txt").read_text().split(),
-    extras_require={"dev": ["mypy>=1.8", "pre-commit>=3", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"]},
+    extras_require={
+        "dev": ["mypy>=1.8", "pre-commit>=3", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"]
+    },
     entry_points={"console_scripts": ["dbnet = dbnet.cli.main:main"]},
 )

@@ -381,8 +381,7 @@ def test_a_signal_saves_and_the_run_goes_on_exactly(
     ("extra", "step"),
     [
         (  # in the validation after epoch 1
-            'train_cfg["val_interval"] = 1\n'
-            'custom_hooks = [dict(type="EMAHook", momentum=0.1){}]',
+            'train_cfg["val_interval"] = 1\ncustom_hooks = [dict(type="EMAHook", momentum=0.1){}]',
             None,
         ),
         ('optim_wrapper["accumulative_counts"] = 2\ncustom_hooks = [{}]', 1),  # half of a batch
