@@ -31,8 +31,8 @@ from dbnet.datasets.device import (
     fill_store,
     lay_out,
     pipeline_parts,
-    read_shape,
 )
+from dbnet.datasets.transforms.loading import read_shape
 from dbnet.registry import DATASETS
 
 BINARY = ("shrink_map", "shrink_mask", "thresh_mask")

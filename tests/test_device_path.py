@@ -29,7 +29,6 @@ from dbnet.datasets.device import (
     lay_out,
     packing,
     pipeline_parts,
-    read_shape,
 )
 from dbnet.datasets.device.store import Source, check_budget, num_versions
 from dbnet.datasets.device.target_maps import draw_target_maps
@@ -42,6 +41,7 @@ from dbnet.datasets.transforms import (
     RandomAffineCrop,
 )
 from dbnet.datasets.transforms.geometric import compose, crop_resize_matrix, flip_rotate_matrix
+from dbnet.datasets.transforms.loading import read_shape
 from dbnet.datasets.transforms.photometric import JitterFactors
 from dbnet.datasets.transforms.targets import draw_targets, touching_instances
 from dbnet.engine.device_data_hook import check_loader

@@ -24,10 +24,8 @@ def runner(caplog_messages):
 
 def feed(hook, steps, loss_prob, loss_db, messages):
     for step in range(steps):
-        outputs = dict(
-            loss=torch.tensor(4.0), loss_prob=torch.tensor(loss_prob), loss_db=torch.tensor(loss_db)
-        )
-        hook.after_train_iter(runner(messages), step, {}, outputs)
+        read = dict(loss=4.0, loss_prob=loss_prob, loss_db=loss_db)
+        hook.after_losses_read(runner(messages), [Step(3, step + 1, read, [])])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -7,6 +7,7 @@ from mmengine.config import Config, DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
+from dbnet.cli.arguments import positive
 from dbnet.cli.errors import one_line_errors
 from dbnet.cli.launch import config_mistakes_told
 from dbnet.cli.train import default_work_dir
@@ -45,13 +46,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data-root", help="folder of the annotation files")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
     return parser.parse_args(argv)
-
-
-def positive(text: str) -> int:
-    """Parse a whole number above 0, for `argparse`."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
-    return int(text)
 
 
 @one_line_errors

@@ -13,6 +13,7 @@ from mmengine.device import get_device
 
 from dbnet.apis.images import find_images, read_displayed
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
+from dbnet.cli.arguments import positive
 from dbnet.cli.errors import lack_of_memory, one_line_errors
 from dbnet.cli.test import check_writable, write_results
 from dbnet.config import load_config, parse_size
@@ -42,13 +43,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
     return parser.parse_args(argv)
-
-
-def positive(text: str) -> int:
-    """Parse a whole number above 0, for `argparse`."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
-    return int(text)
 
 
 @one_line_errors

@@ -2,10 +2,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from dbnet.datasets.shared_memory import SharedMemory
-from dbnet.datasets.transforms.loading import read_image
+from dbnet.datasets.transforms.loading import read_image, read_shape
+from dbnet.errors import UserError
 
 Size = tuple[int, int]  # (H, W)
 
@@ -77,7 +77,6 @@ def assign_slots(images: Iterable[tuple[str, Size | None]], budget: int) -> dict
 def header_size(path: str) -> Size:
     """Read (H, W) of an image without decoding it; (0, 0) if that fails."""
     try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, UnidentifiedImageError):
+        return read_shape(path)
+    except UserError:
         return 0, 0

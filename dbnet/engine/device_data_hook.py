@@ -16,9 +16,9 @@ from dbnet.datasets.device import (
     fill_store,
     lay_out,
     pipeline_parts,
-    read_shape,
 )
 from dbnet.datasets.device.store import check_budget
+from dbnet.datasets.transforms.loading import read_shape
 from dbnet.errors import UserError
 from dbnet.registry import HOOKS
 

@@ -1,13 +1,13 @@
 import math
 from pathlib import Path
 
-import torch
+import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor
 
+from dbnet.engine.loss_hooks import Step
 from dbnet.registry import HOOKS
 from dbnet.visualization.curves import plot_curves
 
@@ -29,24 +29,19 @@ class ConstantPredictorHook(Hook):
     def __init__(self, window: int = 200) -> None:
         self.window = window
         self.steps = 0
-        self.sums = torch.zeros(2)
+        self.sums = np.zeros(2)
         self.told = False
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict[str, Tensor] | None = None,
-    ) -> None:
-        if self.told or outputs is None or not {"loss_prob", "loss_db"} <= set(outputs):
-            return  # told already, or another loss
-        losses = torch.stack([torch.as_tensor(outputs[key]) for key in ("loss_prob", "loss_db")])
-        self.sums = self.sums.to(losses.device) + losses.detach()  # no synchronisation
-        self.steps += 1
-        if self.steps % self.window == 0:
-            self._judge(runner)
-            self.sums.zero_()
+    def after_losses_read(self, runner: Runner, steps: list[Step]) -> None:
+        """Look at the losses that `BatchedRuntimeInfoHook` has read."""
+        for step in steps:
+            if self.told or not {"loss_prob", "loss_db"} <= set(step.losses):
+                return  # told already, or another loss
+            self.sums += [float(step.losses[key]) for key in ("loss_prob", "loss_db")]
+            self.steps += 1
+            if self.steps % self.window == 0:
+                self._judge(runner)
+                self.sums[:] = 0
 
     def _judge(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

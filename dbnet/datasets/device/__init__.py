@@ -13,7 +13,7 @@ from dbnet.datasets.device.batch_maker import DeviceBatchMaker
 from dbnet.datasets.device.packing import PackedPlans, collate_plans
 from dbnet.datasets.device.plans import Planner, SamplePlan, pipeline_parts
 from dbnet.datasets.device.shard_sampler import ShardKeySampler
-from dbnet.datasets.device.store import StoreLayout, fill_store, lay_out, read_shape
+from dbnet.datasets.device.store import StoreLayout, fill_store, lay_out
 
 __all__ = [
     "DeviceBatchMaker",
@@ -26,5 +26,4 @@ __all__ = [
     "fill_store",
     "lay_out",
     "pipeline_parts",
-    "read_shape",
 ]

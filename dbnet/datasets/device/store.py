@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from dbnet.datasets.transforms.geometric import average_down
@@ -52,21 +51,6 @@ class StoreLayout(NamedTuple):
 
     versions: dict[int, list[Source]]
     num_pixels: int
-
-
-def read_shape(path: str) -> tuple[int, int]:
-    """Read (H, W) from the head of an image file, before any EXIF orientation.
-
-    Raises:
-        UserError: The file is missing or no image.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except UnidentifiedImageError:
-        raise UserError(f"image {path}: not an image, or damaged") from None
-    except OSError as error:
-        raise UserError(f"image {path}: {error.strerror or error}") from None
 
 
 def num_versions(shape: tuple[int, int], size: tuple[int, int]) -> int:

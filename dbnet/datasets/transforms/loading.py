@@ -3,6 +3,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
+from PIL import Image, UnidentifiedImageError
 
 from dbnet.errors import UserError
 from dbnet.registry import TRANSFORMS
@@ -36,3 +37,18 @@ def read_image(path: str) -> np.ndarray:
     if image is None:
         raise UserError(f"image {path}: not an image, or damaged")
     return image
+
+
+def read_shape(path: str) -> tuple[int, int]:
+    """Read (H, W) from the head of an image file, before any EXIF orientation.
+
+    Raises:
+        UserError: The file is missing or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except UnidentifiedImageError:
+        raise UserError(f"image {path}: not an image, or damaged") from None
+    except OSError as error:
+        raise UserError(f"image {path}: {error.strerror or error}") from None
