@@ -1,17 +1,21 @@
-from dbnet.models.backbones import ResNet
+from dbnet.models.backbones import CLIPResNet, PPLCNetV4, ResNet
 from dbnet.models.data_preprocessor import TextDetDataPreprocessor
 from dbnet.models.detectors import DBNet
 from dbnet.models.heads import DBHead
 from dbnet.models.losses import DBLoss
-from dbnet.models.necks import FPNC
+from dbnet.models.necks import FPNC, RepLKFPN, ScaleChannelSpatialAttention
 from dbnet.models.postprocessors import DBPostprocessor
 
 __all__ = [
     "FPNC",
+    "CLIPResNet",
     "DBHead",
     "DBLoss",
     "DBNet",
     "DBPostprocessor",
+    "PPLCNetV4",
+    "RepLKFPN",
     "ResNet",
+    "ScaleChannelSpatialAttention",
     "TextDetDataPreprocessor",
 ]

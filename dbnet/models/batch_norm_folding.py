@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from dbnet.models.backbones.clip_resnet import CLIPBottleneck
 from dbnet.models.backbones.resnet import ResNet
 
 # A convolution and the batch norm that takes its output, by their attributes.
@@ -12,6 +13,7 @@ NAMED_PAIRS: dict[type[nn.Module], list[tuple[str, str]]] = {
     ResNet: [("conv1", "bn1")],
     BasicBlock: [("conv1", "bn1"), ("conv2", "bn2")],
     Bottleneck: [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")],
+    CLIPBottleneck: [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")],
 }
 
 

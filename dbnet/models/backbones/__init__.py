@@ -1,3 +1,5 @@
+from dbnet.models.backbones.clip_resnet import CLIPResNet
+from dbnet.models.backbones.pp_lcnet_v4 import PPLCNetV4
 from dbnet.models.backbones.resnet import ResNet
 
-__all__ = ["ResNet"]
+__all__ = ["CLIPResNet", "PPLCNetV4", "ResNet"]

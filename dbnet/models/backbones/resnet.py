@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -102,16 +102,26 @@ class ResNet(nn.Module):
         if mode:
             self._freeze()
             if self.norm_eval:
-                for module in self.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.eval()
+                keep_statistics(self)
         return self
 
     def _freeze(self) -> None:
         stem: list[nn.Module] = [self.conv1, self.bn1] if self.frozen_stages >= 0 else []
-        for module in [*stem, *self.stages[: max(self.frozen_stages, 0)]]:
-            module.eval()
-            module.requires_grad_(False)
+        freeze([*stem, *self.stages[: max(self.frozen_stages, 0)]])
+
+
+def freeze(modules: Iterable[nn.Module]) -> None:
+    """Let modules get no gradients and keep their batch statistics."""
+    for module in modules:
+        module.eval()
+        module.requires_grad_(False)
+
+
+def keep_statistics(module: nn.Module) -> None:
+    """Let every batch norm in a module normalise by its running statistics and leave them."""
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.eval()
 
 
 def move_stride_to_first_conv(block: Bottleneck) -> None:

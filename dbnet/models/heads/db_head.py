@@ -19,15 +19,22 @@ class DBHead(nn.Module):
     Args:
         in_channels: Channels of the neck's output, at stride 4.
         k: Amplifying factor of the paper's equation 3.
+        norm: False for convolutions with biases and no batch norms, as in files whose batch norms
+            are folded.
+        adaptive: False leaves out the threshold branch, and with it the binary map.
     """
 
-    def __init__(self, in_channels: int, k: float = 50.0) -> None:
+    def __init__(
+        self, in_channels: int, k: float = 50.0, norm: bool = True, adaptive: bool = True
+    ) -> None:
         super().__init__()
         self.k = k
         # Balanced cross-entropy weighs 1 text pixel against 3 background ones: P = 0.25 is its
         # constant optimum, logit ln(0.25 / 0.75) = -1.1.
-        self.binarize = upsampling_branch(in_channels, output_bias=-1.1)
-        self.threshold = upsampling_branch(in_channels, output_bias=0.0)
+        self.binarize = upsampling_branch(in_channels, output_bias=-1.1, norm=norm)
+        self.threshold = (
+            upsampling_branch(in_channels, output_bias=0.0, norm=norm) if adaptive else None
+        )
 
     def forward(self, x: Tensor, mode: str = "loss") -> dict[str, Tensor] | Tensor:
         """Compute the maps at the resolution of the image.
@@ -38,7 +45,7 @@ class DBHead(nn.Module):
 
         Returns:
             `prob_logits`, `prob_map`, `thresh_map` and `binary_map`, or `prob_map`; each
-            (N, H, W) float32.
+            (N, H, W) float32. Without a threshold branch, the first two alone.
         """
         prob_logits = self.binarize(x).squeeze(1).float()
         prob_map = prob_logits.sigmoid()
@@ -46,6 +53,8 @@ class DBHead(nn.Module):
             return prob_map
         if mode != "loss":
             raise ValueError(f'mode must be "loss" or "predict", got "{mode}"')
+        if self.threshold is None:
+            return dict(prob_logits=prob_logits, prob_map=prob_map)
         thresh_map = self.threshold(x).squeeze(1).float().sigmoid()
         return dict(
             prob_logits=prob_logits,
@@ -55,27 +64,27 @@ class DBHead(nn.Module):
         )
 
 
-def upsampling_branch(in_channels: int, output_bias: float) -> nn.Sequential:
+def upsampling_branch(in_channels: int, output_bias: float, norm: bool = True) -> nn.Sequential:
     """Build one branch of the head: (N, C, h, w) to logits (N, 1, 4h, 4w).
 
     Indices are MMOCR's; the sigmoid that follows has no parameters and is left to the caller.
     """
     inner = in_channels // 4
-    first = nn.Conv2d(in_channels, inner, 3, padding=1, bias=False)
+    first = nn.Conv2d(in_channels, inner, 3, padding=1, bias=not norm)
     middle = nn.ConvTranspose2d(inner, inner, 2, stride=2)
     last = nn.ConvTranspose2d(inner, 1, 2, stride=2)
     nn.init.kaiming_normal_(first.weight, nonlinearity="relu")
     nn.init.normal_(middle.weight, std=0.12)
     nn.init.normal_(last.weight, std=0.02)
-    for layer, bias in ((middle, 0.0), (last, output_bias)):
+    for layer, bias in ((first, 0.0), (middle, 0.0), (last, output_bias)):
         if layer.bias is not None:
             nn.init.constant_(layer.bias, bias)
     return nn.Sequential(
         first,
-        nn.BatchNorm2d(inner),
+        nn.BatchNorm2d(inner) if norm else nn.Identity(),
         nn.ReLU(inplace=True),
         middle,
-        nn.BatchNorm2d(inner),
+        nn.BatchNorm2d(inner) if norm else nn.Identity(),
         nn.ReLU(inplace=True),
         last,
     )

@@ -29,9 +29,16 @@ class DBLoss(nn.Module):
         self.negative_ratio = negative_ratio
 
     def forward(self, maps: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Compare the predicted maps with the target maps, all (N, H, W) float32."""
+        """Compare the predicted maps with the target maps, all (N, H, W) float32.
+
+        Where the head has no threshold branch, `loss_db` compares the probability map itself, and
+        there is no `loss_thr`.
+        """
         shrink_map, shrink_mask = targets["shrink_map"], targets["shrink_mask"]
         loss_prob = balanced_bce(maps["prob_logits"], shrink_map, shrink_mask, self.negative_ratio)
+        if "thresh_map" not in maps:
+            loss_db = masked_dice(maps["prob_map"], shrink_map, shrink_mask)
+            return dict(loss_prob=self.prob_weight * loss_prob, loss_db=loss_db)
         loss_thr = masked_l1(maps["thresh_map"], targets["thresh_map"], targets["thresh_mask"])
         loss_db = masked_dice(maps["binary_map"], shrink_map, shrink_mask)
         return dict(

@@ -10,22 +10,29 @@ from dbnet.registry import MODELS
 
 @MODELS.register_module()
 class FPNC(nn.Module):
-    """Feature pyramid whose levels are concatenated at stride 4, the neck of DBNet.
+    """Feature pyramid whose levels are concatenated at stride 4, the neck of DBNet and DBNet++.
 
-    Convolutions have neither bias nor norm nor activation, as in MhLiao/DB. The levels are
-    concatenated p2, p3, p4, p5 as in MMOCR; MhLiao/DB has them the other way round.
+    Convolutions of the pyramid have neither bias nor norm nor activation, as in MhLiao/DB. The
+    levels are concatenated p2, p3, p4, p5 as in MMOCR; MhLiao/DB has them the other way round.
 
     Args:
         in_channels: Channels of c2..c5.
         lateral_channels: Channels inside the pyramid.
         out_channels: Channels that each level gives to the concatenation.
+        attention: Config of a module that maps the concatenation to a weight per level and pixel,
+            such as `ScaleChannelSpatialAttention`, which makes DBNet++ (MMOCR's `asf_cfg`). None
+            concatenates the levels as they are.
 
     Attributes:
         out_channels: Channels of the output, four times the argument of that name.
     """
 
     def __init__(
-        self, in_channels: Sequence[int], lateral_channels: int = 256, out_channels: int = 64
+        self,
+        in_channels: Sequence[int],
+        lateral_channels: int = 256,
+        out_channels: int = 64,
+        attention: dict | None = None,
     ) -> None:
         super().__init__()
         plain = dict(bias=False, act_cfg=None)
@@ -36,6 +43,13 @@ class FPNC(nn.Module):
             ConvModule(lateral_channels, out_channels, 3, padding=1, **plain) for _ in in_channels
         )
         self.out_channels = out_channels * len(in_channels)
+        self.asf_attn: nn.Module | None = None
+        if attention is not None:
+            width = dict(in_channels=self.out_channels, out_channels=len(in_channels))
+            self.asf_conv = ConvModule(
+                self.out_channels, self.out_channels, 3, padding=1, bias=True, act_cfg=None
+            )
+            self.asf_attn = MODELS.build(attention, default_args=width)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Fuse c2..c5, strides 4 to 32, into (N, out_channels, H/4, W/4)."""
@@ -43,7 +57,12 @@ class FPNC(nn.Module):
         for fine in range(len(levels) - 2, -1, -1):
             levels[fine] = levels[fine] + upsample(levels[fine + 1], levels[fine])
         smooth = [conv(level) for conv, level in zip(self.smooth_convs, levels)]  # p2..p5
-        return torch.cat([upsample(level, smooth[0]) for level in smooth], dim=1)
+        smooth = [upsample(level, smooth[0]) for level in smooth]
+        fused = torch.cat(smooth, dim=1)
+        if self.asf_attn is None:
+            return fused
+        weights = self.asf_attn(self.asf_conv(fused))  # (N, 4, H/4, W/4)
+        return torch.cat([level * weights[:, i : i + 1] for i, level in enumerate(smooth)], dim=1)
 
 
 def upsample(coarse: Tensor, fine: Tensor) -> Tensor:

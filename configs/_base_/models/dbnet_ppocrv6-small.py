@@ -1,0 +1,17 @@
+# PP-OCRv6's small detector: 2.45 M parameters, its batch norms folded into the convolutions.
+model = dict(
+    type="DBNet",
+    backbone=dict(type="PPLCNetV4"),
+    neck=dict(type="RepLKFPN"),
+    det_head=dict(type="DBHead", norm=False, adaptive=False),
+    loss=dict(type="DBLoss", prob_weight=2.0, negative_ratio=3.0),
+    postprocessor=dict(type="DBPostprocessor", text_repr_type="quad"),
+    data_preprocessor=dict(
+        type="TextDetDataPreprocessor",
+        # ImageNet's statistics of R, G and B on pixels in the order B, G, R: so PP-OCR was trained.
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=False,
+        pad_size_divisor=32,
+    ),
+)

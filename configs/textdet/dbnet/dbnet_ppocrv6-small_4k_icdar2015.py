@@ -1,0 +1,56 @@
+# tools/convert_checkpoint.py PP-OCRv6_det_small.onnx PP-OCRv6_det_small.pth
+# tools/train.py configs/textdet/dbnet/dbnet_ppocrv6-small_4k_icdar2015.py --amp
+#     --cfg-options load_from=PP-OCRv6_det_small.pth
+_base_ = [
+    "../../_base_/default_runtime.py",
+    "../../_base_/models/dbnet_ppocrv6-small.py",
+    "../../_base_/datasets/icdar2015.py",
+    "../../_base_/pipelines/scale_crop_448.py",
+    "../../_base_/pipelines/test_736.py",
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type="InfiniteKeySampler", shuffle=True),
+    collate_fn=dict(type="collate_text_det"),
+    dataset=dict(pipeline=_base_.train_pipeline, **_base_.icdar2015_train),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    collate_fn=dict(type="collate_text_det"),
+    dataset=dict(pipeline=_base_.test_pipeline, **_base_.icdar2015_test),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type="HmeanIOUMetric")
+test_evaluator = val_evaluator
+
+# 6e-4 makes the initial weights worse.
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=2e-4, weight_decay=1e-4, fused=True),
+    clip_grad=dict(max_norm=5.0),
+)
+train_cfg = dict(by_epoch=False, max_iters=4000, val_interval=4000)
+val_cfg = dict(type="OverlappedValLoop")
+test_cfg = dict(type="OverlappedTestLoop")
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=200),
+    dict(type="CosineAnnealingLR", eta_min=1e-6, by_epoch=False, begin=200),
+]
+auto_scale_lr = dict(enable=False, base_batch_size=8)
+
+default_hooks = dict(
+    logger=dict(interval=20, log_metric_by_epoch=False),
+    checkpoint=dict(interval=200, by_epoch=False, max_keep_ckpts=2),
+)
+custom_hooks = [
+    dict(type="NonFiniteLossHook"),
+    dict(type="CurvesHook"),
+    dict(type="EMAHook", momentum=0.002),
+]
+log_processor = dict(by_epoch=False)

@@ -1,0 +1,1 @@
+"""Weights of other projects, to and from the names of this one."""

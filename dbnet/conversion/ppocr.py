@@ -1,0 +1,112 @@
+"""PP-OCRv6's text detectors, from the ONNX files that PaddleOCR and RapidOCR distribute."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dbnet.errors import UserError
+from dbnet.models import DBHead, PPLCNetV4, RepLKFPN
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+
+
+def read_ppocr_onnx(path: Path) -> dict[str, Tensor]:
+    """Read the weights of PP-OCRv6's small detector by the names of our parts.
+
+    The file names its tensors by running numbers, so they are matched by their order in the graph,
+    which is that of the computation.
+
+    Args:
+        path: The ONNX file, such as `PP-OCRv6_det_small.onnx` of RapidOCR.
+
+    Returns:
+        The state dict of backbone, neck and head; the file has no threshold branch.
+
+    Raises:
+        UserError: It is no such file, or the package `onnx` is not installed.
+    """
+    weights = list(_read_convolutions(path))
+    names = list(_convolution_names())
+    if len(weights) != len(names):
+        raise UserError(
+            f"{path}: has {len(weights)} convolutions, PP-OCRv6's small detector {len(names)}; "
+            "other models cannot be converted"
+        )
+    state = {}
+    for name, (weight, bias) in zip(names, weights):
+        state[f"{name}.weight"] = weight
+        if bias is not None:
+            state[f"{name}.bias"] = bias
+    _check_shapes(state, path)
+    return state
+
+
+def _read_convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Give weight and bias of every convolution of the graph, in its order."""
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:
+        raise UserError("ONNX files are read with the package onnx: pip install onnx") from None
+    try:
+        graph = onnx.load(str(path)).graph
+    except (OSError, DecodeError) as error:
+        raise UserError(f"{path}: no ONNX file ({error})") from None
+    values = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    # A bias is an addition of its own, right after its convolution.
+    biases = {
+        node.input[0]: values[node.input[1]]
+        for node in graph.node
+        if node.op_type == "Add" and node.input[1] in values and values[node.input[1]].ndim == 4
+    }
+    sources = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    biases |= {sources[name]: value for name, value in biases.items() if name in sources}
+    sources = {new: old for old, new in sources.items()}
+    for node in graph.node:
+        if node.op_type in CONVOLUTIONS:
+            bias = biases.get(node.output[0])
+            weight = values[node.input[1]]
+            yield (
+                torch.from_numpy(weight.copy()),
+                None if bias is None else torch.from_numpy(bias.reshape(-1).copy()),
+            )
+
+
+def _parts() -> dict[str, nn.Module]:
+    backbone = PPLCNetV4()
+    neck = RepLKFPN(backbone.out_channels)
+    head = DBHead(neck.out_channels, norm=False, adaptive=False)
+    return dict(backbone=backbone, neck=neck, det_head=head)
+
+
+def _convolution_names() -> Iterator[str]:
+    """Name the convolutions of our parts in the order of the graph's computation."""
+    for part_name, part in _parts().items():
+        names = [
+            f"{part_name}.{name}"
+            for name, module in part.named_modules()
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+        ]
+        if isinstance(part, RepLKFPN):
+            names.sort(key=_order_in_neck)
+        yield from names
+
+
+def _order_in_neck(name: str) -> tuple[bool, int, bool]:
+    """Laterals from coarse to fine, then kernel and smoothing of each level, again coarse first."""
+    _, group, level = name.split(".")[:3]
+    return group != "lateral_convs", -int(level), group == "smooth_convs"
+
+
+def _check_shapes(state: dict[str, Tensor], path: Path) -> None:
+    own = {
+        f"{part_name}.{key}": value.shape
+        for part_name, part in _parts().items()
+        for key, value in part.state_dict().items()
+    }
+    wrong = [key for key in own if key not in state or state[key].shape != own[key]]
+    wrong += [key for key in state if key not in own]
+    if wrong:
+        raise UserError(f"{path}: no small detector of PP-OCRv6, {wrong[0]} does not fit")

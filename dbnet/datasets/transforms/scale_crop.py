@@ -1,0 +1,167 @@
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from dbnet.datasets.transforms.geometric import AffineCrop, compose, flip_rotate_matrix, warp
+from dbnet.registry import TRANSFORMS
+from dbnet.utils.polygon import clip, signed_area, transform
+
+
+@TRANSFORMS.register_module()
+class RandomScaleCrop(BaseTransform):
+    """Flip, rotate, scale and cut out a window of fixed size, as one affine map.
+
+    Unlike `RandomAffineCrop`, the scale is drawn and not what the crop leaves: a network that is
+    tested at one scale learns at scales around it, and no pixel of the window is padding where the
+    image is larger than it. Most windows hold a text. Texts that the window cuts are kept as far
+    as they are visible, or ignored if that is less than `min_visible`.
+
+    Modifies `img`, `img_shape` (H, W), `polygons` and `ignored`. Adds `affine`, the (2, 3) matrix
+    from pixels of the loaded image to pixels of the new one.
+
+    Args:
+        size: (W, H) of the window.
+        scale: Bounds of the factor by which the image is scaled, drawn log-uniformly.
+        flip_prob: Probability of a horizontal flip.
+        max_angle: Rotation is uniform in [-max_angle, max_angle], degrees.
+        max_stretch: Bound of the factor by which width over height changes, drawn log-uniformly
+            between its inverse and itself.
+        text_prob: Probability that the window lies around a text, if the image has one.
+        min_visible: Share of a text's area that must lie in the window.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        scale: tuple[float, float] = (0.6, 1.7),
+        flip_prob: float = 0.5,
+        max_angle: float = 10.0,
+        max_stretch: float = 1.15,
+        text_prob: float = 0.85,
+        min_visible: float = 0.6,
+    ) -> None:
+        self.size = (size[0], size[1])
+        self.scale = (scale[0], scale[1])
+        self.flip_prob = flip_prob
+        self.max_angle = max_angle
+        self.max_stretch = max_stretch
+        self.text_prob = text_prob
+        self.min_visible = min_visible
+
+    def transform(self, results: dict) -> dict:
+        shape = results["img"].shape[:2]
+        crop = self.draw(results["polygons"], results["ignored"], shape, results["rng"])
+        return {
+            **results,
+            "img": warp(results["img"], crop.affine, crop.filled, self.size),
+            "img_shape": (self.size[1], self.size[0]),
+            "polygons": crop.polygons,
+            "ignored": crop.ignored,
+            "affine": crop.affine,
+        }
+
+    def draw(
+        self,
+        polygons: Sequence[np.ndarray],
+        ignored: Sequence[bool],
+        shape: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> AffineCrop:
+        """Draw the map of an (H, W) image; only its annotation is needed."""
+        flip = bool(rng.random() < self.flip_prob)
+        angle = rng.uniform(-self.max_angle, self.max_angle)
+        scale = _log_uniform(*self.scale, rng)
+        stretch = _log_uniform(1 / self.max_stretch, self.max_stretch, rng)
+        scaling = scale_matrix(scale * math.sqrt(stretch), scale / math.sqrt(stretch))
+        matrix = compose(scaling, flip_rotate_matrix(shape, flip, angle))
+
+        target = self._draw_target(polygons, ignored, shape, rng)
+        corner = window_corner(matrix, target, shape, self.size, rng)
+        matrix = compose(np.column_stack([np.eye(2), -corner]), matrix)
+        moved = [transform(polygon, matrix) for polygon in polygons]
+        return AffineCrop(
+            matrix, self.size, *cut_polygons(moved, ignored, self.size, self.min_visible)
+        )
+
+    def _draw_target(
+        self,
+        polygons: Sequence[np.ndarray],
+        ignored: Sequence[bool],
+        shape: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """Draw the point of the image, (x, y), that the window will hold."""
+        texts = [polygon for polygon, skipped in zip(polygons, ignored) if not skipped]
+        if texts and rng.random() < self.text_prob:
+            polygon = texts[rng.integers(len(texts))]
+            return (polygon.min(axis=0) + polygon.max(axis=0)).astype(np.float64) / 2
+        return rng.uniform(size=2) * (shape[1], shape[0]) - 0.5
+
+
+def scale_matrix(scale_x: float, scale_y: float) -> np.ndarray:
+    """Matrix (2, 3) that scales the area of an image, whose pixels have their centres at 0, 1..."""
+    scales = np.array([scale_x, scale_y])
+    return np.column_stack([np.diag(scales), (scales - 1) / 2])
+
+
+def window_corner(
+    matrix: np.ndarray,
+    target: np.ndarray,
+    shape: tuple[int, int],
+    size: tuple[int, int],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw where a window begins that holds a point, and lies in the image if that is possible.
+
+    Args:
+        matrix: (2, 3), from pixels of the image to those that the window cuts from.
+        target: Point (x, y) of the image.
+        shape: (H, W) of the image.
+        size: (W, H) of the window.
+        rng: Source of randomness.
+
+    Returns:
+        The window's first pixel (x, y), whole numbers.
+    """
+    sides = np.array(size)
+    height, width = shape
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - 0.5
+    moved = transform(corners, matrix)
+    lower, upper = moved.min(axis=0) + 0.5, moved.max(axis=0) + 0.5 - sides
+    drawn = transform(target[None], matrix)[0] - rng.uniform(size=2) * (sides - 1)
+    # An image smaller than the window lies anywhere inside it.
+    return np.round(np.clip(drawn, np.minimum(lower, upper), np.maximum(lower, upper)))
+
+
+def cut_polygons(
+    polygons: Sequence[np.ndarray],
+    ignored: Sequence[bool],
+    size: tuple[int, int],
+    min_visible: float,
+) -> tuple[list[np.ndarray], list[bool]]:
+    """Clip polygons to a window of (W, H); ignore those of which too little is left.
+
+    Args:
+        polygons: (N, 2) arrays, pixels of the window.
+        ignored: "Don't care", one per polygon.
+        size: (W, H) of the window.
+        min_visible: Share of the area below which a text is ignored.
+
+    Returns:
+        Those of which something is left, and whether each is ignored.
+    """
+    kept, skipped = [], []
+    for polygon, skip in zip(polygons, ignored):
+        clipped = clip(polygon, (-0.5, -0.5), (size[0] - 0.5, size[1] - 0.5))
+        if len(clipped) == 0:
+            continue
+        visible = abs(signed_area(clipped)) >= min_visible * abs(signed_area(polygon))
+        kept.append(clipped)
+        skipped.append(bool(skip) or not visible)
+    return kept, skipped
+
+
+def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
