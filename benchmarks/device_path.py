@@ -86,7 +86,7 @@ def make_planned(
     crop, jitter, targets = pipeline_parts(dataset.pipeline.transforms)
     paths = {i: dataset.get_data_info(i)["img_path"] for i in range(len(dataset))}
     layout = lay_out({i: read_shape(path) for i, path in paths.items()}, crop.size)
-    store = fill_store(layout, paths, device, logging.getLogger())
+    store, _ = fill_store(layout, paths, device, logging.getLogger())
     planned = copy.copy(dataset)
     planned.pipeline = Planner(crop, jitter, targets, layout.versions)
     maker = DeviceBatchMaker(store, crop.size, (targets.thresh_min, targets.thresh_max))

@@ -42,6 +42,14 @@ def set_data_root(settings: dict, data_root: str) -> dict:
     ]
     if not paths:
         raise UserError("--data-root: no dataset of the config has a data_root")
+    for loader in LOADERS:
+        own = [path for path in paths if path.startswith(f"{loader}.dataset.datasets.")]
+        roots = {str(_descend(settings, path)[0]) for path in own}
+        if len(roots) > 1:
+            raise UserError(
+                f"--data-root: {loader} has data sets in {len(roots)} folders; give each its own, "
+                f"--cfg-options {own[0]}=DIR ..."
+            )
     return _with_values(settings, paths, data_root)
 
 

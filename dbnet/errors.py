@@ -4,3 +4,7 @@ class UserError(Exception):
     The message is one line that names the file, line or key and the way out. Command-line tools
     print it without a traceback and exit with status 1.
     """
+
+
+class ImageError(UserError):
+    """An image file is missing, or cannot be decoded."""

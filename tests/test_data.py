@@ -74,7 +74,9 @@ def test_dataset_reads_polygons_and_ignored(annotated):
 
 
 def test_polygons_of_all_lengths_survive_the_annotation_list(tmp_path):
-    polygons = [rectangle(0, 0, 9, 5), rectangle(1, 2, 3, 4)[:3], np.float32([[7, 8]] * 14)]
+    circle = np.linspace(0, 2 * np.pi, 14, endpoint=False)
+    round_ = np.stack([np.cos(circle), np.sin(circle)], axis=1).astype(np.float32)
+    polygons = [rectangle(0, 0, 9, 5), rectangle(1, 2, 3, 4)[:3], round_]
     instances = [dict(polygon=p.flatten().tolist(), ignore=i == 1) for i, p in enumerate(polygons)]
     entries = [dict(img_path=f"{i}.png", instances=instances[:i]) for i in range(4)]
     (tmp_path / "train.json").write_text(json.dumps(dict(data_list=entries)))
@@ -133,11 +135,11 @@ def test_masks_travel_as_bytes_and_enter_the_model_as_float32(annotated):
         ('{"data_list": [{"img_path": "a.jpg"}]}', r"data_list\[0\]: no 'instances'"),
         (
             '{"data_list": [{"img_path": "a", "instances": [{"polygon": [1], "ignore": 0}]}]}',
-            r"data_list\[0\]: cannot reshape",
+            r"data_list\[0\] \(a\): instances\[0\]: polygon is no list of x, y",
         ),
         (
             '{"data_list": [{"img_path": "a", "instances": [{"polygon": [1, NaN], "ignore": 0}]}]}',
-            r"data_list\[0\]: a polygon is empty or not finite",
+            r"data_list\[0\] \(a\): instances\[0\]: polygon has 1 points, left out: 1 of 1 words",
         ),
     ],
 )

@@ -44,7 +44,7 @@ from dbnet.datasets.transforms.geometric import compose, crop_resize_matrix, fli
 from dbnet.datasets.transforms.loading import read_shape
 from dbnet.datasets.transforms.photometric import JitterFactors
 from dbnet.datasets.transforms.targets import draw_targets, touching_instances
-from dbnet.engine.device_data_hook import check_loader
+from dbnet.engine.device_data_hook import check_loader, stand_ins
 from dbnet.errors import UserError
 
 from .conftest import rectangle
@@ -82,7 +82,7 @@ def on_device(dataset):
     crop, jitter, targets = pipeline_parts(dataset.pipeline.transforms)
     paths = {i: dataset.get_data_info(i)["img_path"] for i in range(len(dataset))}
     layout = lay_out({i: read_shape(path) for i, path in paths.items()}, crop.size)
-    store = fill_store(layout, paths, CPU, LOGGER)
+    store, _ = fill_store(layout, paths, CPU, LOGGER)
     planned = copy.copy(dataset)
     planned.pipeline = Planner(crop, jitter, targets, layout.versions)
     maker = DeviceBatchMaker(store, crop.size, (targets.thresh_min, targets.thresh_max))
@@ -434,8 +434,15 @@ def test_image_of_another_size_than_its_head_says(tmp_path):
     cv2.imwrite(str(path), np.zeros((4, 6, 3), np.uint8))
     assert read_shape(str(path)) == (4, 6)
     layout = lay_out({0: (4, 7)}, (10, 10))
-    with pytest.raises(UserError, match=r"image\.png: has another size"):
-        fill_store(layout, {0: str(path)}, CPU, LOGGER)
+    store, failed = fill_store(layout, {0: str(path)}, CPU, LOGGER)
+    assert not store.any() and list(failed) == [0]
+    assert "image.png: has another size" in str(failed[0])
+
+
+def test_stand_ins_are_the_next_readable_images_of_the_process():
+    assert stand_ins([1, 3, 5, 7], {3: 0, 7: 0}) == {3: 5, 7: 1}
+    with pytest.raises(UserError, match="none of 2 images can be read"):
+        stand_ins([0, 1], {0: 0, 1: 0})
 
 
 # ---- what is refused

@@ -39,7 +39,8 @@ def one_line_errors(main: Callable[..., int]) -> Callable[..., int]:
         except UserError as error:
             # A loader worker's exception arrives with its traceback in front of the message.
             message = str(error).strip().splitlines()[-1]
-            print(f"error: {message.removeprefix('dbnet.errors.UserError: ')}", file=sys.stderr)
+            message = re.sub(r"^dbnet\.errors\.\w+: ", "", message)
+            print(f"error: {message}", file=sys.stderr)
             return 1
         except (MemoryError, RuntimeError, cv2.error) as error:
             reason = lack_of_memory(error)

@@ -1,9 +1,11 @@
 from dbnet.datasets.collate import collate_text_det
+from dbnet.datasets.concat_dataset import ConcatDataset
 from dbnet.datasets.samplers import EpochKeySampler, InfiniteKeySampler, SampleKey
 from dbnet.datasets.synthetic_text_dataset import SyntheticTextDataset
 from dbnet.datasets.text_det_dataset import TextDetDataset
 
 __all__ = [
+    "ConcatDataset",
     "EpochKeySampler",
     "InfiniteKeySampler",
     "SampleKey",

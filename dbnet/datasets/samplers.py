@@ -54,7 +54,7 @@ def check_takes_keys(dataset: Sized) -> None:
     if isinstance(dataset, ConcatDataset | RepeatDataset | ClassBalancedDataset):
         raise UserError(
             f"train_dataloader.dataset: {type(dataset).__name__} cannot pass on the epoch that "
-            "augmentation depends on; join the annotation files instead"
+            "augmentation depends on; use ConcatDataset by its name, with weights"
         )
 
 

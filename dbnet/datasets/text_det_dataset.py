@@ -7,12 +7,15 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from dbnet.datasets.damage import UnreadableImages, check_share, read_polygon
 from dbnet.datasets.heap import keep_freed_memory
 from dbnet.datasets.image_cache import ImageCache
 from dbnet.datasets.samplers import SampleKey, as_sample_key
 from dbnet.datasets.shared_memory import SharedMemory
-from dbnet.errors import UserError
+from dbnet.errors import ImageError, UserError
 from dbnet.registry import DATASETS
+
+SIZE_UNKNOWN = (32, 32)  # of the black image in place of one that nothing is known of
 
 
 @DATASETS.register_module()
@@ -25,6 +28,10 @@ class TextDetDataset(BaseDataset):
     `img`, the decoded image, as well.
 
     The workers of a process, forked or spawned, share annotations and cache.
+
+    Damage costs a warning each. Bad polygons are mended or left out, see `dbnet.datasets.damage`.
+    In place of an unreadable image, training takes the next one of the file; a test takes a black
+    one, so that its words count as missed.
 
     Args:
         ann_file: Annotation file, relative to `data_root`; image paths in it are relative to its
@@ -39,6 +46,8 @@ class TextDetDataset(BaseDataset):
             each image is decoded once in a run.
         cache_budget_gb: What the cache may hold, in 10^9 bytes; images beyond it are decoded each
             time. ICDAR2015's 1000 training images take 2.8.
+        max_damaged: Share of the images, and of the words, that may be damaged; beyond it the run
+            stops.
     """
 
     data_list: list[dict]
@@ -55,6 +64,7 @@ class TextDetDataset(BaseDataset):
         lazy_init: bool = False,
         cache: str | None = None,
         cache_budget_gb: float = 8.0,
+        max_damaged: float = 0.1,
     ) -> None:
         if cache not in (None, "ram"):
             raise UserError(f'dataset.cache: must be None or "ram", got {cache!r}')
@@ -62,6 +72,9 @@ class TextDetDataset(BaseDataset):
         self.cache_budget_gb = cache_budget_gb
         self.images: ImageCache | None = None
         self.annotations: SharedMemory | None = None
+        self.max_damaged = max_damaged
+        self.unreadable: UnreadableImages | None = None
+        self.stand_ins: dict[int, int] = {}  # taken in place of images known to be unreadable
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
@@ -74,15 +87,52 @@ class TextDetDataset(BaseDataset):
     def __getitem__(self, key: int | SampleKey) -> dict:
         keep_freed_memory()
         key = as_sample_key(key, self.test_mode)
-        sample = self.get_data_info(key.item)
-        sample["rng"] = np.random.default_rng(list(key))
-        if self.images is not None:
-            sample["img"] = self.images.read(sample["img_path"])
-        return self.pipeline(sample)
+        key = key._replace(item=self.stand_ins.get(key.item, key.item))
+        try:
+            return self._make_sample(key)
+        except ImageError as error:
+            return self._replace(key, error)
 
     def get_data_info(self, idx: int) -> dict:
         """Give a sample as it enters the pipeline, less `rng`; its polygons are read-only."""
-        return unpack_entry(super().get_data_info(idx))
+        sample = unpack_entry(super().get_data_info(idx))
+        del sample["size"]
+        return sample
+
+    def full_init(self) -> None:
+        super().full_init()
+        if self.unreadable is None:
+            self.unreadable = UnreadableImages(len(self), self.max_damaged, self.ann_file)
+
+    def report_unreadable(self, item: int, error: ImageError) -> None:
+        """Warn of an image; see `UnreadableImages.report`."""
+        instead = "its words count as missed" if self.test_mode else "the next image is taken"
+        self.full_init()
+        assert self.unreadable is not None
+        self.unreadable.report(item, str(error), instead)
+
+    def _make_sample(self, key: SampleKey, img: np.ndarray | None = None) -> dict:
+        sample = self.get_data_info(key.item)
+        sample["rng"] = np.random.default_rng(list(key))
+        if img is not None:
+            sample["img"] = img
+        elif self.images is not None:
+            sample["img"] = self.images.read(sample["img_path"])
+        return self.pipeline(sample)
+
+    def _replace(self, key: SampleKey, error: ImageError) -> dict:
+        """Make the sample that stands in for one whose image is unreadable."""
+        self.report_unreadable(key.item, error)
+        if self.test_mode:
+            height, width = super().get_data_info(key.item)["size"] or SIZE_UNKNOWN
+            return self._make_sample(key, np.zeros((height, width, 3), np.uint8))
+        for step in range(1, len(self)):
+            item = (key.item + step) % len(self)
+            try:
+                return self._make_sample(key._replace(item=item))
+            except ImageError as another:
+                self.report_unreadable(item, another)
+        raise error
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file.
@@ -109,7 +159,24 @@ class TextDetDataset(BaseDataset):
             raise UserError(f'{path}: no "data_list"; expected MMOCR 1.x\'s annotation format')
         if not content["data_list"]:
             raise UserError(f"{path}: data_list is empty; there is no image to take")
-        return [parse_entry(path, i, entry) for i, entry in enumerate(content["data_list"])]
+        return self._parse(path, content["data_list"])
+
+    def _parse(self, path: Path, data_list: list[dict]) -> list[dict]:
+        """Parse the entries; warn of damage, or stop if there is too much."""
+        entries, faulty_entries, faulty_words, num_words = [], list[str](), list[str](), 0
+        for index, entry in enumerate(data_list):
+            try:
+                parsed, faults = parse_entry(path.parent, index, entry)
+            except UserError as error:
+                faulty_entries.append(f"{error}; the image is left out")
+                continue
+            entries.append(parsed)
+            faulty_words += faults
+            num_words += len(entry["instances"])
+        ann_file = str(path)
+        check_share("images", faulty_entries, len(data_list), self.max_damaged, ann_file)
+        check_share("words", faulty_words, num_words, self.max_damaged, ann_file)
+        return entries
 
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
         if self.cache:
@@ -144,29 +211,50 @@ class TextDetDataset(BaseDataset):
             self.data_bytes = self.annotations.bytes
 
 
-def parse_entry(path: Path, index: int, entry: dict) -> dict:
-    """Check one entry of `data_list` and turn its polygons into arrays."""
+def parse_entry(folder: Path, index: int, entry: dict) -> tuple[dict, list[str]]:
+    """Check one entry of `data_list` and turn its polygons into arrays.
+
+    Args:
+        folder: That of the annotation file.
+        index: Of the entry.
+        entry: As the file has it.
+
+    Returns:
+        The entry, and a line for each instance that is not as the file has it.
+
+    Raises:
+        UserError: It is not in the format.
+    """
+    name = f"data_list[{index}]"
     try:
-        instances = entry["instances"]
-        polygons = [np.asarray(item["polygon"], np.float32).reshape(-1, 2) for item in instances]
-        if not all(len(polygon) and np.isfinite(polygon).all() for polygon in polygons):
-            raise ValueError("a polygon is empty or not finite")
+        findings = [read_polygon(item["polygon"]) for item in entry["instances"]]
+        ignored = [bool(item["ignore"]) for item in entry["instances"]]
         size = entry.get("height"), entry.get("width")
-        return dict(
-            img_path=str(path.parent / entry["img_path"]),
-            size=size if all(isinstance(side, int) and side > 0 for side in size) else None,
-            polygons=polygons,
-            ignored=[bool(item["ignore"]) for item in instances],
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        img_path = str(folder / entry["img_path"])
+    except (AttributeError, KeyError, TypeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise UserError(f"{path}: data_list[{index}]: {reason}") from None
+        raise UserError(f"{name}: {reason}") from None
+    kept = [i for i, finding in enumerate(findings) if finding.polygon is not None]
+    parsed = dict(
+        img_path=img_path,
+        size=size if all(isinstance(side, int) and side > 0 for side in size) else None,
+        polygons=[findings[i].polygon for i in kept],
+        ignored=[ignored[i] for i in kept],
+    )
+    faults = [
+        f"{name} ({entry['img_path']}): instances[{i}]: {finding.fault}"
+        + (", left out" if finding.polygon is None else "")
+        for i, finding in enumerate(findings)
+        if finding.fault
+    ]
+    return parsed, faults
 
 
 def pack_entry(entry: dict) -> dict:
     """Join the polygons of an entry to `points` and their `lengths`, which pickle far smaller."""
     return dict(
         img_path=entry["img_path"],
+        size=entry["size"],
         points=b"".join(polygon.tobytes() for polygon in entry["polygons"]),
         lengths=[len(polygon) for polygon in entry["polygons"]],
         ignored=entry["ignored"],

@@ -1,4 +1,6 @@
 import copy
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mmengine.dist import get_dist_info
@@ -19,7 +21,7 @@ from dbnet.datasets.device import (
 )
 from dbnet.datasets.device.store import check_budget
 from dbnet.datasets.transforms.loading import read_shape
-from dbnet.errors import UserError
+from dbnet.errors import ImageError, UserError
 from dbnet.registry import HOOKS
 
 
@@ -48,15 +50,21 @@ class DeviceDataHook(Hook):
         crop, jitter, targets = pipeline_parts(loader.dataset.pipeline.transforms)
         items = range(rank, len(loader.dataset), world_size)
         paths = {item: loader.dataset.get_data_info(item)["img_path"] for item in items}
-        layout = lay_out({item: read_shape(path) for item, path in paths.items()}, crop.size)
+        shapes, failed = read_shapes(paths)
+        layout = lay_out(shapes, crop.size)
 
         device = next(model.parameters()).device
         memory = check_budget(layout.num_pixels * 3, device, self.max_gb)
-        runner.logger.info(f"device data: {len(paths)} images take {memory} on {device}")
-        store = fill_store(layout, paths, device, runner.logger)
+        runner.logger.info(f"device data: {len(shapes)} images take {memory} on {device}")
+        store, undecoded = fill_store(layout, paths, device, runner.logger)
+        failed |= undecoded
+        for item, error in failed.items():
+            loader.dataset.report_unreadable(item, error)
 
         planner = Planner(crop, jitter, targets, layout.versions)
-        runner.train_loop.dataloader = planning_loader(loader, planner, device.type == "cuda")
+        runner.train_loop.dataloader = planning_loader(
+            loader, planner, stand_ins(list(items), failed), device.type == "cuda"
+        )
         maker = DeviceBatchMaker(store, crop.size, (targets.thresh_min, targets.thresh_max))
         self.handle = model.data_preprocessor.register_forward_pre_hook(maker.before_preprocessing)
 
@@ -80,10 +88,49 @@ def check_loader(loader: Any) -> None:
         raise UserError(f"default_hooks.device_data: train_dataloader.{mistake}")
 
 
-def planning_loader(loader: DataLoader, planner: Planner, pin_memory: bool) -> DataLoader:
-    """Copy a data loader to one whose workers plan samples, of this process's share of images."""
+def read_shapes(
+    paths: Mapping[int, str],
+) -> tuple[dict[int, tuple[int, int]], dict[int, ImageError]]:
+    """Read (H, W) off the heads of image files; give what is wrong with the others as well."""
+    shapes, failed = dict[int, tuple[int, int]](), dict[int, ImageError]()
+    for item, path in paths.items():
+        try:
+            shapes[item] = read_shape(path)
+        except ImageError as error:
+            failed[item] = error
+    return shapes, failed
+
+
+def stand_ins(items: Sequence[int], failed: Collection[int]) -> dict[int, int]:
+    """Find for each unreadable image the next one of this process that is not.
+
+    Raises:
+        UserError: There is none.
+    """
+    if len(failed) == len(items):
+        raise UserError(f"default_hooks.device_data: none of {len(items)} images can be read")
+    found = {}
+    for place, item in enumerate(items):
+        if item in failed:
+            order = itertools.chain(items[place:], items[:place])
+            found[item] = next(other for other in order if other not in failed)
+    return found
+
+
+def planning_loader(
+    loader: DataLoader, planner: Planner, replaced: dict[int, int], pin_memory: bool
+) -> DataLoader:
+    """Copy a data loader to one whose workers plan samples, of this process's share of images.
+
+    Args:
+        loader: The loader of images.
+        planner: Takes the place of its pipeline.
+        replaced: For each unreadable image another one.
+        pin_memory: Whether batches are copied from page-locked memory.
+    """
     dataset: Any = copy.copy(loader.dataset)
     dataset.pipeline = planner
+    dataset.stand_ins = replaced
     dataset.images = None  # no pixels are asked of the data set's own cache
     sampler: Any = loader.sampler
     rank, world_size = get_dist_info()

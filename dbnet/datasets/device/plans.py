@@ -13,6 +13,7 @@ from dbnet.datasets.transforms import (
     LoadImage,
     PackTextDetInputs,
     RandomAffineCrop,
+    RandomScaleCrop,
 )
 from dbnet.datasets.transforms.geometric import compose, enlarging_matrix, shrink_factor
 from dbnet.datasets.transforms.photometric import JitterFactors
@@ -52,7 +53,7 @@ class Planner:
 
     def __init__(
         self,
-        crop: RandomAffineCrop,
+        crop: RandomAffineCrop | RandomScaleCrop,
         jitter: ColorJitter,
         targets: GenerateDBTargets,
         versions: dict[int, list[Source]],
@@ -89,20 +90,27 @@ class Planner:
 
 def pipeline_parts(
     transforms: Sequence[Any],
-) -> tuple[RandomAffineCrop, ColorJitter, GenerateDBTargets]:
+) -> tuple[RandomAffineCrop | RandomScaleCrop, ColorJitter, GenerateDBTargets]:
     """Take the parts of a training pipeline that have a counterpart on the device.
 
     Raises:
         UserError: The pipeline has another transform, or another order.
     """
-    known = [LoadImage, RandomAffineCrop, ColorJitter, GenerateDBTargets, PackTextDetInputs]
     given = [type(transform) for transform in transforms]
-    if given == [kind for kind in known if kind is not ColorJitter]:
-        return transforms[1], ColorJitter(0.0, 0.0), transforms[2]
-    if given != known:
+    crop = RandomScaleCrop if RandomScaleCrop in given else RandomAffineCrop
+    known = [LoadImage, crop, ColorJitter, GenerateDBTargets, PackTextDetInputs]
+    without_jitter = given == [kind for kind in known if kind is not ColorJitter]
+    if given != known and not without_jitter:
         raise UserError(
             "default_hooks.device_data: train_dataloader.dataset.pipeline is "
             f"{', '.join(kind.__name__ for kind in given)}; on the device it must be "
             f"{', '.join(kind.__name__ for kind in known)}: train without this hook"
         )
+    if crop is RandomScaleCrop and transforms[1].scale[0] <= 0.5:  # would need smaller versions
+        raise UserError(
+            f"default_hooks.device_data: RandomScaleCrop.scale begins at {transforms[1].scale[0]}; "
+            "on the device it must be above 0.5"
+        )
+    if without_jitter:
+        return transforms[1], ColorJitter(0.0, 0.0), transforms[2]
     return transforms[1], transforms[2], transforms[3]

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from logging import Logger
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from dbnet.datasets.transforms.geometric import average_down
 from dbnet.datasets.transforms.loading import read_image
-from dbnet.errors import UserError
+from dbnet.errors import ImageError, UserError
 
 DECODED_AT_ONCE = 64  # images that wait on the host for their copy
 SECONDS_BETWEEN_LINES = 10.0
@@ -102,7 +101,7 @@ def check_budget(num_bytes: int, device: torch.device, max_gb: float | None) -> 
 
 def fill_store(
     layout: StoreLayout, paths: Mapping[int, str], device: torch.device, logger: Logger
-) -> Tensor:
+) -> tuple[Tensor, dict[int, ImageError]]:
     """Decode all images, on several threads, to a (num_pixels, 3) uint8 BGR tensor on `device`.
 
     Args:
@@ -111,9 +110,11 @@ def fill_store(
         device: Where the store is.
         logger: Told of the progress.
 
-    Raises:
-        UserError: A file is unreadable, or of another size than its head said.
+    Returns:
+        The tensor, and what is wrong with the images that are unreadable or of another size than
+        their heads said; those are black.
     """
+    failed: dict[int, ImageError] = {}
     store = torch.zeros((layout.num_pixels, 3), dtype=torch.uint8, device=device)
     started = told = time.monotonic()
     items = list(layout.versions)
@@ -122,22 +123,29 @@ def fill_store(
             part = items[done : done + DECODED_AT_ONCE]
             versions = [layout.versions[item] for item in part]
             decoded = threads.map(_decode, [paths[item] for item in part], versions)
-            for source, image in zip(chain(*versions), chain.from_iterable(decoded)):
-                source.framed(store)[1:-1, 1:] = torch.from_numpy(image).to(device)
+            for item, sources, images in zip(part, versions, decoded):
+                if isinstance(images, ImageError):
+                    failed[item] = images
+                    continue
+                for source, image in zip(sources, images, strict=True):
+                    source.framed(store)[1:-1, 1:] = torch.from_numpy(image).to(device)
             if time.monotonic() - told > SECONDS_BETWEEN_LINES:
                 told = time.monotonic()
                 logger.info(f"device data: {done + len(part)} of {len(items)} images decoded")
     seconds = time.monotonic() - started
     logger.info(f"device data: {len(items)} images decoded in {seconds:.1f} s")
-    return store
+    return store, failed
 
 
-def _decode(path: str, versions: Iterable[Source]) -> list[np.ndarray]:
-    image = read_image(path)
+def _decode(path: str, versions: Iterable[Source]) -> list[np.ndarray] | ImageError:
+    try:
+        image = read_image(path)
+    except ImageError as error:
+        return error
     images = [image]
     for factor, source in enumerate(versions, start=1):
         if factor > 1:
             images.append(average_down(image, factor))
         if images[-1].shape[:2] != source.shape:
-            raise UserError(f"image {path}: has another size than its head says; it is damaged")
+            return ImageError(f"image {path}: has another size than its head says; it is damaged")
     return images

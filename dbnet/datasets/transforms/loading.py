@@ -5,7 +5,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image, UnidentifiedImageError
 
-from dbnet.errors import UserError
+from dbnet.errors import ImageError
 from dbnet.registry import TRANSFORMS
 
 
@@ -26,16 +26,16 @@ def read_image(path: str) -> np.ndarray:
     """Decode an image file to (H, W, 3) uint8 BGR, without applying its EXIF orientation.
 
     Raises:
-        UserError: The file is missing or no image.
+        ImageError: The file is missing or no image.
     """
     try:
         data = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
     except OSError as error:
-        raise UserError(f"image {path}: {error.strerror}") from None
+        raise ImageError(f"image {path}: {error.strerror}") from None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(data, flags) if data.size else None
     if image is None:
-        raise UserError(f"image {path}: not an image, or damaged")
+        raise ImageError(f"image {path}: not an image, or damaged")
     return image
 
 
@@ -43,12 +43,12 @@ def read_shape(path: str) -> tuple[int, int]:
     """Read (H, W) from the head of an image file, before any EXIF orientation.
 
     Raises:
-        UserError: The file is missing or no image.
+        ImageError: The file is missing or no image.
     """
     try:
         with Image.open(path) as image:
             return image.height, image.width
     except UnidentifiedImageError:
-        raise UserError(f"image {path}: not an image, or damaged") from None
+        raise ImageError(f"image {path}: not an image, or damaged") from None
     except OSError as error:
-        raise UserError(f"image {path}: {error.strerror or error}") from None
+        raise ImageError(f"image {path}: {error.strerror or error}") from None
