@@ -1,10 +1,11 @@
-# PP-OCRv6's small detector: 2.45 M parameters, its batch norms folded into the convolutions.
+# PP-OCRv6's small detector: 2.45 M parameters, its batch norms folded into the convolutions. The
+# published file has no threshold branch; it starts fresh.
 model = dict(
     type="DBNet",
     backbone=dict(type="PPLCNetV4"),
     neck=dict(type="RepLKFPN"),
-    det_head=dict(type="DBHead", norm=False, adaptive=False),
-    loss=dict(type="DBLoss", prob_weight=2.0, negative_ratio=3.0),
+    det_head=dict(type="DBHead", norm=False),
+    loss=dict(type="DBLoss", prob_weight=5.0, thresh_weight=10.0, negative_ratio=3.0),
     postprocessor=dict(type="DBPostprocessor", text_repr_type="quad"),
     data_preprocessor=dict(
         type="TextDetDataPreprocessor",

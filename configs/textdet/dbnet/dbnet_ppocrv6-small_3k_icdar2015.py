@@ -1,5 +1,5 @@
 # tools/convert_checkpoint.py PP-OCRv6_det_small.onnx PP-OCRv6_det_small.pth
-# tools/train.py configs/textdet/dbnet/dbnet_ppocrv6-small_4k_icdar2015.py --amp
+# tools/train.py configs/textdet/dbnet/dbnet_ppocrv6-small_3k_icdar2015.py --amp
 #     --cfg-options load_from=PP-OCRv6_det_small.pth
 _base_ = [
     "../../_base_/default_runtime.py",
@@ -35,7 +35,7 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=2e-4, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=5.0),
 )
-train_cfg = dict(by_epoch=False, max_iters=4000, val_interval=4000)
+train_cfg = dict(by_epoch=False, max_iters=3000, val_interval=3000)
 val_cfg = dict(type="OverlappedValLoop")
 test_cfg = dict(type="OverlappedTestLoop")
 param_scheduler = [
@@ -46,7 +46,7 @@ auto_scale_lr = dict(enable=False, base_batch_size=8)
 
 default_hooks = dict(
     logger=dict(interval=20, log_metric_by_epoch=False),
-    checkpoint=dict(interval=200, by_epoch=False, max_keep_ckpts=2),
+    checkpoint=dict(interval=100, by_epoch=False, max_keep_ckpts=2),
 )
 custom_hooks = [
     dict(type="NonFiniteLossHook"),
