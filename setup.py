@@ -18,10 +18,19 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["dbnet", "dbnet.*"]), "dbnet.configs"],
     package_dir={"dbnet.configs": "configs"},
-    package_data={"dbnet.configs": ["**/*.py"]},
+    package_data={"dbnet.configs": ["**/*.py", "**/*.yml"]},
     install_requires=(HERE / "requirements.txt").read_text().split(),
     extras_require={
-        "dev": ["mypy>=1.8", "pre-commit>=3", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"]
+        "dev": [
+            "mypy>=1.8",
+            "onnx>=1.16",
+            "pre-commit>=3",
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "ruff>=0.6",
+            "safetensors>=0.4",
+            "scipy>=1.11",
+        ]
     },
     entry_points={"console_scripts": ["dbnet = dbnet.cli.main:main"]},
 )

@@ -9,6 +9,7 @@ only samples of MMOCR's outputs are stored.
 """
 
 import argparse
+import copy
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +18,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Name of the reference file: depth, style and `stage_with_dcn` of the backbone.
+DCN = dict(
+    dcn=dict(type="DCNv2", deform_groups=1, fallback_on_stride=False),
+    stage_with_dcn=(False, True, True, True),
+)
+# Name of the reference file: MMOCR's backbone; in front of it "pp_" for DBNet++.
 BACKBONES = {
-    "r18": (18, "caffe", (False, False, False, False)),
-    "r50dcnv2": (50, "pytorch", (False, True, True, True)),
-    "r50dcnv2_caffe": (50, "caffe", (False, True, True, True)),
+    "r18": dict(type="mmdet.ResNet", depth=18, style="caffe"),
+    "r50": dict(type="mmdet.ResNet", depth=50, style="pytorch"),
+    "r50dcnv2": dict(type="mmdet.ResNet", depth=50, style="pytorch", **DCN),
+    "r50dcnv2_caffe": dict(type="mmdet.ResNet", depth=50, style="caffe", **DCN),
+    "r50-oclip": dict(type="mmocr.CLIPResNet"),
 }
+NETWORKS = (*BACKBONES, "pp_r50", "pp_r50dcnv2", "pp_r50-oclip")
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+# Name of the outlines in the reference: settings of the postprocessor. DBNet++ has the fine one.
+OUTLINES = {
+    "quad": dict(text_repr_type="quad"),
+    "poly": dict(text_repr_type="poly"),
+    "fine_quad": dict(text_repr_type="quad", epsilon_ratio=0.002),
+}
+FEATURES = ("c2", "c3", "c4", "c5")
 SAMPLES = 512  # values kept of each map
 
 
@@ -129,17 +144,16 @@ def build_mmocr(name: str) -> torch.nn.Module:
     """Build MMOCR's detector, in eval mode, with the weights of the formula."""
     from mmocr.registry import MODELS
 
-    depth, style, stage_with_dcn = BACKBONES[name]
-    backbone = dict(type="mmdet.ResNet", depth=depth, style=style, out_indices=(0, 1, 2, 3))
-    if any(stage_with_dcn):
-        dcn = dict(type="DCNv2", deform_groups=1, fallback_on_stride=False)
-        backbone.update(dcn=dcn, stage_with_dcn=stage_with_dcn)
-    channels = [64, 128, 256, 512] if depth == 18 else [256, 512, 1024, 2048]
+    backbone = copy.deepcopy(BACKBONES[name.removeprefix("pp_")])  # mmdet changes it
+    channels = [64, 128, 256, 512] if name == "r18" else [256, 512, 1024, 2048]
+    neck = dict(type="mmocr.FPNC", in_channels=channels, lateral_channels=256)
+    if name.startswith("pp_"):
+        neck.update(asf_cfg=dict(attention_type="ScaleChannelSpatial"))
     detector = MODELS.build(
         dict(
             type="mmocr.DBNet",
             backbone=backbone,
-            neck=dict(type="mmocr.FPNC", in_channels=channels, lateral_channels=256),
+            neck=neck,
             det_head=dict(
                 type="mmocr.DBHead",
                 in_channels=256,
@@ -165,7 +179,8 @@ def network_reference(name: str) -> dict[str, np.ndarray]:
     features = detector.backbone(inputs)
     neck = detector.neck(features)
     logits, thresh, binary, prob = detector.det_head(neck, mode="both")
-    maps = dict(zip(("c2", "c3", "c4", "c5"), features), neck=neck)
+    # The backbone of a DBNet++ is in the file of the DBNet.
+    maps = dict(neck=neck) if name.startswith("pp_") else dict(zip(FEATURES, features), neck=neck)
     maps.update(prob_logits=logits, prob_map=prob, thresh_map=thresh, binary_map=binary)
     targets, loss = formula_targets(), detector.det_head.module_loss
     shrink = targets["shrink_map"], targets["shrink_mask"]
@@ -179,13 +194,13 @@ def network_reference(name: str) -> dict[str, np.ndarray]:
 
 
 def postprocessor_reference() -> dict[str, np.ndarray]:
-    """Run MMOCR's postprocessor on the formula's map, with quads and with polygons."""
+    """Run MMOCR's postprocessor on the formula's map, with the settings of `OUTLINES`."""
     from mmocr.registry import MODELS
     from mmocr.structures import TextDetDataSample
 
     result = {}
-    for kind in ("quad", "poly"):
-        postprocessor = MODELS.build(dict(type="mmocr.DBPostprocessor", text_repr_type=kind))
+    for kind, settings in OUTLINES.items():
+        postprocessor = MODELS.build(dict(type="mmocr.DBPostprocessor", **settings))
         prob_map = torch.from_numpy(formula_prob_map())
         found = postprocessor.get_text_instances(prob_map, TextDetDataSample()).pred_instances
         polygons = [np.asarray(p, np.float32).reshape(-1, 2) for p in found.polygons]
@@ -199,7 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the reference tensors of the tests.")
     parser.add_argument("out", type=Path, help="folder")
     out = parser.parse_args().out
-    for name in BACKBONES:
+    for name in NETWORKS:
         np.savez_compressed(out / f"mmocr_reference_{name}.npz", **network_reference(name))
     np.savez_compressed(out / "mmocr_reference_postprocessor.npz", **postprocessor_reference())
 

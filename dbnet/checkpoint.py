@@ -20,9 +20,12 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from dbnet.conversion.mhliao import from_mhliao, is_mhliao
 from dbnet.download import fetch, sha256
 from dbnet.errors import UserError
-from dbnet.released import find_mismatch
+from dbnet.released import MHLIAO, compare, find_mismatch
+
+MHLIAO_CONFIG = "dbnet_r18dcn_fpnc_1200e_icdar2015_mhliao"
 
 
 def history_method(owner: type, name: str) -> Callable:
@@ -69,7 +72,7 @@ def read_checkpoint(source: str) -> dict:
 
 
 def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
-    """Load the weights of a detector from a file of this project, MMOCR 1.x or MMOCR 0.x.
+    """Load the weights of a detector from a file of this project, MMOCR or MhLiao/DB.
 
     What fits and what does not is logged as a table. A part of the detector (backbone, neck,
     det_head) for which the file has nothing is an error.
@@ -85,12 +88,19 @@ def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
     """
     detector: Any = model.module if is_model_wrapper(model) else model
     path = fetch_checkpoint(source)
-    state = _state_dict(_read(path, source), source)
+    state: Mapping[str, Any] = state_dict_of(_read(path, source), source)
+    from_paper = is_mhliao(state)
+    if from_paper:
+        state = from_mhliao(state)
     own = detector.state_dict()
     fit = match(state, own)
     print_log(f"checkpoint {source}\n{fit.table()}", logger="current")
     _check_fit(fit, own, source, strict)
-    mismatch = find_mismatch(sha256(path), detector)
+    mismatch = (
+        compare(MHLIAO, detector, "MhLiao/DB's network", MHLIAO_CONFIG)
+        if from_paper
+        else find_mismatch(sha256(path), detector)
+    )
     if mismatch and strict:
         raise UserError(f"checkpoint {source}: {mismatch}")
     if mismatch:
@@ -196,9 +206,34 @@ def _check_fit(fit: Fit, own: Iterable[str], source: str, strict: bool) -> None:
         )
 
 
+def state_dict_of(checkpoint: dict, source: str) -> dict[str, object]:
+    """Take the weights out of a checkpoint, which may be nothing but weights."""
+    state = checkpoint.get("state_dict", checkpoint)
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise UserError(f"checkpoint {source}: its state_dict is none")
+    return state
+
+
+def safetensors_package() -> Any:
+    """Import `safetensors.torch`, which is needed for its own files alone.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        import safetensors.torch
+    except ImportError:
+        raise UserError("safetensors files need a package: pip install safetensors") from None
+    return safetensors.torch
+
+
 def _read(path: Path, source: str) -> dict:
     try:
+        if source.endswith(".safetensors"):
+            return safetensors_package().load_file(str(path))
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except pickle.UnpicklingError as error:
         raise UserError(f"checkpoint {source}: refused, {_refusal(str(error))}") from None
     except Exception as error:  # a damaged file can raise anything
@@ -217,14 +252,6 @@ def _refusal(message: str) -> str:
     lines = message.strip().splitlines()
     telling = next((line for line in lines if "nsupported" in line), lines[0])
     return f"it is damaged or holds more than weights ({telling.strip()})"
-
-
-def _state_dict(checkpoint: dict, source: str) -> dict[str, object]:
-    """Take the weights out of a checkpoint, which may be nothing but weights."""
-    state = checkpoint.get("state_dict", checkpoint)
-    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise UserError(f"checkpoint {source}: its state_dict is none")
-    return state
 
 
 def _first(names: list[str]) -> str:

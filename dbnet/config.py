@@ -13,23 +13,17 @@ from typing import Any
 from mmengine import Config
 from mmengine.utils import import_modules_from_strings
 
-import dbnet
 from dbnet.config_check import RUNNER_KEYS, mistakes, nearest
 from dbnet.config_override import override, set_data_root, set_test_size
 from dbnet.errors import UserError
-
-
-def config_folder() -> Path:
-    """Locate the project's configs: package data, or beside the package in a source checkout."""
-    package = Path(dbnet.__file__).parent
-    folders = [package / "configs", package.parent / "configs"]
-    return next((folder for folder in folders if folder.is_dir()), folders[0])
+from dbnet.model_index import config_folder, find_model
 
 
 def find_config(name_or_path: str) -> Path:
     """Find a config by its path or, below the project's configs, by its name.
 
-    Files in a folder `_base_` are parts of configs and have no name.
+    Files in a folder `_base_` are parts of configs and have no name. The names that configs have in
+    MMOCR, and the aliases of its released models, stand for ours.
     """
     path = Path(name_or_path)
     if path.is_file():
@@ -38,6 +32,8 @@ def find_config(name_or_path: str) -> Path:
     files = sorted(folder.rglob("[!_]*.py"))
     known = {file.stem: file for file in files if "_base_" not in file.relative_to(folder).parts}
     name = name_or_path.removesuffix(".py")
+    if name not in known and (model := find_model(name)) is not None:
+        return model.config
     if name not in known:
         matches = difflib.get_close_matches(path.name.removesuffix(".py"), known, n=3, cutoff=0)
         raise UserError(

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from dbnet import config
+import dbnet
 from dbnet.config import find_config, load_config, parse_size
 from dbnet.config_check import constructor_parameters
 from dbnet.errors import UserError
@@ -616,7 +616,7 @@ def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     (tmp_path / "dbnet").mkdir()
-    monkeypatch.setattr(config.dbnet, "__file__", str(tmp_path / "dbnet" / "__init__.py"))
+    monkeypatch.setattr(dbnet, "__file__", str(tmp_path / "dbnet" / "__init__.py"))
     monkeypatch.chdir(tmp_path)
     return folder
 

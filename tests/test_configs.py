@@ -36,6 +36,8 @@ def test_config_builds_and_runs(name, tmp_path):
             ("shrink_map", "shrink_mask", "thresh_map", "thresh_mask"), torch.ones(1, 64, 96)
         )
         losses = model.loss_module(model.det_head(features), targets)
+        (found,) = model(inputs, metas=[dict(scale_factor=(1.0, 1.0))], mode="predict")
+    assert len(found["polygons"]) == len(found["scores"])
     assert all(torch.isfinite(loss) for loss in losses.values())
 
 
@@ -61,14 +63,22 @@ def test_pipelines_run(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [  # the published table: test size of a 1280x720 photo, epochs, batch
-        ("dbnet_r18_fpnc_1200e_icdar2015", (1308, 736, 1200, 16)),
-        ("dbnet_r50dcnv2_fpnc_1200e_icdar2015", (1820, 1024, 1200, 16)),
-        ("dbnet_r50dcnv2_fpnc_1200e_icdar2015_mmocr03", (1820, 1024, 1200, 8)),
+    [  # the published table: test size of a 1280x720 photo, epochs, warm-up, batch, learning rate
+        ("dbnet_r18_fpnc_1200e_icdar2015", (1308, 736, 1200, 0, 16, 0.007)),
+        ("dbnet_r18_fpnc_1200e_totaltext", (1308, 736, 1200, 0, 16, 0.007)),
+        ("dbnet_r50_fpnc_1200e_icdar2015", (1820, 1024, 1200, 100, 16, 0.002)),
+        ("dbnet_r50dcnv2_fpnc_1200e_icdar2015", (1820, 1024, 1200, 0, 16, 0.007)),
+        ("dbnet_r50dcnv2_fpnc_1200e_icdar2015_mmocr03", (1820, 1024, 1200, 0, 8, 0.007)),
+        ("dbnet_r50dcnv2_fpnc_1200e_icdar2015_mmocr04", (1820, 1024, 1200, 0, 8, 0.007)),
+        ("dbnet_r50-oclip_fpnc_1200e_icdar2015", (1820, 1024, 1200, 100, 16, 0.002)),
+        ("dbnetpp_r50_fpnc_1200e_icdar2015", (1820, 1024, 1200, 200, 16, 0.003)),
+        ("dbnetpp_r50dcnv2_fpnc_1200e_icdar2015", (1820, 1024, 1200, 0, 16, 0.007)),
+        ("dbnetpp_r50dcnv2_fpnc_1200e_icdar2015_mmocr04", (1820, 1024, 1200, 0, 32, 0.007)),
+        ("dbnetpp_r50-oclip_fpnc_1200e_icdar2015", (1820, 1024, 1200, 200, 16, 0.002)),
     ],
 )
 def test_recipes_of_the_published_table(name, expected):
-    width, height, epochs, batch = expected
+    width, height, epochs, warmup, batch, learning_rate = expected
     config = load_config(name)
     resize = next(t for t in config.test_dataloader.dataset.pipeline if t.type == "Resize")
     scale = min(max(resize.scale) / 1280, min(resize.scale) / 720)
@@ -77,10 +87,43 @@ def test_recipes_of_the_published_table(name, expected):
     assert config.train_dataloader.batch_size == batch
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == (
-        ("SGD", 0.007, 0.9, 1e-4)
+        ("SGD", learning_rate, 0.9, 1e-4)
     )
+    *warmups, decay = config.param_scheduler
+    assert [(w.type, w.begin, w.end, w.start_factor) for w in warmups] == (
+        [("LinearLR", 0, warmup, 0.001)] if warmup else []
+    )
+    assert (decay.type, decay.get("begin", 0), decay.power) == ("PolyLR", warmup, 0.9)
+    assert decay.eta_min == 1e-7 and "end" not in decay  # the run's last epoch
+    assert all(scheduler.by_epoch for scheduler in config.param_scheduler)
     assert config.train_dataloader.dataset.ann_file == "textdet_train.json"
     assert "save_best" not in config.default_hooks.checkpoint
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name.endswith("_100k_synthtext")])
+def test_recipe_of_the_pretrainings(name):
+    config = load_config(name)
+    assert config.train_cfg == dict(by_epoch=False, max_iters=100_000)
+    assert config.optim_wrapper.optimizer.lr == 0.007
+    (decay,) = config.param_scheduler
+    assert (decay.type, decay.power, decay.eta_min, decay.by_epoch) == ("PolyLR", 0.9, 1e-7, False)
+    assert config.train_dataloader.batch_size == 16
+    assert config.train_dataloader.dataset.data_root == "data/synthtext"
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if "_100e_" not in name])
+def test_parts_of_mmocrs_models(name):
+    if not name.startswith(("dbnet_r18_", "dbnet_r50", "dbnetpp")):
+        pytest.skip("not of MMOCR")
+    model = load_config(name).model
+    is_plus = name.startswith("dbnetpp")
+    assert ("attention" in model.neck) == is_plus
+    assert model.postprocessor.get("epsilon_ratio", 0.01) == (0.002 if is_plus else 0.01)
+    kind = "poly" if name.endswith("totaltext") else "quad"
+    assert model.postprocessor.text_repr_type == kind
+    assert model.backbone.get("norm_eval", False) == ("_r50_" in name or "_r50-oclip_" in name)
+    assert (model.backbone.type == "CLIPResNet") == ("oclip" in name)
+    assert ("stage_with_dcn" in model.backbone) == ("dcnv2" in name)
 
 
 def test_mmocr03_conventions():

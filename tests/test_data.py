@@ -283,6 +283,19 @@ def test_unreadable_image_is_named(tmp_path, content, message):
         read_image(str(path))
 
 
+def test_gif_is_its_first_picture(tmp_path):
+    from PIL import Image
+
+    pictures = [Image.new("RGB", (5, 4), color) for color in ((255, 0, 0), (0, 255, 0))]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:])
+    image = read_image(str(tmp_path / "a.gif"))
+    assert image.shape == (4, 5, 3) and image.dtype == np.uint8
+    assert (image == (0, 0, 255)).all()  # BGR
+    (tmp_path / "cut.gif").write_bytes((tmp_path / "a.gif").read_bytes()[:30])
+    with pytest.raises(UserError, match=r"cut\.gif: not an image, or damaged"):
+        read_image(str(tmp_path / "cut.gif"))
+
+
 # ---- colour jitter
 
 

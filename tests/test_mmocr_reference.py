@@ -10,38 +10,40 @@ import pytest
 import torch
 
 from benchmarks.make_mmocr_reference import (
-    BACKBONES,
-    MEAN,
-    STD,
+    FEATURES,
+    OUTLINES,
     formula_image,
     formula_prob_map,
     formula_targets,
     formula_weights,
     sample,
 )
-from dbnet.models import (
-    FPNC,
-    DBHead,
-    DBLoss,
-    DBNet,
-    DBPostprocessor,
-    ResNet,
-    TextDetDataPreprocessor,
-)
+from dbnet.config import load_config
+from dbnet.models import DBPostprocessor
+from dbnet.registry import MODELS
 
 DATA = Path(__file__).parent / "data"
+CONFIGS = {  # with MMOCR 1.x's conventions: the reference of the network
+    "dbnet_r18_fpnc_1200e_icdar2015": "r18",
+    "dbnet_r18_fpnc_1200e_totaltext": "r18",
+    "dbnet_r18_fpnc_100k_synthtext": "r18",
+    "dbnet_r50_fpnc_1200e_icdar2015": "r50",
+    "dbnet_r50dcnv2_fpnc_1200e_icdar2015": "r50dcnv2",
+    "dbnet_r50dcnv2_fpnc_100k_synthtext": "r50dcnv2",
+    "dbnet_r50-oclip_fpnc_1200e_icdar2015": "r50-oclip",
+    "dbnetpp_r50_fpnc_1200e_icdar2015": "pp_r50",
+    "dbnetpp_r50dcnv2_fpnc_1200e_icdar2015": "pp_r50dcnv2",
+    "dbnetpp_r50dcnv2_fpnc_100k_synthtext": "pp_r50dcnv2",
+    "dbnetpp_r50-oclip_fpnc_1200e_icdar2015": "pp_r50-oclip",
+}
+CASES = [*((config, reference, {}) for config, reference in CONFIGS.items())]
+CASES.append(("dbnet_r50dcnv2_fpnc_1200e_icdar2015", "r50dcnv2_caffe", dict(style="caffe")))
 
 
-def build(name):
-    depth, style, stage_with_dcn = BACKBONES[name]
-    model = DBNet(
-        backbone=dict(type=ResNet, depth=depth, style=style, stage_with_dcn=stage_with_dcn),
-        neck=dict(type=FPNC),
-        det_head=dict(type=DBHead),
-        loss=dict(type=DBLoss),
-        postprocessor=dict(type=DBPostprocessor),
-        data_preprocessor=dict(type=TextDetDataPreprocessor, mean=MEAN, std=STD),
-    )
+def build(config, backbone):
+    settings = load_config(config).model
+    settings.backbone.update(init_cfg=None, **backbone)
+    model = MODELS.build(settings)
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     model.load_state_dict(formula_weights(shapes))
     return model.eval()
@@ -54,14 +56,15 @@ def outputs(model):
     neck = model.neck(features)
     maps = model.det_head(neck)
     losses = model.loss_module(maps, formula_targets())
-    return dict(zip(("c2", "c3", "c4", "c5"), features), neck=neck) | maps | losses
+    return dict(zip(FEATURES, features), neck=neck) | maps | losses
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_every_map_and_loss_is_mmocrs(name):
-    found = outputs(build(name))
+@pytest.mark.parametrize(("config", "name", "backbone"), CASES)
+def test_every_map_and_loss_is_mmocrs(config, name, backbone):
+    found = outputs(build(config, backbone))
     with np.load(DATA / f"mmocr_reference_{name}.npz") as expected:
-        assert set(expected) == set(found)
+        backbone_only = FEATURES if name.startswith("pp_") else ()  # in the file of the DBNet
+        assert set(expected) == set(found) - set(backbone_only)
         for key in expected:
             # k = 50 and an exponential of up to 50 stand between the maps and `binary_map`.
             tolerance = 1e-4 if key == "binary_map" else 2e-5 * max(1, abs(expected[key]).max())
@@ -80,11 +83,24 @@ def test_the_reference_tells_the_styles_apart():
         np.testing.assert_array_equal(pytorch["c2"], caffe["c2"])  # stage 1 has stride 1
 
 
-@pytest.mark.parametrize("kind", ["quad", "poly"])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("r50", "r50-oclip"), ("r50", "pp_r50"), ("r50-oclip", "pp_r50-oclip"), ("r50", "r50dcnv2")],
+)
+def test_the_reference_tells_networks_apart(one, other):
+    with (
+        np.load(DATA / f"mmocr_reference_{one}.npz") as first,
+        np.load(DATA / f"mmocr_reference_{other}.npz") as second,
+    ):
+        for key in ("neck", "prob_map", "thresh_map", "binary_map"):
+            assert abs(first[key] - second[key]).max() > 0.01, key
+
+
+@pytest.mark.parametrize("kind", OUTLINES)
 @pytest.mark.parametrize("scale_factor", [(1.0, 1.0), (0.5, 0.8)])
 def test_polygons_are_mmocrs(kind, scale_factor):
     """At scale 1 vertex by vertex; else less the shift by half a pixel, `(x + 0.5) / s - 0.5`."""
-    postprocessor = DBPostprocessor(text_repr_type=kind)
+    postprocessor = DBPostprocessor(**OUTLINES[kind])
     prob_map = torch.from_numpy(formula_prob_map())[None]
     found = postprocessor(prob_map, [dict(scale_factor=scale_factor)])[0]
     with np.load(DATA / "mmocr_reference_postprocessor.npz") as expected:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dbnet.cli.prepare import main
 from dbnet.datasets.preparers import PREPARERS
-from dbnet.datasets.preparers.annotation import split_entries
+from dbnet.datasets.preparers.annotation import draw_indices
 
 TOOL = Path(__file__).parents[1] / "tools" / "prepare_data.py"
 TRAIN_IMAGES = "ch4_training_images"
@@ -381,8 +381,9 @@ def test_split_files(raw: Path, tmp_path: Path) -> None:
     train, part, val = (read(tmp_path, name) for name in ("train", "trainpart", "val"))
     assert (len(train), len(part), len(val)) == (3, 2, 1)
     assert sorted(part + val, key=train.index) == train
-    assert (part, val) == split_entries(train, 0.34, seed=5)
-    assert (part, val) != split_entries(train, 0.34, seed=0)
+    (drawn,) = draw_indices(3, 0.34, seed=5)
+    assert val == [train[drawn]]
+    assert draw_indices(3, 0.34, seed=0) != {drawn}
 
 
 @pytest.mark.parametrize("fraction", ["0", "1", "-0.5", "1.5", "nan", "0.1", "0.9"])
@@ -404,11 +405,20 @@ def test_list_names_every_data_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(len(line.partition(":")[2].split()) > 3 for line in lines)
 
 
-@pytest.mark.parametrize("name", ["icdar15", "ICDAR-2015", "zzz"])
-def test_unknown_name_gives_the_nearest(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("icdar15", "icdar2015"), ("ICDAR-2015", "icdar2015"), ("total-text", "totaltext")],
+)
+def test_unknown_name_gives_the_nearest(
+    name: str, nearest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     error = failure(capsys, main([name, "--raw", "a", "--out", "b"]))
     assert repr(name) in error
-    assert "'icdar2015'" in error
+    assert repr(nearest) in error
+
+
+def test_a_name_like_no_other_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--list" in failure(capsys, main(["zzz", "--raw", "a", "--out", "b"]))
 
 
 def test_arguments_are_needed() -> None:

@@ -1,3 +1,5 @@
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -5,11 +7,13 @@ import pytest
 from PIL import Image
 
 from dbnet.datasets.preparers.annotation import (
+    METAINFO,
+    annotation_writer,
     count_words,
+    draw_indices,
     image_size,
     make_entry,
     natural_key,
-    split_entries,
     write_annotation,
 )
 from dbnet.datasets.preparers.icdar2015 import parse_ground_truth
@@ -110,35 +114,42 @@ def test_size_ignores_exif_orientation(tmp_path: Path) -> None:
     assert image_size(tmp_path / "img.jpg") == (30, 40)
 
 
-def test_interrupted_writing_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_writing_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "textdet_train.json"
     write_annotation(path, [])
     before = path.read_bytes()
 
-    def write_half(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:10])
+    def entries() -> Iterator[dict]:
+        yield {"img_path": "a", "instances": []}
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_bytes", write_half)
     with pytest.raises(KeyboardInterrupt):
-        write_annotation(path, [{"img_path": "a"}])
+        write_annotation(path, entries())
     assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
-ENTRIES = [{"img_path": f"img_{i}.jpg", "instances": []} for i in range(20)]
+def test_entries_are_written_as_one_document(tmp_path: Path) -> None:
+    entries = [{"img_path": name, "instances": []} for name in ("é", "b", "c")]
+    for number in range(4):
+        write_annotation(tmp_path / "a.json", iter(entries[:number]))
+        document = {"metainfo": METAINFO, "data_list": entries[:number]}
+        expected = json.dumps(document, ensure_ascii=False)
+        assert (tmp_path / "a.json").read_text(encoding="utf-8") == expected
 
 
-def test_split_is_a_seeded_partition_in_order() -> None:
-    train, val = split_entries(ENTRIES, 0.25, seed=3)
-    assert (len(train), len(val)) == (15, 5)
-    for part in (train, val):
-        positions = [ENTRIES.index(entry) for entry in part]
-        assert positions == sorted(set(positions))
-    assert {e["img_path"] for e in train + val} == {e["img_path"] for e in ENTRIES}
-    assert split_entries(ENTRIES, 0.25, seed=3) == (train, val)
-    assert split_entries(ENTRIES, 0.25, seed=4) != (train, val)
-    assert val != ENTRIES[:5]
-    assert val != ENTRIES[-5:]
+def test_writer_counts(tmp_path: Path) -> None:
+    words = [{"ignore": True}, {"ignore": False}, {"ignore": False}]
+    with annotation_writer(tmp_path / "a.json") as writer:
+        writer.add({"instances": words})
+        writer.add({"instances": words[:2]})
+    assert writer.counts == (2, 5, 3)
+
+
+def test_draw_is_seeded() -> None:
+    drawn = draw_indices(20, 0.25, seed=3)
+    assert len(drawn) == 5
+    assert drawn <= set(range(20))
+    assert draw_indices(20, 0.25, seed=3) == drawn
+    assert draw_indices(20, 0.25, seed=4) != drawn
+    assert drawn not in ({0, 1, 2, 3, 4}, {15, 16, 17, 18, 19})

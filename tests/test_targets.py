@@ -131,6 +131,21 @@ def test_self_crossing_polygon_is_even_odd():
     assert targets["shrink_mask"][60, 40] == 1  # below the crossing: outside
 
 
+def test_text_whose_shrunk_part_splits_stays_text():
+    # Two 30 x 40 ends and a waist of 20 x 10: A = 2600, L = 4 * 30 + 2 * 40 + 4 * 15 + 2 * 20 =
+    # 300, so D = 2600 * 0.84 / 300 = 7.28. The waist, 5 pixels from middle to outline, is lost.
+    ends = [[10, 10], [40, 10], [40, 25], [60, 25], [60, 10], [90, 10]]
+    waisted = np.float32(ends + [[x, 60 - y] for x, y in reversed(ends)])
+    targets = make_targets(waisted)
+    # d >= 6.78: 7 pixels inside each end, x = 17..33 and 67..83, y = 17..43, and in each mouth of
+    # the waist 4 pixels, x = 34, y = 29..31 and x = 35, y = 30, far from the corners (40, 25 or 35)
+    assert extent(targets["shrink_map"]) == (17, 43, 17, 83)
+    assert targets["shrink_map"].sum() == 2 * (17 * 27 + 4)
+    assert targets["shrink_map"][:, 36:65].sum() == 0
+    assert targets["shrink_mask"].all()
+    assert targets["thresh_map"][30, 50] == pytest.approx(0.3 + 0.4 * (1 - 5 / 7.28))
+
+
 def test_ignored_text_covers_the_pixels_within_half_a_pixel():
     mask = make_targets(rectangle(20.3, 20.6, 50.3, 40.6), ignored=[True])["shrink_mask"]
     # x from 19.8 to 50.8, y from 20.1 to 41.1

@@ -7,9 +7,13 @@ COMMANDS = {
     "infer": "find the texts in images",
     "evaluate": "evaluate predictions in files",
     "prepare": "make annotation files of a public data set",
+    "check": "look for damaged images, bad polygons and common pictures before training",
     "browse": "draw a config's samples as the network sees them",
     "plot-log": "plot the losses and metrics of runs",
     "model-info": "print parameters, FLOPs and speed of a model",
+    "convert": "convert weights between the names of several projects",
+    "publish": "make a checkpoint ready for others, with a model card",
+    "zoo": "show and download the models that MMOCR has released",
 }
 
 

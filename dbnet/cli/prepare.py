@@ -1,12 +1,19 @@
 import argparse
 import difflib
 import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from dbnet.cli.errors import one_line_errors
+from dbnet.config import config_folder
 from dbnet.datasets.preparers import PREPARERS, Preparer
-from dbnet.datasets.preparers.annotation import count_words, split_entries, write_annotation
+from dbnet.datasets.preparers.annotation import Entries, Entry, annotation_writer, draw_indices
 from dbnet.errors import UserError
+
+PROGRESS_SECONDS = 10.0  # between two lines of progress; most data sets need none
 
 
 @one_line_errors
@@ -24,8 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         _prepare(preparer, args)
     except OSError as error:  # no space, no permission, ...
         raise UserError(f"{error.filename or args.out}: {error.strerror or error}") from error
-    config = f"dbnet_r18_fpnc_1200e_{args.name}"
-    print(f"next: dbnet train {config} --data-root {shlex.quote(str(args.out))}")
+    print(f"next: {_next_step(args.name, args.out)}")
     return 0
 
 
@@ -61,11 +67,53 @@ def _find_preparer(name: str) -> Preparer:
 def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
     """Write one annotation file per part of the data set and print what it holds."""
     parts = preparer(args.raw, args.out, args.copy)
+    drawn = None
     if args.val_fraction is not None:
-        train, val = split_entries(parts["train"], args.val_fraction, args.seed)
-        parts |= {"trainpart": train, "val": val}
+        if "train" not in parts:
+            raise UserError(f"--val-fraction: {args.name} has no part to train on")
+        if "val" in parts:
+            raise UserError(f"--val-fraction: {args.name} has a part for validation already")
+        drawn = draw_indices(len(parts["train"]), args.val_fraction, args.seed)
     for part, entries in parts.items():
-        path = args.out / f"textdet_{part}.json"
-        write_annotation(path, entries)
-        images, words, valid = count_words(entries)
-        print(f"{path}: {images} images, {words} words, {valid} words that count")
+        _write_part(args.out, part, entries, drawn if part == "train" else None)
+
+
+def _write_part(out: Path, part: str, entries: Entries, drawn: set[int] | None) -> None:
+    """Write a part's annotation file, and the two of its division if some entries are drawn."""
+    names = [part] if drawn is None else [part, "trainpart", "val"]
+    with ExitStack() as stack:
+        path_of = {name: out / f"textdet_{name}.json" for name in names}
+        writer_of = {n: stack.enter_context(annotation_writer(p)) for n, p in path_of.items()}
+        for index, entry in enumerate(_with_progress(entries, path_of[part])):
+            writer_of[part].add(entry)
+            if drawn is not None:
+                writer_of["val" if index in drawn else "trainpart"].add(entry)
+    for name, writer in writer_of.items():
+        images, words, valid = writer.counts
+        print(f"{path_of[name]}: {images} images, {words} words, {valid} words that count")
+
+
+def _with_progress(entries: Entries, path: Path) -> Iterator[Entry]:
+    """Give the entries, and print now and then how many there have been and how long it takes."""
+    start = shown = time.monotonic()
+    for done, entry in enumerate(entries, start=1):
+        yield entry
+        now = time.monotonic()
+        if now - shown >= PROGRESS_SECONDS:
+            shown = now
+            minutes = (now - start) / done * (len(entries) - done) / 60
+            progress = f"{done} of {len(entries)} images, {minutes:.1f} min left"
+            print(f"{path}: {progress}", file=sys.stderr, flush=True)
+
+
+def _next_step(name: str, out: Path) -> str:
+    """Say how to train on a data set: with a config, or with a file to make one from."""
+    folder = config_folder()
+    names = sorted(path.stem for path in folder.rglob(f"dbnet_*_{name}.py"))
+    usual = f"dbnet_r18_fpnc_1200e_{name}"  # trains on the machines that most have
+    config = usual if usual in names else names[0] if names else "YOUR_CONFIG"
+    command = f"dbnet train {config} --data-root {shlex.quote(str(out))}"
+    base = folder / "_base_" / "datasets" / f"{name}.py"
+    if names or not base.is_file():
+        return command
+    return f"{command}, with a config of yours that has {base} in its _base_"

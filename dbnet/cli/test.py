@@ -26,6 +26,7 @@ from dbnet.evaluation import (
     format_metrics,
     write_submission,
 )
+from dbnet.utils.files import replace_when_complete
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -90,11 +91,9 @@ def check_writable(path: Path) -> None:
 
 
 def write_results(path: Path, metrics: dict[str, float], images: Sequence[dict]) -> None:
-    """Write `results.json` under a temporary name first, so that no half of it is ever seen."""
-    temporary = path.with_name(f".{path.name}.part")
+    """Write `results.json` whole or not at all."""
     try:
-        temporary.write_text(json.dumps(dict(metrics=metrics, images=list(images))))
-        os.replace(temporary, path)
+        with replace_when_complete(path) as partial:
+            partial.write_text(json.dumps(dict(metrics=metrics, images=list(images))))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"--out {path}: {error.strerror}") from error

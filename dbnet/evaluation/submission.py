@@ -1,6 +1,5 @@
 """The competition's submission: a zip of one `res_img_N.txt` per image, a quad on each line."""
 
-import os
 import re
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 
 from dbnet.errors import UserError
+from dbnet.utils.files import replace_when_complete
 from dbnet.utils.polygon import signed_area
 
 PREFIX = "res_"  # of a file's name in the zip; the image's stem follows
@@ -104,7 +104,7 @@ def check_submission_path(path: Path) -> None:
 
 
 def write_submission(path: Path, images: Iterable[dict]) -> None:
-    """Write the zip under a temporary name first, so that no half of it is ever seen.
+    """Write the zip whole or not at all.
 
     Args:
         path: The zip; an earlier submission there is replaced, see `check_submission_path`.
@@ -114,17 +114,13 @@ def write_submission(path: Path, images: Iterable[dict]) -> None:
     """
     files = _format_files(images)
     check_submission_path(path)
-    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(temporary, "w") as archive:
+        with replace_when_complete(path) as partial, zipfile.ZipFile(partial, "w") as archive:
             for name, content in files.items():
                 # Without today's date, so that equal predictions give equal bytes.
                 archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-        os.replace(temporary, path)
     except OSError as error:  # no space, no permission, ...
-        if temporary.exists():
-            temporary.unlink()
         raise UserError(f"{path}: {error.strerror or error}") from error
 
 

@@ -1,17 +1,19 @@
-"""The annotation JSON of MMOCR 1.x: make entries, count them, split them and write them."""
+"""The annotation JSON of MMOCR 1.x: make entries, count them, draw some and write them."""
 
 import json
 import os
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
 from dbnet.errors import UserError
+from dbnet.utils.files import replace_when_complete
 
 METAINFO = {
     "dataset_type": "TextDetDataset",
@@ -20,6 +22,14 @@ METAINFO = {
 }
 
 Entry = dict[str, Any]  # one image of `data_list`
+
+
+class Entries(Protocol):
+    """The entries of one part of a data set: a list, or what makes each when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Entry]: ...
 
 
 class Counts(NamedTuple):
@@ -95,25 +105,55 @@ def count_words(entries: Sequence[Entry]) -> Counts:
     return Counts(len(entries), len(ignored), ignored.count(False))
 
 
-def split_entries(
-    entries: Sequence[Entry], fraction: float, seed: int
-) -> tuple[list[Entry], list[Entry]]:
-    """Draw `fraction` of the entries; give the others and the drawn ones, each in order."""
-    num_drawn = round(fraction * len(entries))
-    if not 0 < num_drawn < len(entries):
+def draw_indices(num_entries: int, fraction: float, seed: int) -> set[int]:
+    """Draw `fraction` of the entries by their indices, at least one and not all."""
+    num_drawn = round(fraction * num_entries)
+    if not 0 < num_drawn < num_entries:
         raise UserError(
-            f"--val-fraction {fraction} of {len(entries)} images leaves one part empty, "
+            f"--val-fraction {fraction} of {num_entries} images leaves one part empty, "
             "choose another fraction"
         )
-    drawn = set(random.Random(seed).sample(range(len(entries)), num_drawn))
-    others = [entry for index, entry in enumerate(entries) if index not in drawn]
-    return others, [entries[index] for index in sorted(drawn)]
+    return set(random.Random(seed).sample(range(num_entries), num_drawn))
 
 
-def write_annotation(path: Path, entries: Sequence[Entry]) -> None:
-    """Write the JSON under another name and rename it, so that `path` is never half written."""
-    document = {"metainfo": METAINFO, "data_list": list(entries)}
+class AnnotationWriter:
+    """Write an annotation file entry by entry, so that none but the current one is in memory.
+
+    Attributes:
+        counts: What has been written.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.counts = Counts(0, 0, 0)
+        self._file = file
+        self._write(f'{{"metainfo": {json.dumps(METAINFO)}, "data_list": [')
+
+    def add(self, entry: Entry) -> None:
+        """Write an entry."""
+        separator = ", " if self.counts.images else ""
+        self._write(separator + json.dumps(entry, ensure_ascii=False, allow_nan=False))
+        self.counts = Counts(*map(sum, zip(self.counts, count_words([entry]))))
+
+    def close(self) -> None:
+        """Write what follows the entries."""
+        self._write("]}")
+
+    def _write(self, text: str) -> None:
+        self._file.write(text.encode())
+
+
+@contextmanager
+def annotation_writer(path: Path) -> Iterator[AnnotationWriter]:
+    """Open an annotation file for writing, which is there, whole, once the block is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
-    partial.replace(path)
+    with replace_when_complete(path) as partial, partial.open("wb") as file:
+        writer = AnnotationWriter(file)
+        yield writer
+        writer.close()
+
+
+def write_annotation(path: Path, entries: Iterable[Entry]) -> None:
+    """Write an annotation file whole or not at all."""
+    with annotation_writer(path) as writer:
+        for entry in entries:
+            writer.add(entry)

@@ -11,11 +11,12 @@ from dbnet.errors import UserError
 
 
 def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> list[Path]:
-    """Find every download in the folder `raw`, as a folder or as a zip.
+    """Find every download in the folder `raw`: a folder, a zip or a JSON file.
 
     Args:
         raw: The folder with the downloads.
-        wanted: The names, without `.zip`, that each download may have, the preferred one first.
+        wanted: The names that each download may have, the preferred one first; without `.zip`, but
+            with `.json`.
         origin: Where the downloads come from, for the message if one is missing.
     """
     if not raw.is_dir():
@@ -60,6 +61,38 @@ def to_folder(download: Path, out: Path, copy: bool) -> Path:
     return innermost_folder(target)
 
 
+def find_archive(
+    raw: Path, names: Sequence[str], contents: Sequence[str], out: Path, copy: bool, origin: str
+) -> Path:
+    """Give the folder of a data set that is a single zip, of which `raw` may be the content.
+
+    Args:
+        raw: The folder with the zip or its folder, or that folder itself.
+        names: The names, without `.zip`, that the zip may have, the preferred one first.
+        contents: What lies in it, by which its folder is known.
+        out: Where a zip is unpacked to.
+        copy: Whether a folder is copied below `out`.
+        origin: Where the zip comes from, for the message if it is missing.
+    """
+    if raw.is_dir() and all((raw / name).exists() for name in contents):
+        return to_folder(raw.resolve(), out, copy)  # resolved, for "." has no name
+    layout = f"{origin}, or give the folder that holds {' and '.join(contents)} as --raw"
+    (download,) = find_downloads(raw, [names], layout)
+    folder = to_folder(download, out, copy)
+    missing = [name for name in contents if not (folder / name).exists()]
+    if missing:
+        raise UserError(f"{folder} lacks {', '.join(missing)}; download it again from {origin}")
+    return folder
+
+
+def find_folder(folder: Path, name: str, origin: str) -> Path:
+    """Give the folder `name`, in upper or lower case, that lies in a folder of a download."""
+    for path in sorted(folder.iterdir()):
+        if path.name.lower() == name.lower() and path.is_dir():
+            return path
+    raise UserError(f"{folder} lacks the folder {name}; download it again from {origin}")
+
+
 def innermost_folder(folder: Path) -> Path:
     """Go down for as long as a folder holds nothing but one folder, as some zips do."""
     while True:
@@ -71,7 +104,7 @@ def innermost_folder(folder: Path) -> Path:
 
 def _find(raw: Path, names: Sequence[str]) -> Path | None:
     for name in names:
-        if (raw / name).is_dir():
+        if (raw / name).is_dir() or (name.endswith(".json") and (raw / name).is_file()):
             return raw / name
         if (raw / f"{name}.zip").is_file():
             return raw / f"{name}.zip"

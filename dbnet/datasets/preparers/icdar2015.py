@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dbnet.datasets.preparers.annotation import Entry, make_entry, natural_key
+from dbnet.datasets.preparers.annotation import Entries
 from dbnet.datasets.preparers.downloads import find_downloads, to_folder
-from dbnet.errors import UserError
+from dbnet.datasets.preparers.lazy_entries import LazyEntries, read_pairs
+from dbnet.datasets.preparers.pairs import pair_files
+from dbnet.datasets.preparers.text_lines import Words, parse_lines, to_polygon
 
 ORIGIN = "https://rrc.cvc.uab.es (challenge 4, registration needed)"
 DOWNLOADS = [
@@ -16,10 +18,9 @@ DOWNLOADS = [
     ["Challenge4_Test_Task1_GT", "Challenge4_Test_Task4_GT"],
 ]
 UNREADABLE = "###"  # the transcription of a word that does not count
-BOM = b"\xef\xbb\xbf"
 
 
-def prepare_icdar2015(raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
+def prepare_icdar2015(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
     """Prepare ICDAR2015 Incidental Scene Text: 1000 training and 500 test images, words as quads.
 
     Args:
@@ -38,9 +39,7 @@ def prepare_icdar2015(raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]
     }
 
 
-def parse_ground_truth(
-    content: bytes, source: str
-) -> tuple[list[np.ndarray], list[str], list[bool]]:
+def parse_ground_truth(content: bytes, source: str) -> Words:
     """Parse a file of lines `x1,y1,x2,y2,x3,y3,x4,y4,transcription`.
 
     Args:
@@ -50,61 +49,16 @@ def parse_ground_truth(
     Returns:
         Per word a (4, 2) float32 quad in pixels, the transcription, and whether it is ignored.
     """
-    # Not str.splitlines(), which also splits at characters that a transcription may contain.
-    content = content.removeprefix(BOM).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    lines = content.split(b"\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    quads, texts = [], []
-    for number, line in enumerate(lines, start=1):
-        try:
-            quad, text = _parse_line(line)
-        except ValueError as error:
-            raise UserError(
-                f"{source}, line {number}: expected x1,y1,x2,y2,x3,y3,x4,y4,transcription in "
-                f"UTF-8, but {error}"
-            ) from error
-        quads.append(quad)
-        texts.append(text)
-    return quads, texts, [text == UNREADABLE for text in texts]
+    return parse_lines(content, source, "x1,y1,x2,y2,x3,y3,x4,y4,transcription", _parse_line)
 
 
-def _parse_line(line: bytes) -> tuple[np.ndarray, str]:
-    *numbers, text = line.decode("utf-8").split(",", 8)
+def _parse_line(line: str) -> tuple[np.ndarray, str, bool]:
+    *numbers, text = line.split(",", 8)
     if len(numbers) < 8:
         raise ValueError(f"there are {len(numbers)} commas before the transcription, not 8")
-    with np.errstate(over="ignore"):  # too large for float32 is infinite, which is caught below
-        quad = np.array([float(number) for number in numbers]).astype(np.float32).reshape(4, 2)
-    if not np.isfinite(quad).all():
-        raise ValueError(f"a coordinate is not finite: {','.join(numbers)}")
-    return quad, text
+    return to_polygon(numbers), text, text == UNREADABLE
 
 
-def _read_entries(image_folder: Path, gt_folder: Path, out: Path) -> list[Entry]:
-    """Pair `img_7.jpg` with `gt_img_7.txt` for all images and read both."""
-    images = {path.stem: path for path in _visible_files(image_folder, "*.jpg")}
-    truths = {path.stem.removeprefix("gt_"): path for path in _visible_files(gt_folder, "gt_*.txt")}
-    _check_partners([images[s] for s in images.keys() - truths.keys()], gt_folder, "gt_{}.txt")
-    _check_partners([truths[s] for s in truths.keys() - images.keys()], image_folder, "{}.jpg")
-    if not images:
-        raise UserError(f"{image_folder} holds no *.jpg, download it again from {ORIGIN}")
-    return [
-        make_entry(images[s], out, *parse_ground_truth(truths[s].read_bytes(), str(truths[s])))
-        for s in sorted(sorted(images), key=natural_key)  # twice: img_1 and img_01 tie
-    ]
-
-
-def _visible_files(folder: Path, pattern: str) -> list[Path]:
-    return [path for path in folder.glob(pattern) if not path.name.startswith(".")]
-
-
-def _check_partners(alone: list[Path], folder: Path, pattern: str) -> None:
-    """Complain about the first of the files that have no partner in `folder`."""
-    if not alone:
-        return
-    first = min(alone, key=lambda path: natural_key(path.name))
-    partner = pattern.format(first.stem.removeprefix("gt_"))
-    raise UserError(
-        f"{folder} lacks {partner}, the partner of {first} ({len(alone)} missing in total); "
-        "complete or remove the pair"
-    )
+def _read_entries(image_folder: Path, gt_folder: Path, out: Path) -> LazyEntries:
+    pairs = pair_files([image_folder], gt_folder, image_suffixes=[".jpg"])
+    return read_pairs(pairs, parse_ground_truth, out)

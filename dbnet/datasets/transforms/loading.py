@@ -32,11 +32,22 @@ def read_image(path: str) -> np.ndarray:
         data = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
     except OSError as error:
         raise ImageError(f"image {path}: {error.strerror}") from None
+    if data[:4].tobytes() == b"GIF8":  # which OpenCV decodes from 4.11 on
+        return _read_gif(path)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(data, flags) if data.size else None
     if image is None:
         raise ImageError(f"image {path}: not an image, or damaged")
     return image
+
+
+def _read_gif(path: str) -> np.ndarray:
+    """Decode the first picture of a GIF to (H, W, 3) uint8 BGR."""
+    try:
+        with Image.open(path) as image:
+            return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
+    except OSError:  # Pillow's UnidentifiedImageError is one
+        raise ImageError(f"image {path}: not an image, or damaged") from None
 
 
 def read_shape(path: str) -> tuple[int, int]:

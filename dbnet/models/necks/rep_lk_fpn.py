@@ -42,9 +42,7 @@ class RepLKFPN(nn.Module):
             )
             for _ in in_channels
         )
-        self.smooth_convs = nn.ModuleList(
-            WeighedConv(out_channels, per_level) for _ in in_channels
-        )
+        self.smooth_convs = nn.ModuleList(WeighedConv(out_channels, per_level) for _ in in_channels)
         self.out_channels = per_level * len(in_channels)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,163 @@
+import argparse
+import functools
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from dbnet.cli.arguments import positive
+from dbnet.cli.errors import one_line_errors
+from dbnet.config import parse_size
+from dbnet.data_check.annotation import read_entries
+from dbnet.data_check.findings_file import FindingsFile
+from dbnet.data_check.inspection import Inspection, Place, in_order, inspect_entry
+from dbnet.data_check.kinds import ERROR, Finding
+from dbnet.data_check.report_html import write_page
+from dbnet.data_check.report_text import format_report, verdict
+from dbnet.data_check.summary import Example, Summary
+from dbnet.errors import UserError
+
+MARK = b"dbnet check"  # near the beginning of each report
+INTERRUPTED = 130  # exit status, as shells have it
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="dbnet check",
+        description="Look through annotation files and their images before training: damaged "
+        "images, bad polygons, words too small to learn, pictures in two files. Exit status 1 if "
+        "there is an error.",
+    )
+    parser.add_argument(
+        "annotations",
+        nargs="+",
+        type=Path,
+        metavar="ANNOTATION",
+        help="annotation file; of several, such as train and test, common pictures are found",
+    )
+    parser.add_argument(
+        "--html", type=Path, metavar="report.html", help="write a page with pictures"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="findings.json", help="write all findings, for programs"
+    )
+    parser.add_argument(
+        "--test-size",
+        type=parse_size,
+        default=(1333, 736),
+        metavar="W,H",
+        help="long and short side at most, in pixels, at which words are measured (default "
+        "1333,736)",
+    )
+    parser.add_argument(
+        "--workers", type=positive, help="threads; as many as processors if not given"
+    )
+    return parser.parse_args(argv)
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    """Print what is wrong with data sets; give the exit status."""
+    args = parse_args(argv)
+    check_arguments(args)
+    try:
+        files = [read_entries(path) for path in args.annotations]
+        summary = check(files, args)
+        if args.html:
+            write_page(args.html, summary, files, args.test_size)
+    except KeyboardInterrupt:
+        print("interrupted; no report", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:  # of a report: no space, no permission, ...
+        raise UserError(f"{error.filename or args.html}: {error.strerror or error}") from error
+    # A JSON string may hold half a surrogate pair, which cannot be printed.
+    print(format_report(summary).encode("utf-8", "replace").decode())
+    print(f"\n{verdict(summary)}{'' if args.html else '; --html report.html shows them'}")
+    return 1 if summary.count(ERROR) else 0
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """See that no file is given twice, and that no report overwrites something else.
+
+    Raises:
+        UserError: One is, or would.
+    """
+    resolved = [path.resolve() for path in args.annotations]
+    for index, path in enumerate(args.annotations):
+        if resolved[index] in resolved[:index]:
+            raise UserError(f"{path} is given twice; leave one out")
+    for report in filter(None, (args.html, args.json)):
+        if not report.parent.is_dir():
+            raise UserError(f"{report}: no folder {report.parent}; make it first")
+        if os.path.lexists(report) and not is_report(report):
+            raise UserError(
+                f"{report} is there already, is no report of this tool and will not be "
+                "overwritten; choose another name"
+            )
+
+
+def is_report(path: Path) -> bool:
+    """Tell whether a file was written by this tool."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return MARK in file.read(200)
+
+
+def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:
+    """Check the entries of all files, and write the findings as they come if asked to."""
+    summary = Summary(args.annotations)
+    with ExitStack() as stack:
+        written = None
+        if args.json:
+            written = stack.enter_context(FindingsFile(args.json, args.annotations))
+        for inspection in progress(inspect_all(files, args), sum(map(len, files))):
+            summary.add(inspection)
+            if written:
+                for finding in inspection.findings:
+                    written.add(Example(inspection.place, inspection.img_path, finding))
+        for example in twin_examples(summary, files):
+            summary.add_finding(example)
+            if written:
+                written.add(example)
+        if written:
+            written.finish(summary, args.test_size)
+    return summary
+
+
+def inspect_all(files: list[list[Any]], args: argparse.Namespace) -> Iterator[Inspection]:
+    """Check all entries, in order."""
+    tasks = (
+        functools.partial(inspect_entry, Place(file, index), entry, path.parent, args.test_size)
+        for file, (path, entries) in enumerate(zip(args.annotations, files))
+        for index, entry in enumerate(entries)
+    )
+    return in_order(tasks, args.workers or os.cpu_count() or 1)
+
+
+def twin_examples(summary: Summary, files: list[list[Any]]) -> Iterator[Example]:
+    """Find the pictures that look the same as one before."""
+    for kind, place, twin in summary.find_twins():
+        other = files[twin.file][twin.item]["img_path"]
+        detail = f"like {summary.files[twin.file].path}: data_list[{twin.item}] {other}"
+        name = files[place.file][place.item]["img_path"]
+        yield Example(place, name, Finding(kind, detail), twin)
+
+
+def progress(inspections: Iterable[Inspection], total: int) -> Iterator[Inspection]:
+    """Pass inspections on; on a terminal, a line counts them and estimates the rest."""
+    start = time.perf_counter()
+    shown = 0.0
+    for done, inspection in enumerate(inspections, 1):
+        now = time.perf_counter()
+        if sys.stderr.isatty() and (now - shown > 0.1 or done == total):
+            shown = now
+            left = round((now - start) / done * (total - done))
+            clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
+            end = "" if done < total else "\r\033[K"
+            line = f"\r\033[K{done}/{total} images, {clock} left{end}"
+            print(line, end="", file=sys.stderr, flush=True)
+        yield inspection

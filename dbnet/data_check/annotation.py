@@ -1,0 +1,119 @@
+"""Read annotation files of any quality, keeping little of them in memory."""
+
+import json
+from array import array
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dbnet.data_check.kinds import Finding
+from dbnet.datasets.damage import read_polygon
+from dbnet.errors import UserError
+
+KEPT = ("img_path", "height", "width", "instances", "polygon", "ignore", "text")
+
+
+def read_entries(path: Path) -> list[Any]:
+    """Read `data_list` of an annotation file; what its entries are is not looked at.
+
+    Raises:
+        UserError: The file cannot be read, or has no `data_list`.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_hook=_slim)
+    except FileNotFoundError:
+        raise UserError(f"annotation file {path} not found") from None
+    except OSError as error:
+        raise UserError(f"annotation file {path}: {error.strerror or error}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: not a JSON file: {error}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("data_list"), list):
+        raise UserError(f'{path}: no "data_list"; expected MMOCR 1.x\'s annotation format')
+    if not content["data_list"]:
+        raise UserError(f"{path}: data_list is empty; there is no image to check")
+    return content["data_list"]
+
+
+def _slim(node: dict) -> dict:
+    """Pack the polygon of a word and drop what is not checked, while the JSON is being read.
+
+    A word takes a quarter of the memory then.
+    """
+    if "data_list" in node:
+        return node
+    slim = {key: node[key] for key in KEPT if key in node}
+    polygon = slim.get("polygon")
+    if isinstance(polygon, list) and all(type(value) in (int, float, bool) for value in polygon):
+        slim["polygon"] = array("d", map(_to_float, polygon))
+    return slim
+
+
+def _to_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return float("inf")
+
+
+def entry_problem(entry: Any) -> str | None:
+    """Say what keeps an entry of `data_list` from being one; None if nothing does."""
+    if not isinstance(entry, dict):
+        return f"is {type(entry).__name__}, not an object"
+    if not isinstance(entry.get("img_path"), str):
+        return "no img_path" if "img_path" not in entry else "img_path is no string"
+    if "\0" in entry["img_path"]:
+        return "img_path has a null character"
+    if not isinstance(entry.get("instances"), list):
+        return "no instances" if "instances" not in entry else "instances is no list"
+    return None
+
+
+def check_word(index: int, word: Any) -> tuple[Finding | None, np.ndarray | None]:
+    """Read an item of `instances` as the loader does.
+
+    Returns:
+        What is wrong with it, and its polygon (N, 2) float32, None if the loader leaves it out.
+    """
+    if not isinstance(word, dict) or "polygon" not in word:
+        return Finding("bad-word", "no polygon", index), None
+    if "ignore" not in word:
+        return Finding("bad-word", "no ignore", index), None
+    if word["ignore"] not in (True, False):
+        detail = f"ignore is {word['ignore']!r}, not true or false"
+        return Finding("bad-word", detail, index), None
+    try:
+        fault, polygon = read_polygon(word["polygon"])
+    except OverflowError:  # a whole number of more than 308 digits in a nested list
+        return Finding("not-finite", "a coordinate is not finite", index), None
+    if fault is None:
+        return None, polygon
+    kind = "corner-order" if polygon is not None else _reason(word["polygon"])
+    return Finding(kind, fault, index), polygon
+
+
+def _reason(numbers: Any) -> str:
+    """Name the kind of a polygon that is left out."""
+    points = points_of(numbers)
+    if points is None or np.size(numbers) % 2:
+        return "bad-word"
+    if len(points) < 3:
+        return "few-points"
+    return "no-area" if (np.abs(points) <= np.finfo(np.float32).max).all() else "not-finite"
+
+
+def points_of(numbers: Any) -> np.ndarray | None:
+    """Give the points (N, 2) float64 of a polygon as it is written, less an odd last number."""
+    try:
+        flat = np.asarray(numbers, dtype=np.float64).ravel()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return flat[: len(flat) // 2 * 2].reshape(-1, 2)
+
+
+def stated_size(entry: dict) -> tuple[int, int] | None:
+    """Read (height, width) of an entry; None if it states none."""
+    height, width = entry.get("height"), entry.get("width")
+    if isinstance(height, int) and isinstance(width, int) and height > 0 < width:
+        return height, width
+    return None

@@ -1,0 +1,129 @@
+"""Check image files: there, whole, of the size that was annotated, not turned by EXIF."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+from PIL import ExifTags, Image
+
+from dbnet.data_check.fingerprints import fingerprint
+from dbnet.data_check.kinds import MAX_ASPECT, MAX_PIXELS, MIN_SIDE, Finding
+from dbnet.datasets.transforms.loading import read_image
+from dbnet.errors import UserError
+
+Size = tuple[int, int]
+
+JPEG_END = b"\xff\xd9"
+# What viewers do with EXIF's tag 274, from 2 on.
+TURNS = (
+    *("mirror it", "turn it by 180 degrees", "mirror it", "mirror and turn it"),
+    *("turn it right", "mirror and turn it", "turn it left"),
+)
+
+
+class ImageFacts(NamedTuple):
+    """What was learnt from an image file.
+
+    Attributes:
+        shape: (H, W) in pixels as stored, None if the file cannot be read.
+        fingerprint: Perceptual hash.
+        findings: What is wrong with it.
+    """
+
+    shape: Size | None
+    fingerprint: int | None
+    findings: list[Finding]
+
+
+class Header(NamedTuple):
+    """What Pillow says of a file.
+
+    Attributes:
+        shape: (H, W) as stored, None if this is no image.
+        orientation: EXIF's, 1..8.
+        damage: What is wrong with its content, None for a whole file.
+    """
+
+    shape: Size | None
+    orientation: int
+    damage: str | None
+
+
+def check_image(path: Path, stated: Size | None) -> ImageFacts:
+    """Decode an image file as training does, and compare it with the entry's (height, width)."""
+    if not os.path.isfile(path):  # False too for a name that no file can have
+        return ImageFacts(None, None, [Finding("missing-image", "not found")])
+    header = read_header(path)
+    findings = check_size(header.shape, stated, header.orientation) if header.shape else []
+    if header.shape and header.damage:
+        findings.append(Finding("damaged-image", header.damage))
+        return ImageFacts(header.shape, None, findings)
+    try:
+        image = read_image(str(path))
+    except (UserError, cv2.error) as error:
+        reason = " ".join(str(error).split()).removeprefix(f"image {path}: ")
+        return ImageFacts(header.shape, None, [*findings, Finding("unreadable-image", reason)])
+    shape = (image.shape[0], image.shape[1])
+    if header.shape is None:
+        findings = check_size(shape, stated, header.orientation)
+    return ImageFacts(shape, fingerprint(image), findings)
+
+
+def check_size(shape: Size, stated: Size | None, orientation: int) -> list[Finding]:
+    """Find what is odd about an image's size and orientation.
+
+    Args:
+        shape: (H, W) as stored in the file.
+        stated: (height, width) of the entry.
+        orientation: EXIF's, 1..8.
+    """
+    findings = []
+    here = f"the file is {shape[1]}x{shape[0]}"
+    turn = TURNS[orientation - 2] if orientation > 1 else ""
+    if stated and stated != shape:
+        exif = f" (viewers {turn})" if turn else ""
+        detail = f"{here}{exif}, the entry says {stated[1]}x{stated[0]}"
+        findings.append(Finding("wrong-size", detail))
+    elif turn:
+        findings.append(Finding("turned-image", f"EXIF orientation {orientation}: viewers {turn}"))
+    short, long = sorted(shape)
+    if short < MIN_SIDE or short * long > MAX_PIXELS or long > MAX_ASPECT * short:
+        findings.append(Finding("extreme-size", here))
+    return findings
+
+
+def read_header(path: Path) -> Header:
+    """Read size and orientation, and see whether the file is whole.
+
+    Some versions of OpenCV fill a truncated file up without a word. So what does not end as a JPEG
+    does is decoded by Pillow, which tells; a JPEG that does need not be, which saves most of the
+    time.
+    """
+    shape, orientation = None, 1
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")  # odd metadata, large images
+            shape, orientation = (image.height, image.width), _orientation(image)
+            if image.format not in ("JPEG", "MPO") or _tail(path) != JPEG_END:
+                image.load()
+            return Header(shape, orientation, None)
+    except Exception as error:  # a damaged file can raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return Header(shape, orientation, reason)
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-2, os.SEEK_END)
+        return file.read()
+
+
+def _orientation(image: Image.Image) -> int:
+    """Read EXIF's orientation, 1..8; an undefined value counts as 1."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged metadata, which can raise anything, are harmless
+        return 1
+    return value if value in range(1, 9) else 1

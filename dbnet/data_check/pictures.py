@@ -1,0 +1,136 @@
+"""Small pictures of images and words, with what was found drawn in."""
+
+import base64
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dbnet.data_check.annotation import points_of
+from dbnet.datasets.transforms.loading import read_image
+from dbnet.errors import UserError
+from dbnet.utils.polygon import clip, transform
+from dbnet.visualization.draw import (
+    BLACK,
+    GREEN,
+    GREY,
+    MARGIN,
+    SUBPIXEL_BITS,
+    VERMILION,
+    LineStyle,
+    outline,
+    resize_to_fit,
+)
+
+Array = np.ndarray
+Box = tuple[int, int, int, int]
+
+COUNTED = LineStyle(GREEN)
+IGNORED = LineStyle(GREY, dash=4, edged=False)
+FOUND = LineStyle(VERMILION)
+WIDTHS = {COUNTED: 1, IGNORED: 1, FOUND: 3}  # pixels; black edges add one on either side
+
+SIZE = (480, 360)  # (W, H) of a picture at most
+ASPECT = np.array([SIZE[0] / SIZE[1], 1.0])
+QUALITY = 75  # of the JPEGs; the pictures of 1000 bad images take some 2 MB then
+CONTEXT = 1.0  # lengths of a word shown above and below it
+MIN_VIEW = 0.12  # part of the image's longer side that is shown at least
+FAR = 1e9  # pixels; no image reaches as far
+BEYOND = 1.0  # part of an image shown beyond its edge at most
+BACKGROUND = (128, 128, 128)
+
+
+def draw_entry(folder: Path, entry: Any, words: Collection[int], close: bool) -> str | None:
+    """Draw an entry of `data_list` as the source of an HTML image; None if it cannot be read.
+
+    Args:
+        folder: Of the annotation file.
+        entry: Of a sound form, though its words may be bad.
+        words: Indices in `instances` to point out.
+        close: Show these words with their surroundings, not the whole image.
+    """
+    try:
+        image = read_image(str(folder / entry["img_path"]))
+    except (UserError, cv2.error, ValueError):  # the last of a name that no file can have
+        return None
+    polygons = written_polygons(entry["instances"])
+    view = (0, 0, image.shape[1], image.shape[0])
+    if close:
+        view = view_around([polygons[i] for i in words if i in polygons], image.shape[:2])
+    small, matrix = resize_to_fit(cut(image, view), SIZE)
+    matrix[:, 2] -= matrix[:, :2] @ view[:2]
+    layers: dict[LineStyle, list[Array]] = {IGNORED: [], COUNTED: [], FOUND: []}
+    for index, polygon in polygons.items():
+        ignored = entry["instances"][index].get("ignore")
+        style = FOUND if index in words else IGNORED if ignored else COUNTED
+        layers[style].append(transform(polygon, matrix))
+    for style, outlines in layers.items():
+        draw(small, outlines, style)
+    return to_source(small)
+
+
+def written_polygons(instances: list[Any]) -> dict[int, Array]:
+    """Give the points (N, 2) of words that can be drawn, as written, by the words' indices."""
+    polygons = {}
+    for index, word in enumerate(instances):
+        points = points_of(word.get("polygon")) if isinstance(word, dict) else None
+        if points is not None:
+            polygons[index] = points[(np.abs(points) < FAR).all(axis=1)]
+    return {index: polygon for index, polygon in polygons.items() if len(polygon)}
+
+
+def draw(image: Array, polygons: list[Array], style: LineStyle) -> None:
+    """Draw outlines (N, 2) onto an image itself, thicker than its size would have it."""
+    width = WIDTHS[style]
+    lower, upper = (-MARGIN, -MARGIN), (image.shape[1] + MARGIN, image.shape[0] + MARGIN)
+    lines = [
+        np.rint(line * 2**SUBPIXEL_BITS).astype(np.int32)
+        for polygon in polygons
+        for line in outline(clip(polygon, lower, upper), style, width)
+    ]
+    strokes = [(BLACK, width + 2)] if style.edged else []
+    for color, thickness in [*strokes, (style.color, width)]:
+        cv2.polylines(image, lines, False, color, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def view_around(polygons: list[Array], shape: tuple[int, int]) -> Box:
+    """Choose what to show of an (H, W) image so that polygons and what is near are seen.
+
+    Args:
+        polygons: (N, 2) arrays of finite points, at least one each.
+        shape: (H, W).
+
+    Returns:
+        First and one past the last pixel: left, top, right, bottom; may reach beyond the image.
+    """
+    whole = np.array([[0, 0], [shape[1], shape[0]]], dtype=np.float64)
+    if not polygons:
+        return 0, 0, shape[1], shape[0]
+    lower, upper = np.vstack(polygons).min(axis=0), np.vstack(polygons).max(axis=0)
+    margin = max(CONTEXT * (upper - lower).max(), MIN_VIEW * max(shape) / 2) * ASPECT
+    view = np.array([lower - margin, upper + margin])
+    if (lower < whole[0] - 1).any() or (upper > whole[1]).any():  # show how far off it is
+        view = np.array([np.minimum(view[0], whole[0]), np.maximum(view[1], whole[1])])
+        beyond = BEYOND * (whole[1] - whole[0])
+        view = view.clip(whole[0] - beyond, whole[1] + beyond)
+    else:
+        view = view.clip(*whole)
+    (left, top), (right, bottom) = np.rint(view).astype(int).tolist()
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
+def cut(image: Array, view: Box) -> Array:
+    """Cut a view out of an image (H, W, 3); what lies beyond the image is grey."""
+    left, top, right, bottom = view
+    height, width = image.shape[:2]
+    part = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    borders = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
+    return cv2.copyMakeBorder(part, *borders, cv2.BORDER_CONSTANT, value=BACKGROUND)
+
+
+def to_source(image: Array) -> str:
+    """Encode an image (H, W, 3) as the source of an HTML image, a data URI."""
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

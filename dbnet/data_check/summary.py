@@ -1,0 +1,153 @@
+"""Gather what was found in memory that does not grow with the findings."""
+
+import heapq
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dbnet.data_check.fingerprints import earlier_twins
+from dbnet.data_check.histograms import Histograms
+from dbnet.data_check.inspection import Inspection, Place
+from dbnet.data_check.kinds import ERROR, KINDS, PICTURELESS, WARNING, Finding
+
+MAX_EXAMPLES = 20  # kept of a kind
+NUM_WORST = 12  # images with the most findings
+
+
+class Example(NamedTuple):
+    """A finding and where it is; for two pictures alike, where the `twin` is."""
+
+    place: Place
+    img_path: str
+    finding: Finding
+    twin: Place | None = None
+
+
+class Ranked(NamedTuple):
+    """An image among the worst; the last in order is the worst.
+
+    Attributes:
+        num_errors: Of its findings.
+        num_warnings: Of its findings.
+        order: Number of the image, negative: of two as bad ones the first is shown.
+        place: Of its entry.
+        img_path: As it is written there.
+        findings: All of them.
+    """
+
+    num_errors: int
+    num_warnings: int
+    order: int
+    place: Place
+    img_path: str
+    findings: list[Finding]
+
+
+@dataclass
+class KindSummary:
+    """How often something was found, and the first examples."""
+
+    num_findings: int = 0
+    num_images: int = 0
+    examples: list[Example] = field(default_factory=list)
+
+
+@dataclass
+class FileSummary:
+    """What an annotation file holds.
+
+    Attributes:
+        path: Of the file.
+        num_images: Entries.
+        num_words: Items of `instances`.
+        num_counted: Those of them that are neither ignored nor dropped.
+        num_ignored: Those that are ignored.
+        severities: How many findings there are of each severity.
+        histograms: Of images and words.
+    """
+
+    path: Path
+    num_images: int = 0
+    num_words: int = 0
+    num_counted: int = 0
+    num_ignored: int = 0
+    severities: Counter[str] = field(default_factory=Counter)
+    histograms: Histograms = field(default_factory=Histograms)
+
+
+class Summary:
+    """What was found in annotation files.
+
+    Attributes:
+        files: In the order given.
+        kinds: What was found, in the order of `KINDS`.
+        worst: A heap of the readable images with the most errors and warnings.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.files = [FileSummary(path) for path in paths]
+        self.kinds = {kind: KindSummary() for kind in KINDS}
+        self.worst: list[Ranked] = []
+        self._fingerprints = array("Q")
+        self._places = array("q")  # file, index, file, index, ...
+
+    def add(self, inspection: Inspection) -> None:
+        """Take in an entry; entries come in the order of their files."""
+        file = self.files[inspection.place.file]
+        file.num_images += 1
+        file.num_words += inspection.num_words
+        file.num_ignored += int(inspection.ignored.sum())
+        file.num_counted += int((~inspection.ignored).sum())
+        file.histograms.add(inspection)
+        for finding in inspection.findings:
+            self.add_finding(Example(inspection.place, inspection.img_path, finding))
+        for kind in {finding.kind for finding in inspection.findings}:
+            self.kinds[kind].num_images += 1
+        if inspection.fingerprint is not None:
+            self._fingerprints.append(inspection.fingerprint)
+            self._places.extend(inspection.place)
+        self._rank(inspection)
+
+    def add_finding(self, example: Example) -> None:
+        """Count a finding, and keep it if it is among the first of its kind."""
+        kind = self.kinds[example.finding.kind]
+        kind.num_findings += 1
+        if len(kind.examples) < MAX_EXAMPLES:
+            kind.examples.append(example)
+        self.files[example.place.file].severities[KINDS[example.finding.kind].severity] += 1
+
+    def _rank(self, inspection: Inspection) -> None:
+        severities = [KINDS[finding.kind].severity for finding in inspection.findings]
+        num_errors, num_warnings = severities.count(ERROR), severities.count(WARNING)
+        pictureless = any(finding.kind in PICTURELESS for finding in inspection.findings)
+        if pictureless or num_errors + num_warnings == 0:
+            return
+        order = -sum(file.num_images for file in self.files)
+        entry = (inspection.place, inspection.img_path, inspection.findings)
+        heapq.heappush(self.worst, Ranked(num_errors, num_warnings, order, *entry))
+        if len(self.worst) > NUM_WORST:
+            heapq.heappop(self.worst)
+
+    def find_twins(self) -> Iterator[tuple[str, Place, Place]]:
+        """Yield kind, place and earlier place of pictures that look the same; call it once."""
+        hashes = np.array(self._fingerprints, dtype=np.uint64)
+        places = np.array(self._places, dtype=np.int64).reshape(-1, 2)
+        same, other = earlier_twins(hashes, places[:, 0])
+        for kind, twins in (("duplicate-image", same), ("leak", other)):
+            for one in np.flatnonzero(twins >= 0).tolist():
+                self.kinds[kind].num_images += 1
+                yield kind, Place(*places[one].tolist()), Place(*places[twins[one]].tolist())
+
+    def count(self, severity: str) -> int:
+        """Count the findings of a severity."""
+        return sum(file.severities[severity] for file in self.files)
+
+    @property
+    def found(self) -> dict[str, KindSummary]:
+        """The kinds of which there is a finding."""
+        return {name: kind for name, kind in self.kinds.items() if kind.num_findings}

@@ -1,0 +1,368 @@
+"""Labels of MMOCR, PaddleOCR and COCO, written here as those tools do, turned into annotations."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dbnet.cli.prepare import main
+
+TRIANGLE = [1, 2, 11.5, 3, 12, 0.1]
+SQUARE = [0, 0, 4, 0, 4, 4, 0, 4]
+PAIRS = [[0, 0], [4, 0], [4, 4], [0, 4]]
+LINE_JSON = {"file_name": "1.jpg", "height": 30, "width": 40}
+
+
+def save_image(path: Path, **options: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30)).save(path, **options)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A folder with the image 1.jpg, 40 x 30 pixels."""
+    save_image(tmp_path / "raw" / "1.jpg")
+    return tmp_path / "raw"
+
+
+def run(name: str, raw: Path, *options: str) -> int:
+    return main([name, "--raw", str(raw), "--out", str(raw.parent / "out"), *options])
+
+
+def read(raw: Path, part: str = "train") -> list[dict]:
+    path = raw.parent / "out" / f"textdet_{part}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["data_list"]
+
+
+def words(raw: Path, part: str = "train") -> list[tuple[list[float], str, bool]]:
+    instances = [item for entry in read(raw, part) for item in entry["instances"]]
+    return [(item["polygon"], item["text"], item["ignore"]) for item in instances]
+
+
+def fail(name: str, raw: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Give the one line that a failed run printed; nothing must have been written."""
+    assert run(name, raw) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert not (raw.parent / "out").exists()
+    return error.removeprefix("error: ")
+
+
+# ---------------------------------------------------------------- MMOCR 1.x
+
+
+def mmocr(*instances: dict, **image: object) -> dict:
+    entry = {"img_path": "1.jpg", "height": 30, "width": 40, "instances": instances, **image}
+    metainfo = {"dataset_type": "TextDetDataset", "task_name": "textdet"}
+    return {"metainfo": metainfo, "data_list": [entry]}
+
+
+def save(path: Path, document: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_mmocr_keeps_polygons_exactly(raw: Path) -> None:
+    polygons = [[0.1, 1 / 3, 1e-7, 39.999999, 12, 7], TRIANGLE, SQUARE]
+    items = [{"polygon": p, "bbox": [9, 9, 9, 9], "ignore": i % 2 > 0, "text": f"w{i}"}
+             for i, p in enumerate(polygons)]  # fmt: skip
+    save(raw / "textdet_train.json", mmocr(*items))
+    assert run("mmocr", raw) == 0
+    assert words(raw) == [(polygons[0], "w0", False), (TRIANGLE, "w1", True), (SQUARE, "w2", False)]
+    (entry,) = read(raw)
+    assert (entry["img_path"], entry["height"], entry["width"]) == ("../raw/1.jpg", 30, 40)
+    assert entry["instances"][2]["bbox"] == [0, 0, 4, 4]  # anew
+
+
+def test_mmocr_of_its_own_output_is_the_same(raw: Path) -> None:
+    save(raw / "textdet_train.json", mmocr({"polygon": TRIANGLE, "ignore": True}))
+    assert run("mmocr", raw) == 0
+    first = read(raw)
+    again = raw.parent / "again" / "deeper"
+    assert main(["mmocr", "--raw", str(raw.parent / "out"), "--out", str(again)]) == 0
+    document = json.loads((again / "textdet_train.json").read_text())
+    assert document["data_list"] == [{**first[0], "img_path": "../../raw/1.jpg"}]
+
+
+def test_mmocr_box_alone_and_defaults(raw: Path) -> None:
+    save(raw / "x.json", mmocr({"bbox": [1, 2, 8, 9]}, height=None))
+    assert run("mmocr", raw) == 0
+    assert words(raw) == [([1, 2, 8, 2, 8, 9, 1, 9], "", False)]
+
+
+def test_mmocr_layout_of_its_preparer(raw: Path) -> None:
+    for part in ("train", "test"):
+        save_image(raw / "textdet_imgs" / part / "img_1.jpg")
+        save(raw / f"textdet_{part}.json", mmocr(img_path=f"textdet_imgs/{part}/img_1.jpg"))
+        save(raw / f"textrecog_{part}.json", {"metainfo": {}, "data_list": []})
+    assert run("mmocr", raw) == 0
+    for part in ("train", "test"):
+        assert read(raw, part)[0]["img_path"] == f"../raw/textdet_imgs/{part}/img_1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ([], ": expected an object with 'data_list', found []"),
+        ({"data_list": {}}, ": data_list: expected a list, found {}"),
+        ({"images": []}, ": no 'data_list'"),
+        ({"data_list": [{"instances": []}]}, ": data_list[0]: no 'img_path'"),
+        (mmocr(img_path=7), ": data_list[0].img_path: expected a text in quotes, found 7"),
+        (mmocr(img_path="2.jpg"), ": data_list[0].img_path: no image 2.jpg"),
+        (mmocr(instances=None), ": data_list[0]: no 'instances'"),
+        (mmocr({"text": "a"}), ": data_list[0].instances[0]: no 'bbox'"),
+        (mmocr({"bbox": [3, 0, 1, 2]}), ": data_list[0].instances[0].bbox: [3.0, 0.0"),
+        (mmocr({"polygon": SQUARE[:7]}), ": data_list[0].instances[0].polygon: 7 numbers"),
+        (mmocr({"polygon": SQUARE, "ignore": "no"}), ".instances[0].ignore: expected true or"),
+        (mmocr(width=30, height=40), ": data_list[0].height: 40, but "),
+        (mmocr(width="40"), ": data_list[0].width: 40, but "),
+    ],
+)
+def test_mmocr_mistakes(
+    raw: Path, document: object, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(raw / "textdet_train.json", document)
+    error = fail("mmocr", raw, capsys)
+    assert error.startswith(str(raw / "textdet_train.json"))
+    assert place in error
+
+
+def test_mmocr_does_not_overwrite_its_labels(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(raw / "textdet_train.json", mmocr())
+    before = (raw / "textdet_train.json").read_bytes()
+    assert main(["mmocr", "--raw", str(raw), "--out", str(raw)]) == 1
+    assert "would be overwritten, choose another --out" in capsys.readouterr().err
+    assert (raw / "textdet_train.json").read_bytes() == before
+
+
+def test_copy_keeps_images_below_out(raw: Path) -> None:
+    save(raw / "train.json", mmocr())
+    assert run("mmocr", raw, "--copy") == 0
+    assert read(raw)[0]["img_path"] == "raw/1.jpg"
+    assert (raw.parent / "out" / "raw" / "1.jpg").is_file()
+
+
+def test_no_json(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for content in (b"{", b"", b"\xff\xfe\xff"):
+        (raw / "textdet_train.json").write_bytes(content)
+        assert "textdet_train.json: no JSON (" in fail("mmocr", raw, capsys)
+
+
+def test_orientation_that_swaps_the_sides(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees: shown as 30 wide, 40 high
+    save_image(raw / "1.jpg", exif=exif)
+    save(raw / "train.json", mmocr(height=40, width=30))
+    error = fail("mmocr", raw, capsys)
+    assert "as its EXIF orientation shows it" in error
+    assert "-auto-orient" in error
+    save(raw / "train.json", mmocr(height=30, width=80))
+    assert "or it was resized" in fail("mmocr", raw, capsys)
+    save(raw / "train.json", mmocr())  # labelled as stored
+    assert run("mmocr", raw) == 0
+
+
+# ---------------------------------------------------------------- COCO and MMOCR 0.x
+
+
+def coco(*annotations: dict, **keys: object) -> dict:
+    return {
+        "images": [{"id": 7, "file_name": "1.jpg", "height": 30, "width": 40}],
+        "annotations": [
+            {"id": i, "image_id": 7, "category_id": 1, "iscrowd": 0, **annotation}
+            for i, annotation in enumerate(annotations)
+        ],
+        "categories": [{"id": 1, "name": "text"}, {"id": 2, "name": "###"}],
+        **keys,
+    }
+
+
+@pytest.mark.parametrize("name", ["coco", "mmocr0"])
+def test_coco(raw: Path, name: str) -> None:
+    document = coco(
+        {"segmentation": [TRIANGLE], "bbox": [9, 9, 9, 9]},
+        {"segmentation": [SQUARE, TRIANGLE], "iscrowd": 1},
+        {"bbox": [1, 2, 7, 8], "text": "Ave"},
+        {"segmentation": [], "bbox": [1, 2, 0, 8], "utf8_string": "###"},
+        {"segmentation": [SQUARE], "category_id": 2},
+        {"segmentation": [SQUARE], "category_id": 2, "text": "Ave"},
+        {"segmentation": [SQUARE], "ignore": 1},
+    )
+    save(raw / "instances_training.json", document)
+    assert run(name, raw) == 0
+    assert words(raw) == [
+        (TRIANGLE, "text", False),
+        (SQUARE, "text", True),
+        (TRIANGLE, "text", True),
+        ([1, 2, 8, 2, 8, 10, 1, 10], "Ave", False),
+        ([1, 2, 1, 2, 1, 10, 1, 10], "###", True),
+        (SQUARE, "###", True),
+        (SQUARE, "Ave", True),
+        (SQUARE, "text", True),
+    ]
+
+
+def test_coco_image_without_annotations(raw: Path) -> None:
+    save(raw / "annotations" / "instances_val.json", coco(categories=None))
+    assert run("coco", raw) == 0
+    assert read(raw, "val")[0]["img_path"] == "../raw/1.jpg"
+    assert words(raw, "val") == []
+
+
+@pytest.mark.parametrize("side", [0, -1, None])
+def test_coco_size_that_says_nothing(raw: Path, side: int | None) -> None:
+    image = {"id": 1, "file_name": "1.jpg", "height": side, "width": side}
+    save(raw / "a.json", coco(images=[image]))
+    assert run("coco", raw) == 0
+
+
+RLE = {"counts": [272, 2, 4], "size": [30, 40]}
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        (coco({}), "annotations[0]: no 'bbox'"),
+        (coco({"segmentation": RLE}), "annotations[0].segmentation: a run-length mask"),
+        (coco({"segmentation": RLE, "iscrowd": 1}), "annotations[0].segmentation: a run-length"),
+        (coco({}, {}, {"bbox": [1, 2, -1, 4]}), "annotations[0]: no 'bbox'"),
+        (coco({"bbox": [1, 2, -1, 4]}), "annotations[0].bbox: [1.0, 2.0, -1.0, 4.0] is no box"),
+        (coco({"segmentation": SQUARE}), "annotations[0].segmentation[0]: expected a list"),
+        (coco({"segmentation": [SQUARE, [1, 2]]}), "annotations[0].segmentation[1]: 1 points"),
+        (coco({"bbox": [1, 2, 3, 4], "image_id": 8}), "annotations[0].image_id: no image has"),
+        (coco({"bbox": [1, 2, 3, 4], "iscrowd": "1"}), "annotations[0].iscrowd: expected true"),
+        (coco(images=[{"id": 1}]), "images[0]: no 'file_name'"),
+        (coco(images=[{"file_name": "1.jpg"}]), "images[0]: no 'id'"),
+        (coco(images=[{"id": [1]}]), "images[0].id: expected a number, found [1]"),
+        (coco(images=2 * [{"id": 1}]), "images[1].id: 1 is the id of images[0] too"),
+        (
+            coco(images=[{"id": i, "file_name": "1.jpg"} for i in range(2)]),
+            "images[1].file_name:",
+        ),
+        (coco(images=[{"id": 1, "file_name": "1.jpg", "width": 80}]), "images[0].width: 80, but"),
+    ],
+)
+def test_coco_mistakes(
+    raw: Path, document: dict, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(raw / "instances.json", document)
+    assert fail("coco", raw, capsys).startswith(f"{raw / 'instances.json'}: {place}")
+
+
+def test_mmocr0_lines(raw: Path) -> None:
+    save_image(raw / "imgs" / "test" / "2.jpg")
+    annotations = [
+        {"iscrowd": 0, "category_id": 1, "bbox": [1, 2, 7, 8], "segmentation": [TRIANGLE]},
+        {"iscrowd": 1, "category_id": 1, "bbox": [1, 2, 7, 8]},
+    ]
+    lines = [
+        {**LINE_JSON, "annotations": annotations},
+        {**LINE_JSON, "file_name": "test/2.jpg", "annotations": []},
+    ]
+    (raw / "instances_training.txt").write_text("\n\n".join(map(json.dumps, lines)))
+    assert run("mmocr0", raw) == 0
+    assert words(raw) == [(TRIANGLE, "", False), ([1, 2, 8, 2, 8, 10, 1, 10], "", True)]
+    assert [entry["img_path"] for entry in read(raw)] == [
+        "../raw/1.jpg",
+        "../raw/imgs/test/2.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("{", "no JSON"),
+        (json.dumps(LINE_JSON), "no 'annotations'"),
+        (json.dumps({**LINE_JSON, "annotations": [{}]}), "annotations[0]: no 'bbox'"),
+        (json.dumps({**LINE_JSON, "height": 31, "annotations": []}), "height: 31, but"),
+    ],
+)
+def test_mmocr0_mistakes_name_the_line(
+    raw: Path, line: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_image(raw / "2.jpg")
+    good = json.dumps({**LINE_JSON, "file_name": "2.jpg", "annotations": []})
+    (raw / "instances_test.txt").write_text(f"{good}\n\n{line}\n")
+    expected = f"{raw / 'instances_test.txt'}, line 3: {place}"
+    assert fail("mmocr0", raw, capsys).startswith(expected)
+
+
+# ---------------------------------------------------------------- PaddleOCR
+
+
+def paddle(name: str, *labels: dict) -> str:
+    return f"{name}\t{json.dumps(labels, ensure_ascii=False)}\n"
+
+
+def label(**keys: object) -> dict:
+    return {"transcription": "Grün", "points": PAIRS, "difficult": False, **keys}
+
+
+def test_ppocrlabel(raw: Path) -> None:
+    save_image(raw / "2.PNG")
+    save_image(raw / "crop_img" / "1_crop_0.jpg")
+    for name in ("fileState.txt", "Cache.cach", "rec_gt.txt"):
+        (raw / name).write_text("/data/raw/1.jpg\t1\n")
+    labels = [
+        label(),
+        label(points=[[1, 2], [11.5, 3], [12, 0.1]]),
+        label(transcription="###"),
+        label(transcription="*"),
+        label(transcription="****"),
+        label(difficult=True),
+        {"transcription": "", "points": PAIRS},
+    ]
+    content = paddle("mine/1.jpg", *labels) + "\n" + paddle("mine/2.PNG")
+    (raw / "Label.txt").write_text(content, encoding="utf-8")
+    assert run("paddleocr", raw) == 0
+    texts = ["Grün", "Grün", "###", "*", "****", "Grün", ""]
+    ignored = [False, False, True, True, False, True, False]
+    polygons = [TRIANGLE if i == 1 else SQUARE for i in range(7)]
+    assert words(raw) == list(zip(polygons, texts, ignored))
+    assert [entry["img_path"] for entry in read(raw)] == ["../raw/1.jpg", "../raw/2.PNG"]
+
+
+@pytest.mark.parametrize("name", ["{}_label.txt", "{}.txt", "{}/Label.txt"])
+def test_paddleocr_parts(raw: Path, name: str) -> None:
+    for part in ("train", "test"):
+        save_image(raw / part / f"{part}.jpg")
+        (raw / name.format(part)).write_text(paddle(f"{part}/{part}.jpg", label()))
+    assert run("paddleocr", raw) == 0
+    for part in ("train", "test"):
+        assert read(raw, part)[0]["img_path"] == f"../raw/{part}/{part}.jpg"
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ('1.jpg [{"points": []}]\n', ": no tab; expected the image's path, a tab"),
+        ("1.jpg\t[{]\n", ": no JSON ("),
+        ("1.jpg\t{}\n", ": expected a list, found {}"),
+        (paddle("1.jpg", {"points": PAIRS}), ": [0]: no 'transcription'"),
+        (paddle("1.jpg", label(), label(points=PAIRS[:2])), ": [1].points: 2 points"),
+        (paddle("1.jpg", label(points=[[1, 2], [3]])), ": [0].points: point 1 has 1 numbers"),
+        (paddle("1.jpg", label(points=SQUARE)), ": [0].points[0]: expected a list, found 0"),
+        (paddle("1.jpg", label(transcription=1)), ": [0].transcription: expected a text"),
+        (paddle("1.jpg", label(difficult="no")), ": [0].difficult: expected true or false"),
+        (paddle("a/3.jpg"), ": path: no image a/3.jpg in"),
+        (paddle("x/2.jpg"), ": path: .*2.jpg has labels already, in .*Label.txt, line 1: path"),
+    ],
+)
+def test_paddleocr_mistakes_name_the_line(
+    raw: Path, line: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_image(raw / "2.jpg")
+    (raw / "Label.txt").write_text(paddle("2.jpg", label()) + line, encoding="utf-8")
+    error = fail("paddleocr", raw, capsys)
+    start = f"{raw / 'Label.txt'}, line 2"
+    assert error.startswith(start)
+    pattern = re.escape(place).replace(r"\.\*", ".*")
+    assert re.match(pattern, error.removeprefix(start))
+
+
+def test_paddleocr_of_another_encoding(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (raw / "Label.txt").write_bytes("Grün.jpg\t[]".encode("latin-1"))
+    assert "Label.txt, line 1: " in (error := fail("paddleocr", raw, capsys))
+    assert "save the file as UTF-8" in error
