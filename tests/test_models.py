@@ -7,7 +7,14 @@ import torchvision
 from torch import nn
 
 from dbnet.errors import UserError
-from dbnet.models import FPNC, DBHead, ResNet, TextDetDataPreprocessor
+from dbnet.models import (
+    FPNC,
+    DBHead,
+    PPLCNetV4,
+    RepLKFPN,
+    ResNet,
+    TextDetDataPreprocessor,
+)
 from dbnet.models.backbones.deform_conv import ModulatedDeformConv2d
 from dbnet.registry import MODELS
 
@@ -16,6 +23,36 @@ ALL_DCN = (False, True, True, True)
 
 def no_grad_eval(module: nn.Module) -> nn.Module:
     return module.eval().requires_grad_(False)
+
+
+# ---- PP-OCRv6's parts; their numbers are checked against a graph in tests/test_conversion.py
+
+
+def test_ppocr_shapes_and_parameters():
+    backbone = no_grad_eval(PPLCNetV4())
+    neck = no_grad_eval(RepLKFPN(backbone.out_channels))
+    features = backbone(torch.rand(2, 3, 64, 96))
+    assert backbone.out_channels == (48, 96, 192, 384)
+    assert [tuple(f.shape) for f in features] == [
+        (2, channel, 64 // stride, 96 // stride)
+        for channel, stride in zip(backbone.out_channels, (4, 8, 16, 32))
+    ]
+    assert neck(features).shape == (2, 96, 16, 24) and neck.out_channels == 96
+    head = DBHead(96, norm=False, adaptive=False)
+    count = sum(p.numel() for part in (backbone, neck, head) for p in part.parameters())
+    assert count == 2_453_353  # of the published file
+
+
+def test_head_without_norms_or_threshold_branch():
+    features = torch.rand(2, 96, 8, 8)
+    head = DBHead(96, norm=False, adaptive=False)
+    assert set(head(features)) == {"prob_logits", "prob_map"}
+    assert head.binarize[0].bias is not None and not any(
+        isinstance(module, nn.BatchNorm2d) for module in head.modules()
+    )
+    full = DBHead(96, norm=False)
+    assert set(full(features)) == {"prob_logits", "prob_map", "thresh_map", "binary_map"}
+    assert {k for k in full.state_dict() if k.startswith("binarize")} == set(head.state_dict())
 
 
 # ---- backbone

@@ -114,6 +114,6 @@ def points_of(numbers: Any) -> np.ndarray | None:
 def stated_size(entry: dict) -> tuple[int, int] | None:
     """Read (height, width) of an entry; None if it states none."""
     height, width = entry.get("height"), entry.get("width")
-    if isinstance(height, int) and isinstance(width, int) and height > 0 < width:
+    if type(height) is type(width) is int and height > 0 < width:
         return height, width
     return None

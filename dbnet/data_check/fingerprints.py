@@ -54,7 +54,7 @@ def near_pairs(hashes: Array) -> Array:
     """
     edges = np.linspace(0, 64, NUM_BLOCKS + 1).astype(int).tolist()
     masks = [(1 << end) - (1 << start) for start, end in itertools.pairwise(edges)]
-    found = []
+    found = [np.zeros((0, 2), dtype=np.int64)]
     for pair in itertools.combinations(masks, NUM_BLOCKS - MAX_DISTANCE):
         keys = hashes & np.uint64(sum(pair))
         order = np.argsort(keys, kind="stable")

@@ -56,14 +56,15 @@ def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, 
         return Inspection(place, "", None, None, 0, found, measures, np.zeros(0, dtype=bool))
     stated = stated_size(entry)
     image = check_image(folder / entry["img_path"], stated)
-    # If they differ, which is told, the polygons are meant for the stated size.
     shape = stated or image.shape
     instances = entry["instances"]
 
     findings, kept, polygons = sort_words(instances)
     ignored = [bool(instances[index]["ignore"]) for index in kept]
     scale = resize_factor(shape, test_size) if shape else 1.0
-    found, measures = check_polygons(polygons, ignored, shape, scale)
+    # Where the sizes differ, which is told, nobody knows what is outside.
+    frame = shape if image.shape in (None, shape) else None
+    found, measures = check_polygons(polygons, ignored, frame, scale)
     findings += [number_words(finding, kept) for finding in found]
     findings += check_marks(instances, kept, ignored)
     return Inspection(
