@@ -34,6 +34,7 @@ def warnings(monkeypatch):
         ([0, 0, 10, 0], "polygon has 2 points", None),
         ([], "polygon has 0 points", None),
         ([0, 0, 10, 0, 5], "polygon is no list of x, y, x, y, ...", None),
+        ([10**400] * 8, "polygon is no list of x, y, x, y, ...", None),
         ("abc", "polygon is no list of x, y, x, y, ...", None),
         (None, "polygon is no list of x, y, x, y, ...", None),
         ([[0, 0], [10, 0], [10, 10], [0, 10]], None, SQUARE),  # pairs instead of a flat list
@@ -199,7 +200,7 @@ def test_too_many_unreadable_images_stop(tmp_path, warnings):
         dataset[SampleKey(0, 0, 7)]
     message = str(caught.value)
     assert "7.png: not an image" in message and "2 of 10 images damaged" in message
-    assert f"dbnet check {tmp_path / 'train.json'} lists all" in message
+    assert f"dbnet check {tmp_path / 'train.json'} says more" in message
 
 
 @pytest.mark.parametrize("cache", [None, "ram"])

@@ -1,25 +1,27 @@
 import json
 import multiprocessing
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import ConcatDataset
+from mmengine.dataset import ConcatDataset, DefaultSampler
 from torch.utils.data import DataLoader
 from torchvision.transforms import ColorJitter as TorchvisionColorJitter
 from torchvision.transforms.functional import adjust_saturation as torchvision_saturation
 
 from dbnet.datasets import (
     EpochKeySampler,
+    EqualShapeBatchSampler,
     InfiniteKeySampler,
     SampleKey,
     TextDetDataset,
     collate_text_det,
 )
-from dbnet.datasets.transforms.loading import LoadImage, read_image
+from dbnet.datasets.transforms.loading import LoadImage, read_image, read_shape
 from dbnet.datasets.transforms.photometric import ColorJitter, adjust_brightness, adjust_saturation
-from dbnet.errors import UserError
+from dbnet.errors import ImageError, UserError
 from dbnet.models.data_preprocessor import TextDetDataPreprocessor
 
 from .conftest import rectangle
@@ -242,6 +244,46 @@ def test_samplers_that_send_no_epoch_are_refused_in_training(annotated):
             sampler(ConcatDataset([dataset, dataset]), seed=0)
 
 
+def shaped(folder, sizes):
+    """Make a data set for tests whose annotation states these (H, W), or none."""
+    entries = [
+        dict(
+            img_path=f"{i}.png",
+            instances=[],
+            **(dict(height=size[0], width=size[1]) if size else {}),
+        )
+        for i, size in enumerate(sizes)
+    ]
+    (folder / "train.json").write_text(json.dumps(dict(data_list=entries)))
+    return entries
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(4, 6)] * 5, [[0, 1], [2, 3], [4]]),
+        ([(4, 6), (4, 6), (6, 4), (4, 6)], [[0, 1], [2], [3]]),
+        ([(4, 6), None, None, (4, 6)], [[0], [1], [2], [3]]),
+    ],
+)
+def test_batches_of_one_shape(tmp_path, sizes, expected):
+    shaped(tmp_path, sizes)
+    dataset = make_dataset(tmp_path, [], test_mode=True)
+    batches = EqualShapeBatchSampler(DefaultSampler(dataset, shuffle=False), 2)
+    assert list(batches) == expected and len(batches) == len(expected)
+
+
+def test_sorting_by_size_makes_full_batches(tmp_path):
+    shaped(tmp_path, [(6, 4), (4, 6), (6, 4), None, (4, 6)])
+    dataset = make_dataset(tmp_path, [], test_mode=True, sort_by_size=True)
+    names = [Path(dataset.get_data_info(i)["img_path"]).stem for i in range(5)]
+    assert names == ["3", "1", "4", "0", "2"]  # of one size as in the file
+    batches = EqualShapeBatchSampler(DefaultSampler(dataset, shuffle=False), 2)
+    assert list(batches) == [[0], [1, 2], [3, 4]]
+    with pytest.raises(UserError, match="a test leaves nothing out"):
+        EqualShapeBatchSampler(DefaultSampler(dataset), 2, drop_last=True)
+
+
 # ---- collate
 
 
@@ -294,6 +336,13 @@ def test_gif_is_its_first_picture(tmp_path):
     (tmp_path / "cut.gif").write_bytes((tmp_path / "a.gif").read_bytes()[:30])
     with pytest.raises(UserError, match=r"cut\.gif: not an image, or damaged"):
         read_image(str(tmp_path / "cut.gif"))
+
+
+@pytest.mark.parametrize("path", ["a\0b.jpg", "a\ud800.jpg"])
+@pytest.mark.parametrize("read", [read_image, read_shape])
+def test_what_is_no_path_is_an_unreadable_image(path, read):
+    with pytest.raises(ImageError, match="image 'a"):
+        read(path)
 
 
 # ---- colour jitter

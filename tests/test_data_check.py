@@ -31,12 +31,14 @@ BOX = rectangle(20, 20, 80, 40)
 PENTAGRAM = np.array(
     [(50 + 40 * math.sin(a), 50 - 40 * math.cos(a)) for a in np.arange(5) * 4 * math.pi / 5]
 )
-# Two squares of 20, joined by a bar 2 high: shrunk by D - 0.5 > 1, only the squares are left.
-DUMBBELL = np.array(
-    [[10, 10], [30, 10], [30, 19], [70, 19], [70, 10], [90, 10]]
-    + [[90, 30], [70, 30], [70, 21], [30, 21], [30, 30], [10, 30]],
-    np.float32,
-)
+
+
+def dumbbell(width):
+    """Two squares of 20, joined by a bar that is 40 long and `width` high."""
+    low, high = 20 - width / 2, 20 + width / 2
+    upper = [[10, 10], [30, 10], [30, low], [70, low], [70, 10], [90, 10]]
+    lower = [[90, 30], [70, 30], [70, high], [30, high], [30, 30], [10, 30]]
+    return np.array(upper + lower, np.float32)
 
 
 def found(outlines, shape=SHAPE, scale=1.0, ignored=None):
@@ -65,7 +67,10 @@ def found(outlines, shape=SHAPE, scale=1.0, ignored=None):
         pytest.param(rectangle(20, 20, 80, 28), None, id="just large enough"),
         pytest.param(rectangle(20, 20, 80, 27.9), "too-small", id="too small"),
         pytest.param(PENTAGRAM, "crossing", id="pentagram"),
-        pytest.param(DUMBBELL, "splits", id="dumbbell"),
+        # D = 0.84 (800 + 40 w) / (240 - 2 w): the bar goes if its half, w / 2, is below D - 0.5.
+        pytest.param(dumbbell(2), "splits", id="dumbbell"),  # 1 < 2.63
+        pytest.param(dumbbell(6), "splits", id="strong dumbbell"),  # 3 < 3.33
+        pytest.param(dumbbell(7.4), None, id="stronger dumbbell"),  # 3.7 > 3.59
     ],
 )
 def test_one_word(outline, kind):
@@ -73,7 +78,7 @@ def test_one_word(outline, kind):
 
 
 def test_words_that_are_ignored_are_not_asked_to_be_learnable():
-    assert found([rectangle(20, 20, 80, 24), DUMBBELL], ignored=[True, True]) == []
+    assert found([rectangle(20, 20, 80, 24), dumbbell(2)], ignored=[True, True]) == []
 
 
 def test_the_test_size_decides_what_is_too_small():
@@ -282,6 +287,7 @@ def test_missing_images(tmp_path):
 def test_wrong_sizes(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(encode(".jpg"))
+    assert kinds_of(path, (90, 320)) == kinds_of(path, (180, 160)) == ["wrong-size"]
     (finding,) = check_image(path, (180, 320)).findings
     assert finding == ("wrong-size", "the file is 160x90, the entry says 320x180", None, None)
 
@@ -363,11 +369,11 @@ def test_near_pairs_are_all_pairs_at_most_four_bits_apart():
 
 def test_earlier_twins():
     a, b = 0x0123456789ABCDEF, 0xFEDCBA9876543210
-    hashes = np.array([a, b, a ^ 3, 99 << 32, a, b ^ 1, 99 << 32], np.uint64)
-    files = np.array([0, 0, 0, 0, 1, 1, 1])
+    hashes = np.array([a, b, a ^ 3, 99 << 32, a, b ^ 1, 99 << 32, 0xFF << 20], np.uint64)
+    files = np.array([0, 0, 0, 0, 1, 1, 1, 1])
     same, other = fingerprints.earlier_twins(hashes, files)
-    assert same.tolist() == [-1, -1, 0, -1, -1, -1, -1]
-    assert other.tolist() == [-1, -1, -1, -1, 0, 1, 3]
+    assert same.tolist() == [-1, -1, 0, -1, -1, -1, -1, -1]
+    assert other.tolist() == [-1, -1, -1, -1, 0, 1, 3, -1]
     none = fingerprints.earlier_twins(np.zeros(0, np.uint64), np.zeros(0, np.int64))
     assert [len(part) for part in none] == [0, 0]
 
@@ -416,16 +422,22 @@ def test_what_lies_beyond_the_image_is_grey():
 
 def test_words_are_drawn_where_they_are(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((360, 480, 3), np.uint8))
-    words = [dict(polygon=[100, 100, 200, 100, 200, 150, 100, 150], ignore=False)]
+    words = [dict(polygon=rectangle(250, 200, 350, 250).ravel(), ignore=False)]
     entry = dict(img_path="a.png", instances=words)
-    source = pictures.draw_entry(tmp_path, entry, {0}, close=False)
-    drawn = decode(source).astype(int)
-    orange = (drawn[..., 2] > 120) & (drawn[..., 0] < 90)
-    rows, columns = np.nonzero(orange)
-    assert drawn.shape == (360, 480, 3)
-    assert abs(columns.min() - 100) <= 3 and abs(columns.max() - 200) <= 3
-    assert abs(rows.min() - 100) <= 3 and abs(rows.max() - 150) <= 3
+    whole = decode(pictures.draw_entry(tmp_path, entry, {0}, close=False))
+    assert whole.shape == (360, 480, 3)
+    np.testing.assert_allclose(orange_box(whole), [250, 200, 350, 250], atol=3)
+    # The view is x 117..480, y 100..350: 100 more above and below, 133 on the left, on the right
+    # up to the edge. It is enlarged by 480 / 363.
+    near = decode(pictures.draw_entry(tmp_path, entry, {0}, close=True))
+    np.testing.assert_allclose(orange_box(near), [176, 132.5, 308, 198.5], atol=4)
     assert pictures.draw_entry(tmp_path, {**entry, "img_path": "b.png"}, {0}, True) is None
+
+
+def orange_box(image):
+    """Bounding box of what is drawn in the colour of findings."""
+    rows, columns = np.nonzero((image[..., 2] > 120) & (image[..., 0] < 90))
+    return [columns.min(), rows.min(), columns.max(), rows.max()]
 
 
 def decode(source):

@@ -20,6 +20,7 @@ from dbnet.datasets.collate import collate_text_det
 from dbnet.errors import UserError
 from dbnet.registry import TRANSFORMS
 from dbnet.visualization.draw import VERMILION, LineStyle, draw_polygons
+from dbnet.weights import shipped_model
 
 ImageSource = str | os.PathLike[str] | np.ndarray
 
@@ -41,7 +42,8 @@ class TextDetInferencer:
     whatever the image. Of several images only the resized ones are held, `BATCHES_AHEAD` batches.
 
     Args:
-        config: A file, the name of one of the project's configs, or a loaded config.
+        config: A file, the name of one of the project's configs, or a loaded config. With neither
+            config nor checkpoint the model that comes with the package is taken.
         checkpoint: Path or URL of weights that fit the config.
         device: "cpu", "cuda", "cuda:1", ...
 
@@ -57,10 +59,12 @@ class TextDetInferencer:
         checkpoint: str | os.PathLike[str] | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
+        if config is None and checkpoint is None:
+            config, checkpoint = shipped_model()
         if config is None or checkpoint is None:
             raise UserError(
-                f"no {'config' if config is None else 'checkpoint'} given: no weights come with "
-                "the package, so both a config and a checkpoint that fits it are needed"
+                f"no {'config' if config is None else 'checkpoint'} given: give both a config and a "
+                "checkpoint that fits it, or neither for the weights that come with the package"
             )
         config = resolve_config(config)
         self.pipeline = build_pipeline(config)

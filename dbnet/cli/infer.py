@@ -19,6 +19,7 @@ from dbnet.cli.test import check_writable, write_results
 from dbnet.config import load_config, parse_size
 from dbnet.errors import UserError
 from dbnet.visualization.draw import draw_polygons, resize_to_fit, write_image
+from dbnet.weights import shipped_model
 
 JPEG_SIDE = 65_500  # pixels, libjpeg's limit
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
@@ -29,8 +30,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "images", nargs="+", metavar="IMAGES", help="files, folders or quoted patterns"
     )
-    parser.add_argument("--config", help="config file, or its name")
-    parser.add_argument("--checkpoint", help="file or URL, of this project or of MMOCR")
+    parser.add_argument(
+        "--config", help="config file, or its name; without it the model of the package is used"
+    )
+    parser.add_argument("--checkpoint", help="file or URL, of this project, MMOCR or MhLiao/DB")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for results.json and a drawing per image"
     )
@@ -52,8 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     images = list(dict.fromkeys(find_images(args.images)))
     drawings = name_drawings(args.out, images)
     check_out(args.out, drawings)
-    config = args.config and load_config(args.config, args.cfg_options, test_size=args.test_size)
-    inferencer = TextDetInferencer(config, args.checkpoint, args.device or get_device())
+    inferencer = make_inferencer(args)
 
     run = Run(len(images))
     try:
@@ -73,6 +75,15 @@ def main(argv: list[str] | None = None) -> int:
     write_results(args.out / "results.json", {}, run.entries)
     print(f"{run.summary()}: {args.out}")
     return status
+
+
+def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:
+    """Build what finds the texts; without config and checkpoint, the model of the package."""
+    name, checkpoint = args.config, args.checkpoint
+    if name is None and checkpoint is None:
+        name, checkpoint = shipped_model()
+    config = name and load_config(name, args.cfg_options, test_size=args.test_size)
+    return TextDetInferencer(config, checkpoint, args.device or get_device())
 
 
 def name_drawings(folder: Path, images: Sequence[str]) -> list[Path]:

@@ -32,7 +32,7 @@ def read_polygon(numbers: Any) -> Finding:
     """Turn the flat list of an annotation into a polygon, by the rules above."""
     try:
         points = np.asarray(numbers, dtype=np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return Finding("polygon is no list of x, y, x, y, ...", None)
     if len(points) < 3:
         return Finding(f"polygon has {len(points)} points", None)
@@ -93,7 +93,7 @@ def too_many(
     return UserError(
         f"{ann_file}: {'; '.join(named)}{'' if count <= NUM_NAMED else '; ...'}: {count} of "
         f"{total} {what} damaged, more than dataset.max_damaged={max_damaged:g} allows; "
-        f"dbnet check {ann_file} lists all"
+        f"dbnet check {ann_file} says more"
     )
 
 

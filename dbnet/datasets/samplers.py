@@ -110,3 +110,40 @@ class InfiniteKeySampler(Sampler):
             return list(range(self.size))
         generator = torch.Generator().manual_seed(self.seed + epoch)
         return torch.randperm(self.size, generator=generator).tolist()
+
+
+@DATA_SAMPLERS.register_module()
+class EqualShapeBatchSampler(Sampler):
+    """Batch what a sampler yields in a row of one size, so that no image is padded to another's.
+
+    The order stays, which sharding over processes relies on; `TextDetDataset(sort_by_size=True)`
+    makes the rows long.
+
+    Args:
+        sampler: Yields the indices of its `dataset`, a `TextDetDataset`.
+        batch_size: Most images of a batch.
+        drop_last: Must be False: a test leaves nothing out.
+    """
+
+    def __init__(self, sampler: DefaultSampler, batch_size: int, drop_last: bool = False) -> None:
+        if drop_last:
+            raise UserError("EqualShapeBatchSampler.drop_last: a test leaves nothing out")
+        self.sampler = sampler
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batch, shape = list[int](), None
+        for index in self.sampler:
+            size = self.sampler.dataset.size_of(index)
+            # Nothing is known of an image whose annotation states no size.
+            if batch and (size is None or size != shape or len(batch) == self.batch_size):
+                yield batch
+                batch = []
+            batch.append(index)
+            shape = size
+        if batch:
+            yield batch
+
+    def __len__(self) -> int:
+        """Batches of this process."""
+        return sum(1 for _ in self)

@@ -48,6 +48,7 @@ class TextDetDataset(BaseDataset):
             time. ICDAR2015's 1000 training images take 2.8.
         max_damaged: Share of the images, and of the words, that may be damaged; beyond it the run
             stops.
+        sort_by_size: Order the images by height and width, those of one size as in the file.
     """
 
     data_list: list[dict]
@@ -65,6 +66,7 @@ class TextDetDataset(BaseDataset):
         cache: str | None = None,
         cache_budget_gb: float = 8.0,
         max_damaged: float = 0.1,
+        sort_by_size: bool = False,
     ) -> None:
         if cache not in (None, "ram"):
             raise UserError(f'dataset.cache: must be None or "ram", got {cache!r}')
@@ -73,6 +75,7 @@ class TextDetDataset(BaseDataset):
         self.images: ImageCache | None = None
         self.annotations: SharedMemory | None = None
         self.max_damaged = max_damaged
+        self.sort_by_size = sort_by_size
         self.unreadable: UnreadableImages | None = None
         self.stand_ins: dict[int, int] = {}  # taken in place of images known to be unreadable
         super().__init__(
@@ -104,6 +107,10 @@ class TextDetDataset(BaseDataset):
         if self.unreadable is None:
             self.unreadable = UnreadableImages(len(self), self.max_damaged, self.ann_file)
 
+    def size_of(self, idx: int) -> tuple[int, int] | None:
+        """Give (H, W) of an image as the annotation states it, if it does."""
+        return super().get_data_info(idx)["size"]
+
     def report_unreadable(self, item: int, error: ImageError) -> None:
         """Warn of an image; see `UnreadableImages.report`."""
         instead = "its words count as missed" if self.test_mode else "the next image is taken"
@@ -124,7 +131,7 @@ class TextDetDataset(BaseDataset):
         """Make the sample that stands in for one whose image is unreadable."""
         self.report_unreadable(key.item, error)
         if self.test_mode:
-            height, width = super().get_data_info(key.item)["size"] or SIZE_UNKNOWN
+            height, width = self.size_of(key.item) or SIZE_UNKNOWN
             return self._make_sample(key, np.zeros((height, width, 3), np.uint8))
         for step in range(1, len(self)):
             item = (key.item + step) % len(self)
@@ -176,6 +183,8 @@ class TextDetDataset(BaseDataset):
         ann_file = str(path)
         check_share("images", faulty_entries, len(data_list), self.max_damaged, ann_file)
         check_share("words", faulty_words, num_words, self.max_damaged, ann_file)
+        if self.sort_by_size:
+            entries.sort(key=lambda entry: entry["size"] or (0, 0))
         return entries
 
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:

@@ -32,6 +32,8 @@ def read_image(path: str) -> np.ndarray:
         data = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
     except OSError as error:
         raise ImageError(f"image {path}: {error.strerror}") from None
+    except ValueError as error:  # no path at all: a null character, half a surrogate pair
+        raise ImageError(f"image {path!r}: {error}") from None
     if data[:4].tobytes() == b"GIF8":  # which OpenCV decodes from 4.11 on
         return _read_gif(path)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -63,3 +65,5 @@ def read_shape(path: str) -> tuple[int, int]:
         raise ImageError(f"image {path}: not an image, or damaged") from None
     except OSError as error:
         raise ImageError(f"image {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ImageError(f"image {path!r}: {error}") from None
