@@ -5,6 +5,7 @@ module allows what mmengine's checkpoints hold beside tensors: log histories and
 """
 
 import importlib
+import io
 import logging
 import pickle
 import re
@@ -212,6 +213,13 @@ def state_dict_of(checkpoint: dict, source: str) -> dict[str, object]:
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise UserError(f"checkpoint {source}: its state_dict is none")
     return state
+
+
+def to_bytes(checkpoint: Mapping[str, Any]) -> bytes:
+    """Give the bytes of a checkpoint's file, the same for the same content under any name."""
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    return buffer.getvalue()
 
 
 def safetensors_package() -> Any:

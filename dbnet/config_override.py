@@ -7,6 +7,8 @@ from typing import Any
 from dbnet.config_check import LOADERS, RUNNER_KEYS, find_target, join, known_paths, nearest, walk
 from dbnet.errors import UserError
 
+RESIZES = ("Resize", "LimitedResize")  # whose `scale` --test-size sets
+
 
 def override(settings: dict, helpers: dict, options: dict) -> dict:
     """Set `options`, values by dotted path, each of which must have a meaning.
@@ -54,12 +56,12 @@ def set_data_root(settings: dict, data_root: str) -> dict:
 
 
 def set_test_size(settings: dict, size: tuple[int, int]) -> dict:
-    """Set the `scale` (W, H) of every `Resize` that validation and test images pass."""
+    """Set the `scale` (W, H) of every resize that validation and test images pass."""
     paths = [
         join(path, "scale")
         for loader in ("val_dataloader", "test_dataloader")
         for path, node in walk(settings.get(loader), loader)
-        if isinstance(node, dict) and str(node.get("type")).split(".")[-1] == "Resize"
+        if isinstance(node, dict) and str(node.get("type")).split(".")[-1] in RESIZES
     ]
     if not paths:
         raise UserError("--test-size: no val or test pipeline of the config has a Resize")
@@ -137,7 +139,8 @@ def _names_argument(settings: dict, path: str, node: dict, key: str) -> bool:
 def _unknown(path: str, changed: dict, settings: dict) -> UserError:
     known = set(known_paths(changed, changed["default_scope"]))
     # less what the mistaken option itself has made
-    known = {k for k in known if _exists(settings, k) or not f"{path}.".startswith(f"{k}.")}
+    made = {k for k in known if f"{path}.".startswith(f"{k}.") or k.startswith(f"{path}.")}
+    known = {k for k in known if _exists(settings, k) or k not in made}
     last = path.split(".")[-1]
     # A key of this very name is more likely meant than a path that looks alike.
     same = {k for k in known if k.split(".")[-1] == last and not last.isdecimal()}

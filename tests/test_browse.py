@@ -152,6 +152,19 @@ def test_samples_are_those_of_training(config):
     )
 
 
+def test_several_data_sets(scenes, config, tmp_path):
+    """Those of `scenes` twice, the second time as often as the first: 5 and 5 of 10 samples."""
+    path = tmp_path / "several.py"
+    path.write_text(
+        f'_base_ = ["{config}"]\n'
+        "one = _base_.train_dataloader.dataset\n"
+        "joined = dict(_delete_=True, type='ConcatDataset', datasets=[one, one], weights=[1, 1])\n"
+        "train_dataloader = dict(dataset=joined)\n"
+    )
+    assert run(str(path), tmp_path / "out") == 0
+    assert "sheet.jpg" in names(tmp_path / "out")
+
+
 def test_an_endless_sampler_skips_epochs(config):
     loader = load_config(config).train_dataloader
     loader.sampler = dict(type="InfiniteKeySampler", shuffle=True)

@@ -79,6 +79,14 @@ def test_unreadable_arguments_exit_with_status_2(arguments, capsys):
     capsys.readouterr()
 
 
+def test_ctrl_c_is_one_line(capsys):
+    def main(argv=None):
+        raise KeyboardInterrupt
+
+    assert one_line_errors(main)() == 130
+    assert one_line(capsys) == "interrupted"
+
+
 def test_a_workers_exception_is_shortened_to_its_message(capsys):
     def main(argv=None):
         raise UserError(

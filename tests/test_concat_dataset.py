@@ -1,11 +1,14 @@
 """Several data sets as one."""
 
+import json
 from collections import Counter
 
+import numpy as np
 import pytest
+from mmengine.dataset import DefaultSampler
 
 from dbnet.config import config_folder, load_config
-from dbnet.datasets import ConcatDataset, EpochKeySampler, SampleKey
+from dbnet.datasets import ConcatDataset, EpochKeySampler, EqualShapeBatchSampler, SampleKey
 from dbnet.datasets.concat_dataset import quotas
 from dbnet.errors import UserError
 from dbnet.registry import DATASETS
@@ -82,6 +85,25 @@ def test_a_key_means_the_same_sample_whatever_came_before():
     assert [other[key] for key in reversed(keys)] == forward[::-1]
 
 
+def test_each_order_is_drawn_once_in_an_epoch_and_dropped_after_it(monkeypatch):
+    """A shuffled epoch that spans two passes of a data set goes to and fro between them."""
+    drawn = []
+    default_rng = np.random.default_rng
+
+    def counting(seed):
+        drawn.append(tuple(seed))
+        return default_rng(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", counting)
+    dataset = make([6, 6], weights=[3, 1])  # 9 and 3
+    for epoch in range(4):
+        for item in (0, 8, 9, 1, 7, 10, 2, 6, 11):  # passes 1.5 to 3, to and fro
+            dataset[SampleKey(0, epoch, item)]
+    assert len(drawn) == len(set(drawn))
+    # Of the last epoch alone: places 27 to 36 are passes 4 and 5; 9 to 12 are pass 1.
+    assert [sorted(orders) for orders in dataset._orders] == [[(0, 4), (0, 5)], [(1, 1)]]
+
+
 @pytest.mark.parametrize(
     ("weights", "lengths", "expected"),
     [
@@ -98,16 +120,28 @@ def test_quotas(weights, lengths, expected):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([1], "there are 1 for 2 data sets"),
+        ([1], "needs one for each of 2 data sets, got .1."),
         ([1, 0], "must be positive"),
         ([1, -1], "must be positive"),
         ([1, float("nan")], "must be positive"),
         ([1, float("inf")], "must be positive"),
+        (["a", 1], "must be positive"),
+        (2, "needs one for each of 2 data sets, got 2"),
     ],
 )
 def test_wrong_weights(weights, message):
     with pytest.raises(UserError, match=f"ConcatDataset.weights: .*{message}"):
         make([3, 2], weights)
+
+
+def test_batches_of_one_shape_over_several_data_sets(tmp_path):
+    configs = []
+    for name, sizes in (("a", [(4, 6), (6, 4)]), ("b", [(6, 4), (6, 4)])):
+        entries = [dict(img_path="x", instances=[], height=h, width=w) for h, w in sizes]
+        (tmp_path / name).write_text(json.dumps(dict(data_list=entries)))
+        configs.append(dict(type="TextDetDataset", ann_file=str(tmp_path / name), test_mode=True))
+    sampler = DefaultSampler(ConcatDataset(configs), shuffle=False)
+    assert list(EqualShapeBatchSampler(sampler, 2)) == [[0], [1, 2], [3]]
 
 
 def test_no_data_sets():

@@ -500,6 +500,7 @@ def test_options_change_a_type_and_its_arguments(write: Callable[..., str]) -> N
         ("foo.type=ConfigTestHead", "foo.type: no such key; nearest: model.type"),
         ("env_cfg.cudnn=1", "env_cfg.cudnn: no such key; nearest: env_cfg.cudnn_benchmark"),
         ("randomness.sed=1", "randomness.sed: no such key; nearest: randomness.seed"),
+        ("model.haed=[1,2]", "model.haed: no such key; nearest: model.head"),
         ("param_scheduler.1.power=1", "param_scheduler.1.power: no such key; nearest: "
          "param_scheduler.0.power"),
         ("param_scheduler.power=1", "param_scheduler.power: no such key; nearest: "

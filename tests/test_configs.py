@@ -12,7 +12,8 @@ from .scenes import write_scenes
 
 CONFIGS = sorted(p.stem for p in (config_folder() / "textdet").rglob("*.py"))
 
-SAMPLE_SIDES = {"quickstart": 256, "ppocr": 448}  # of training samples, by a part of the name
+# Of training samples, by a part of the name.
+SAMPLE_SIDES = {"quickstart": 256, "ppocr": 448, "finetune": 448}
 
 
 def test_configs_are_found():

@@ -440,6 +440,25 @@ def test_mistakes_are_one_line(tmp_path, capsys, state, options, message):
     assert list(tmp_path.iterdir()) == [tmp_path / "a.pth"]
 
 
+def test_the_backbones_own_tensors_are_counted(tmp_path, capsys):
+    torch.save({f"{part}.x": torch.ones(1) for part in ("backbone", "neck")}, tmp_path / "a.pth")
+    assert main([str(tmp_path / "a.pth"), str(tmp_path / "b.pth"), "--to", "backbone"]) == 0
+    assert "b.pth: 1 tensors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["b.pth", "b.safetensors"])
+def test_folder_that_cannot_be_written_to(tmp_path, capsys, monkeypatch, name):
+    """PyTorch's and safetensors' own writing to a path raises no OSError then."""
+    torch.save({"neck.x": torch.ones(1)}, tmp_path / "a.pth")
+
+    def refuse(path, content):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", refuse)
+    assert main([str(tmp_path / "a.pth"), str(tmp_path / name)]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / name}: Permission denied\n"
+
+
 def test_damaged_safetensors(tmp_path, capsys):
     (tmp_path / "a.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
     assert main([str(tmp_path / "a.safetensors"), str(tmp_path / "b.pth")]) == 1

@@ -34,7 +34,7 @@ def warnings(monkeypatch):
         ([0, 0, 10, 0], "polygon has 2 points", None),
         ([], "polygon has 0 points", None),
         ([0, 0, 10, 0, 5], "polygon is no list of x, y, x, y, ...", None),
-        ([10**400] * 8, "polygon is no list of x, y, x, y, ...", None),
+        ([10**400] * 8, "a coordinate is not finite", None),
         ("abc", "polygon is no list of x, y, x, y, ...", None),
         (None, "polygon is no list of x, y, x, y, ...", None),
         ([[0, 0], [10, 0], [10, 10], [0, 10]], None, SQUARE),  # pairs instead of a flat list

@@ -19,6 +19,7 @@ from dbnet.datasets import (
     TextDetDataset,
     collate_text_det,
 )
+from dbnet.datasets.transforms import LimitedResize
 from dbnet.datasets.transforms.loading import LoadImage, read_image, read_shape
 from dbnet.datasets.transforms.photometric import ColorJitter, adjust_brightness, adjust_saturation
 from dbnet.errors import ImageError, UserError
@@ -284,6 +285,15 @@ def test_sorting_by_size_makes_full_batches(tmp_path):
         EqualShapeBatchSampler(DefaultSampler(dataset), 2, drop_last=True)
 
 
+def test_batches_of_one_shape_are_for_tests_of_stated_sizes(tmp_path):
+    shaped(tmp_path, [(4, 6)])
+    dataset = make_dataset(tmp_path, [])
+    with pytest.raises(UserError, match="not a EpochKeySampler"):
+        EqualShapeBatchSampler(EpochKeySampler(dataset, seed=0), 2)
+    with pytest.raises(UserError, match="dataset is a list, which states no sizes"):
+        EqualShapeBatchSampler(DefaultSampler([1, 2]), 2)
+
+
 # ---- collate
 
 
@@ -343,6 +353,25 @@ def test_gif_is_its_first_picture(tmp_path):
 def test_what_is_no_path_is_an_unreadable_image(path, read):
     with pytest.raises(ImageError, match="image 'a"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [  # (H, W); scale (4068, 1024), at most twice as large
+        ((720, 1280), (1024, 1820)),  # 1024 / 720 = 1.42
+        ((200, 500), (400, 1000)),
+        ((500, 200), (1000, 400)),  # upright as well
+        ((512, 600), (1024, 1200)),  # exactly twice
+        ((3000, 4000), (1024, 1365)),
+        ((1, 1), (2, 2)),
+    ],
+)
+def test_limited_resize(shape, expected):
+    results = LimitedResize((4068, 1024), max_scale=2.0)(dict(img=np.zeros((*shape, 3), np.uint8)))
+    assert results["img"].shape[:2] == expected == results["img_shape"]
+    np.testing.assert_allclose(
+        results["scale_factor"], (expected[1] / shape[1], expected[0] / shape[0])
+    )
 
 
 # ---- colour jitter

@@ -616,6 +616,16 @@ def test_reports_overwrite_reports_only(scenes, capsys):
     assert not list(scenes.glob(".*partial"))
 
 
+def test_an_old_report_that_cannot_be_read_is_one_line(scenes, capsys, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(check, "is_report", refuse)
+    (scenes / "r.html").touch()
+    assert check.main([str(scenes / "train.json"), "--html", str(scenes / "r.html")]) == 1
+    assert capsys.readouterr().err == f"error: {scenes / 'r.html'}: Permission denied\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -625,6 +635,7 @@ def test_reports_overwrite_reports_only(scenes, capsys):
         (["list.json"], 'no "data_list"'),
         (["empty.json"], "data_list is empty"),
         (["train.json", "--html", "nowhere/r.html"], "no folder nowhere"),
+        (["train.json", "--html", "r", "--json", "./r"], "--html and --json are both r"),
     ],
 )
 def test_mistakes_are_one_line(scenes, monkeypatch, capsys, arguments, message):

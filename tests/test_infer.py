@@ -128,9 +128,13 @@ def test_mistakes_are_one_line(bright, scans, tmp_path, capsys, arguments, messa
     assert not (tmp_path / "out" / "results.json").exists()
 
 
-def test_without_a_config_the_way_out_is_told(scans, tmp_path, capsys):
-    assert infer_tool.main([str(scans), "--out", str(tmp_path / "out")]) == 1
-    assert "no config given" in errors_of(capsys)[0]
+@pytest.mark.parametrize("given", ["--config", "--checkpoint"])
+def test_half_a_model_is_a_mistake(scans, tmp_path, capsys, given):
+    value = "dbnet_r18_fpnc_quickstart" if given == "--config" else "weights.pth"
+    assert infer_tool.main([str(scans), "--out", str(tmp_path / "out"), given, value]) == 1
+    [error] = errors_of(capsys)
+    missing = "checkpoint" if given == "--config" else "config"
+    assert f"no {missing} given: give both" in error and "or neither" in error
 
 
 def test_an_empty_folder_is_a_mistake(bright, tmp_path, capsys):

@@ -200,6 +200,7 @@ def test_turn_that_the_sides_do_not_tell(
         ({"imagePath": "2.jpg"}, "imagePath: no image 2.jpg in"),
         ({"imagePath": "2.jpg", "imageData": "QUJD"}, "imageData: no image in base64"),
         ({"imagePath": "2.jpg", "imageData": "?"}, "imageData: no image in base64"),
+        ({"imagePath": "2.jpg", "imageData": "é"}, "imageData: no image in base64"),
         ({"imagePath": None}, "no 'imagePath'"),
         ({"imageHeight": 31}, "imageHeight: 31, but"),
         ({"imageWidth": 41}, "imageWidth: 41, but"),

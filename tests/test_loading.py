@@ -1,4 +1,6 @@
 import json
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -7,8 +9,8 @@ from torch.utils.data import DataLoader
 
 from dbnet.datasets import EpochKeySampler, TextDetDataset, collate_text_det
 from dbnet.datasets.transforms.formatting import PackTextDetInputs
-from dbnet.datasets.transforms.loading import LoadImage, read_image
-from dbnet.errors import UserError
+from dbnet.datasets.transforms.loading import LoadImage, read_image, read_shape
+from dbnet.errors import ImageError, UserError
 
 from .conftest import rectangle
 
@@ -28,6 +30,21 @@ def test_every_kind_of_image_becomes_bgr(tmp_path, name, image, expected):
     path = str(tmp_path / name)
     cv2.imwrite(path, image)
     np.testing.assert_array_equal(read_image(path), expected)
+
+
+@pytest.mark.parametrize("read", [read_image, read_shape])
+@pytest.mark.parametrize("name", ["a.png", "a.gif"])
+def test_an_image_too_large_to_decode(tmp_path, read, name):
+    """Pillow refuses from 179 million pixels on, OpenCV from 2^30 on."""
+    if name == "a.png":
+        head = struct.pack(">4sIIBBBBB", b"IHDR", 60_000, 60_000, 8, 2, 0, 0, 0)
+        chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+        content = b"\x89PNG\r\n\x1a\n" + chunk + bytes(100)
+    else:
+        content = b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + b"\xf0" + bytes(100)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImageError, match=f"{name}: "):
+        read(str(tmp_path / name))
 
 
 def test_jpeg_is_decoded_as_pillow_does(tmp_path):

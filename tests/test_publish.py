@@ -125,3 +125,40 @@ def test_checkpoint_without_weights(tmp_path, capsys):
     torch.save({"state_dict": {}}, tmp_path / "a.pth")
     assert main([NAME, str(tmp_path / "a.pth"), "--out", str(tmp_path / "out")]) == 1
     assert "holds no weights" in capsys.readouterr().err
+
+
+def test_what_float16_cannot_hold_stays_float32(model, tmp_path):
+    key = "backbone.stem.conv1.bias"
+    state = {**model.state_dict(), key: torch.full_like(model.state_dict()[key], 70_000.0)}
+    torch.save(state, tmp_path / "a.pth")
+    assert main([NAME, str(tmp_path / "a.pth"), "--out", str(tmp_path / "out"), "--fp16"]) == 0
+    written = torch.load(published(tmp_path / "out")[0], weights_only=True)["state_dict"]
+    assert torch.equal(written[key], state[key])
+    assert {value.dtype for name, value in written.items() if name != key} == {torch.float16}
+
+
+def test_checkpoint_of_another_config(checkpoint, tmp_path, capsys):
+    config = "dbnet_r18_fpnc_1200e_icdar2015"
+    assert main([config, str(checkpoint), "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "does not fit the config dbnet_r18_fpnc_1200e_icdar2015: 158 weights" in error
+    assert error.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_files_of_other_names_stay(checkpoint, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"{NAME}.pth").write_text("mine")
+    assert main([NAME, str(checkpoint), "--out", str(out)]) == 0
+    assert (out / f"{NAME}.pth").read_text() == "mine"
+    assert len(list(out.iterdir())) == 3
+
+
+def test_folder_that_cannot_be_written_to(checkpoint, tmp_path, capsys, monkeypatch):
+    def refuse(path, content):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", refuse)
+    assert main([NAME, str(checkpoint), "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.endswith(": Permission denied\n") and error.count("\n") == 1

@@ -366,3 +366,29 @@ def test_paddleocr_of_another_encoding(raw: Path, capsys: pytest.CaptureFixture[
     (raw / "Label.txt").write_bytes("Grün.jpg\t[]".encode("latin-1"))
     assert "Label.txt, line 1: " in (error := fail("paddleocr", raw, capsys))
     assert "save the file as UTF-8" in error
+
+
+def test_labels_without_an_image_replace_nothing(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (raw / "Label.txt").write_text("")
+    assert "no image of the part 'train' is in the labels" in fail("paddleocr", raw, capsys)
+
+
+def test_lists_in_lists_without_end(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (raw / "Label.txt").write_text("1.jpg\t" + "[" * 100_000)
+    assert "Label.txt, line 1: no JSON (" in fail("paddleocr", raw, capsys)
+
+
+def test_half_a_character_is_kept(raw: Path) -> None:
+    (raw / "Label.txt").write_text(paddle("1.jpg", label(transcription="A")).replace("A", "\\ud83d"))
+    assert run("paddleocr", raw) == 0
+    assert words(raw) == [(SQUARE, "\ud83d", False)]
+
+
+def test_image_too_large_to_decode(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses twice as many
+    (raw / "Label.txt").write_text(paddle("1.jpg", label()))
+    assert f"{raw / '1.jpg'}: Image size (1200 pixels) exceeds" in fail("paddleocr", raw, capsys)

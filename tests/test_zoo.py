@@ -308,6 +308,22 @@ def test_download_refuses_another_file(capsys, published, tmp_path, content):
     assert not (tmp_path / "out").exists()
 
 
+def test_download_does_not_overwrite(capsys, published, tmp_path):
+    (tmp_path / HASHED).write_bytes(b"mine")
+    status, _, errors = run(capsys, "download", "mine", "--out", str(tmp_path))
+    assert status == 1 and "is there already and differs" in errors.splitlines()[-1]
+    assert (tmp_path / HASHED).read_bytes() == b"mine"
+    folder = cache_path(published.url + HASHED).parent
+    for _ in range(2):  # what is there is that file; also in the cache itself
+        status, output, _ = run(capsys, "download", "mine", "--out", str(folder))
+        assert (status, output.splitlines()[-1]) == (0, str(folder / HASHED))
+
+
+def test_a_whole_hash_finds_the_model(capsys, published):
+    status, output, _ = run(capsys, "info", hashlib.sha256(CONTENT).hexdigest().upper())
+    assert status == 0 and "mine" in output
+
+
 def test_download_to_a_file_is_one_line(capsys, published, tmp_path):
     (tmp_path / "file").touch()
     status, _, errors = run(capsys, "download", "mine", "--out", str(tmp_path / "file"))

@@ -63,8 +63,8 @@ class TextDetInferencer:
             config, checkpoint = shipped_model()
         if config is None or checkpoint is None:
             raise UserError(
-                f"no {'config' if config is None else 'checkpoint'} given: give both a config and a "
-                "checkpoint that fits it, or neither for the weights that come with the package"
+                f"no {'config' if config is None else 'checkpoint'} given: give both a config and "
+                "a checkpoint that fits it, or neither for the weights that come with the package"
             )
         config = resolve_config(config)
         self.pipeline = build_pipeline(config)

@@ -68,8 +68,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def without_packing(node: dict) -> dict:
-    """Copy a data set's config, without the transform that turns samples into tensors."""
+    """Copy a data set's config, without the transform that turns samples into tensors.
+
+    So are those of the data sets that it joins.
+    """
     copy = dict(node)
+    if "datasets" in node:
+        copy["datasets"] = [without_packing(joined) for joined in node["datasets"]]
     if "pipeline" in node:
         copy["pipeline"] = [step for step in node["pipeline"] if step.get("type") != PACKER]
     return copy

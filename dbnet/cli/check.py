@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dbnet.cli.arguments import positive
-from dbnet.cli.errors import one_line_errors
+from dbnet.cli.errors import INTERRUPTED, one_line_errors
 from dbnet.config import parse_size
 from dbnet.data_check.annotation import read_entries
 from dbnet.data_check.findings_file import FindingsFile
@@ -21,7 +21,6 @@ from dbnet.data_check.summary import Example, Summary
 from dbnet.errors import UserError
 
 MARK = b"dbnet check"  # near the beginning of each report
-INTERRUPTED = 130  # exit status, as shells have it
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -62,8 +61,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Print what is wrong with data sets; give the exit status."""
     args = parse_args(argv)
-    check_arguments(args)
     try:
+        check_arguments(args)
         files = [read_entries(path) for path in args.annotations]
         summary = check(files, args)
         if args.html:
@@ -89,6 +88,8 @@ def check_arguments(args: argparse.Namespace) -> None:
     for index, path in enumerate(args.annotations):
         if resolved[index] in resolved[:index]:
             raise UserError(f"{path} is given twice; leave one out")
+    if args.html and args.json and args.html.resolve() == args.json.resolve():
+        raise UserError(f"--html and --json are both {args.html}; give each its own file")
     for report in filter(None, (args.html, args.json)):
         if not report.parent.is_dir():
             raise UserError(f"{report}: no folder {report.parent}; make it first")

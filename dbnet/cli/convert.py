@@ -35,12 +35,12 @@ def main(argv: list[str] | None = None) -> int:
     state, source_format = read_weights(args.src, args.source_format)
     try:
         args.dst.parent.mkdir(parents=True, exist_ok=True)
-        write_weights(state, args.dst, args.target_format)
+        num_tensors = write_weights(state, args.dst, args.target_format)
     except OSError as error:
         raise UserError(f"{args.dst}: {error.strerror or error}") from error
     size = args.dst.stat().st_size / 1e6
     print(
-        f"{args.dst}: {len(state)} tensors, {size:.1f} MB, from {source_format} "
+        f"{args.dst}: {num_tensors} tensors, {size:.1f} MB, from {source_format} "
         f"({FORMATS[source_format].about}) to {args.target_format}"
     )
     return 0

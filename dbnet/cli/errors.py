@@ -14,6 +14,8 @@ SAVE_MEMORY = (
 )
 
 
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
 # How PyTorch on a CPU and OpenCV say it, without an exception class of its own.
 MEMORY_MESSAGES = ("can't allocate memory", "Insufficient memory", "Cannot allocate memory")
 
@@ -30,7 +32,10 @@ def lack_of_memory(error: Exception) -> str | None:
 
 
 def one_line_errors(main: Callable[..., int]) -> Callable[..., int]:
-    """Make a tool's `main` print a user's mistake or lack of memory as one line and return 1."""
+    """Make a tool's `main` print a user's mistake or lack of memory as one line and return 1.
+
+    So it does with Ctrl-C, whose status is `INTERRUPTED`.
+    """
 
     @functools.wraps(main)
     def guarded(argv: list[str] | None = None) -> int:
@@ -48,5 +53,8 @@ def one_line_errors(main: Callable[..., int]) -> Callable[..., int]:
                 raise
             print(f"error: {reason}; {SAVE_MEMORY}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return INTERRUPTED
 
     return guarded

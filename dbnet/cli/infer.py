@@ -14,7 +14,7 @@ from mmengine.device import get_device
 from dbnet.apis.images import find_images, read_displayed
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
 from dbnet.cli.arguments import positive
-from dbnet.cli.errors import lack_of_memory, one_line_errors
+from dbnet.cli.errors import INTERRUPTED, lack_of_memory, one_line_errors
 from dbnet.cli.test import check_writable, write_results
 from dbnet.config import load_config, parse_size
 from dbnet.errors import UserError
@@ -22,7 +22,6 @@ from dbnet.visualization.draw import draw_polygons, resize_to_fit, write_image
 from dbnet.weights import shipped_model
 
 JPEG_SIDE = 65_500  # pixels, libjpeg's limit
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

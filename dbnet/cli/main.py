@@ -6,7 +6,7 @@ COMMANDS = {
     "test": "test a text detector",
     "infer": "find the texts in images",
     "evaluate": "evaluate predictions in files",
-    "prepare": "make annotation files of a public data set",
+    "prepare": "make annotation files of public data sets or of your own labels",
     "check": "look for damaged images, bad polygons and common pictures before training",
     "browse": "draw a config's samples as the network sees them",
     "plot-log": "plot the losses and metrics of runs",

@@ -67,6 +67,9 @@ def _find_preparer(name: str) -> Preparer:
 def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
     """Write one annotation file per part of the data set and print what it holds."""
     parts = preparer(args.raw, args.out, args.copy)
+    for part, entries in parts.items():
+        if not len(entries):
+            raise UserError(f"--raw {args.raw}: no image of the part {part!r} is in the labels")
     drawn = None
     if args.val_fraction is not None:
         if "train" not in parts:

@@ -1,5 +1,6 @@
 import argparse
 import difflib
+import filecmp
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from dbnet.config import load_config
 from dbnet.download import cache_path
 from dbnet.errors import UserError
 from dbnet.model_index import ReleasedModel, find_model, read_models
+from dbnet.utils.files import replace_when_complete
 
 METRICS = ("precision", "recall", "hmean-iou")
 PUBLISHED = (
@@ -51,13 +53,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def known_model(name: str) -> ReleasedModel:
     """Find a model by its name, an alias or the first digits of its file's SHA-256."""
-    by_hash = {model.sha256: model for model in read_models() if model.sha256}
-    model = find_model(name) or by_hash.get(name)
+    model = find_model(name) or _by_hash(name.lower())
     if model is None:
         names = [known for m in read_models() for known in (m.name, *m.aliases)]
         nearest = ", ".join(difflib.get_close_matches(name, names, n=3, cutoff=0))
         raise UserError(f"{name}: no released model of this name; nearest: {nearest}")
     return model
+
+
+def _by_hash(digits: str) -> ReleasedModel | None:
+    """Find the model of a SHA-256, whole or as far as the index has it."""
+    return next((m for m in read_models() if m.sha256 and digits.startswith(m.sha256)), None)
 
 
 def list_models() -> list[str]:
@@ -130,17 +136,27 @@ def download_model(model: ReleasedModel, out: Path | None) -> Path:
 
     Returns:
         The copy, or the file in the cache without `out`.
+
+    Raises:
+        UserError: There is no file, or another one of its name in `out`.
     """
     if model.weights is None:
         raise UserError(f"{model.name}: no weights were released; its config can be trained")
     cached = fetch_checkpoint(model.weights)
     if out is None:
         return cached
+    copy = out / cached.name
     try:
+        if copy.exists():
+            if not filecmp.cmp(cached, copy, shallow=False):
+                raise UserError(f"{copy} is there already and differs; choose another --out")
+            return copy
         out.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copyfile(cached, out / cached.name))
+        with replace_when_complete(copy) as partial:
+            shutil.copyfile(cached, partial)
+        return copy
     except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}") from error
+        raise UserError(f"--out {out}: {error.strerror or error}") from error
 
 
 def _published(model: ReleasedModel) -> tuple[str, ...]:

@@ -4,10 +4,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from dbnet.checkpoint import read_checkpoint, rename_key, safetensors_package, state_dict_of
+from dbnet.checkpoint import (
+    read_checkpoint,
+    rename_key,
+    safetensors_package,
+    state_dict_of,
+    to_bytes,
+)
 from dbnet.conversion.mhliao import from_mhliao, is_mhliao, to_mhliao
 from dbnet.conversion.ppocr import read_ppocr_onnx
 from dbnet.errors import UserError
@@ -139,13 +144,16 @@ def read_weights(source: str, format_name: str | None = None) -> tuple[State, st
     return FORMATS[format_name].read(state), format_name
 
 
-def write_weights(state: Mapping[str, Tensor], target: Path, format_name: str = "dbnet") -> None:
+def write_weights(state: Mapping[str, Tensor], target: Path, format_name: str = "dbnet") -> int:
     """Write weights, and nothing else, by the names of a format.
 
     Args:
         state: Weights by the names of this project.
         target: A new file; `.safetensors` or anything that PyTorch is to write.
         format_name: Whose names they get.
+
+    Returns:
+        How many tensors the file has.
 
     Raises:
         UserError: The format lacks a part, or the package `safetensors` is not installed.
@@ -154,8 +162,11 @@ def write_weights(state: Mapping[str, Tensor], target: Path, format_name: str = 
     if write is None:
         raise UserError(f"{FORMATS[format_name].about} can be read only")
     renamed = {key: value.contiguous() for key, value in write(state).items()}
+    # To memory first: of a folder where nothing can be written, neither package says so by OSError.
+    if target.suffix == ".safetensors":
+        content = safetensors_package().save(renamed)
+    else:
+        content = to_bytes({"state_dict": renamed})
     with replace_when_complete(target) as partial:
-        if target.suffix == ".safetensors":
-            safetensors_package().save_file(renamed, str(partial))
-        else:
-            torch.save({"state_dict": renamed}, partial)
+        partial.write_bytes(content)
+    return len(renamed)

@@ -1,5 +1,6 @@
 """A checkpoint made ready for others: weights alone, named by their hash, with a model card."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,8 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from dbnet.checkpoint import read_checkpoint, state_dict_of
-from dbnet.download import sha256
+from dbnet.apis.detector import init_detector
+from dbnet.checkpoint import match, read_checkpoint, state_dict_of, to_bytes
 from dbnet.errors import UserError
 from dbnet.utils.files import replace_when_complete
 from dbnet.version import __version__
@@ -45,44 +46,67 @@ def publish(
         config: The config that the weights are for.
         name: Of the config.
         folder: For both files.
-        half: Write float16, half the size; loading makes float32 of it again.
+        half: Write float16, half the size; loading makes float32 of it again. A tensor with a
+            number above 65504, float16's largest, stays as it is.
         metrics: Of `results.json`.
         data: What was trained on, for the card; None for what the config names.
 
     Raises:
-        UserError: The checkpoint cannot be read or holds no tensor, or the files are there already.
+        UserError: The checkpoint cannot be read or does not fit, or the files are there already.
     """
     content = read_checkpoint(checkpoint)
     state = {k: v for k, v in state_dict_of(content, checkpoint).items() if isinstance(v, Tensor)}
     if not state:
         raise UserError(f"checkpoint {checkpoint}: holds no weights")
+    check_fits(state, config, name, checkpoint)
     weights = {key: _rounded(value, half) for key, value in state.items()}
+    # Nothing in it depends on the moment, so that the same weights give the same hash.
+    written = to_bytes({"state_dict": weights, "meta": {"config": config.pretty_text}})
+    digest = hashlib.sha256(written).hexdigest()
+    stem = f"{name}-{digest[:HASH_DIGITS]}"
+    published = Published(folder / f"{stem}.pth", folder / f"{stem}.md")
+    for path in published:
+        if path.exists():
+            raise UserError(f"{path} is there already; it holds the same weights, remove it")
+    num_weights = sum(value.numel() for key, value in state.items() if _is_weight(key))
+    facts = {
+        "config": f"`{name}`",
+        "weights": f"`{published.weights.name}`, {len(written) / 1e6:.2f} MB, "
+        + ("float16" if half else "float32"),
+        "SHA-256": f"`{digest}`",
+        "parameters": f"{num_weights / 1e6:.2f} M",
+        "trained for": _progress(content),
+        "averaged (EMA)": "yes" if "ema_state_dict" in content else "no",
+        "trained on": data or describe_data(config),
+        "written by": f"dbnet {__version__}",
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f"{name}.pth"
-    with replace_when_complete(draft) as partial:
-        # Nothing in it depends on the moment, so that the same weights give the same hash.
-        torch.save({"state_dict": weights, "meta": {"config": config.pretty_text}}, partial)
-        digest = sha256(partial)
-        stem = f"{name}-{digest[:HASH_DIGITS]}"
-        published = Published(folder / f"{stem}.pth", folder / f"{stem}.md")
-        for path in published:
-            if path.exists():
-                raise UserError(f"{path} is there already; it holds the same weights, remove it")
-        num_weights = sum(value.numel() for key, value in state.items() if _is_weight(key))
-        facts = {
-            "config": f"`{name}`",
-            "weights": f"`{published.weights.name}`, {partial.stat().st_size / 1e6:.2f} MB, "
-            + ("float16" if half else "float32"),
-            "SHA-256": f"`{digest}`",
-            "parameters": f"{num_weights / 1e6:.2f} M",
-            "trained for": _progress(content),
-            "averaged (EMA)": "yes" if "ema_state_dict" in content else "no",
-            "trained on": data or describe_data(config),
-            "written by": f"dbnet {__version__}",
-        }
-        published.card.write_text(make_card(stem, name, facts, metrics), encoding="utf-8")
-    draft.rename(published.weights)
+    with replace_when_complete(published.weights) as partial:
+        partial.write_bytes(written)
+    with replace_when_complete(published.card) as partial:
+        partial.write_text(make_card(stem, name, facts, metrics), encoding="utf-8")
     return published
+
+
+def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: str) -> None:
+    """See that a checkpoint has all weights of a config's detector.
+
+    Args:
+        state: Its weights.
+        config: The config.
+        name: Of the config.
+        source: Of the checkpoint.
+
+    Raises:
+        UserError: It lacks some, or has them in other shapes.
+    """
+    fit = match(state, init_detector(config).state_dict())
+    wrong = [*fit.missing, *fit.wrong_shape]
+    if wrong:
+        raise UserError(
+            f"checkpoint {source} does not fit the config {name}: {len(wrong)} weights are missing "
+            f"or have another shape (first: {wrong[0]}); give the config that it was trained with"
+        )
 
 
 def describe_data(config: Config) -> str:
@@ -138,7 +162,11 @@ def read_metrics(path: Path) -> dict[str, float]:
 
 
 def _rounded(value: Tensor, half: bool) -> Tensor:
-    return value.half() if half and value.is_floating_point() else value
+    """Round to float16 on request, unless something, such as a variance, is too large for it."""
+    if not half or not value.is_floating_point():
+        return value
+    rounded = value.half()
+    return rounded if torch.equal(rounded.isfinite(), value.isfinite()) else value
 
 
 def _is_weight(key: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dbnet.data_check.kinds import Finding
-from dbnet.datasets.damage import read_polygon
+from dbnet.datasets.damage import NOT_FINITE, read_polygon
 from dbnet.errors import UserError
 
 KEPT = ("img_path", "height", "width", "instances", "polygon", "ignore", "text")
@@ -82,24 +82,21 @@ def check_word(index: int, word: Any) -> tuple[Finding | None, np.ndarray | None
     if word["ignore"] not in (True, False):
         detail = f"ignore is {word['ignore']!r}, not true or false"
         return Finding("bad-word", detail, index), None
-    try:
-        fault, polygon = read_polygon(word["polygon"])
-    except OverflowError:  # a whole number of more than 308 digits in a nested list
-        return Finding("not-finite", "a coordinate is not finite", index), None
+    fault, polygon = read_polygon(word["polygon"])
     if fault is None:
         return None, polygon
-    kind = "corner-order" if polygon is not None else _reason(word["polygon"])
+    kind = "corner-order" if polygon is not None else _reason(fault, word["polygon"])
     return Finding(kind, fault, index), polygon
 
 
-def _reason(numbers: Any) -> str:
+def _reason(fault: str, numbers: Any) -> str:
     """Name the kind of a polygon that is left out."""
+    if fault == NOT_FINITE:
+        return "not-finite"
     points = points_of(numbers)
     if points is None or np.size(numbers) % 2:
         return "bad-word"
-    if len(points) < 3:
-        return "few-points"
-    return "no-area" if (np.abs(points) <= np.finfo(np.float32).max).all() else "not-finite"
+    return "few-points" if len(points) < 3 else "no-area"
 
 
 def points_of(numbers: Any) -> np.ndarray | None:

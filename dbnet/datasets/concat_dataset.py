@@ -34,19 +34,27 @@ class ConcatDataset:
         self.lengths = [len(dataset) for dataset in self.datasets]
         self.quotas = self.lengths if weights is None else quotas(weights, self.lengths)
         self.ends = np.cumsum(self.quotas)
-        self._orders: dict[int, tuple[tuple[int, int], np.ndarray]] = {}
+        self._orders: list[dict[tuple[int, int], np.ndarray]] = [{} for _ in self.datasets]
 
     def __len__(self) -> int:
         return int(self.ends[-1])
 
     def __getitem__(self, key: int | SampleKey) -> dict:
         """Give the sample of a key, or of an index where all data sets are for tests."""
-        position = key.item if isinstance(key, SampleKey) else int(key)
-        which = int(np.searchsorted(self.ends, position, side="right"))
-        offset = position - int(self.ends[which]) + self.quotas[which]
+        which, offset = self._locate(key.item if isinstance(key, SampleKey) else int(key))
         if not isinstance(key, SampleKey):
             return self.datasets[which][offset]
         return self.datasets[which][self._key(key, which, offset)]
+
+    def size_of(self, idx: int) -> tuple[int, int] | None:
+        """Give (H, W) of an image as its annotation states it, if it does."""
+        which, offset = self._locate(idx)
+        return self.datasets[which].size_of(offset)
+
+    def _locate(self, position: int) -> tuple[int, int]:
+        """Give the data set of a place in an epoch, and the place in its part."""
+        which = int(np.searchsorted(self.ends, position, side="right"))
+        return which, position - int(self.ends[which]) + self.quotas[which]
 
     def _key(self, key: SampleKey, which: int, offset: int) -> SampleKey:
         """Turn a place in an epoch into the pass and the sample of a data set."""
@@ -54,15 +62,18 @@ class ConcatDataset:
         if quota == length:
             return SampleKey(seed, key.epoch, offset)
         number, place = divmod(key.epoch * quota + offset, length)
-        return SampleKey(seed, number, int(self._order(which, seed, number)[place]))
+        first = key.epoch * quota // length
+        return SampleKey(seed, number, int(self._order(which, seed, number, first)[place]))
 
-    def _order(self, which: int, seed: int, number: int) -> np.ndarray:
-        """Order of a pass; the last one of each data set is kept."""
-        known = self._orders.get(which)
-        if known is None or known[0] != (seed, number):
-            order = np.random.default_rng([seed, number]).permutation(self.lengths[which])
-            self._orders[which] = known = ((seed, number), order)
-        return known[1]
+    def _order(self, which: int, seed: int, number: int, first: int) -> np.ndarray:
+        """Order of a pass; those of an epoch, whose passes begin with `first`, are kept."""
+        orders = self._orders[which]
+        if (seed, number) not in orders:
+            for old in [known for known in orders if known[0] != seed or known[1] < first]:
+                del orders[old]
+            rng = np.random.default_rng([seed, number])
+            orders[seed, number] = rng.permutation(self.lengths[which])
+        return orders[seed, number]
 
 
 def quotas(weights: Sequence[float], lengths: Sequence[int]) -> list[int]:
@@ -71,11 +82,11 @@ def quotas(weights: Sequence[float], lengths: Sequence[int]) -> list[int]:
     Raises:
         UserError: A weight is not positive, or there are more or fewer than data sets.
     """
-    if len(weights) != len(lengths):
+    if not isinstance(weights, Sequence) or len(weights) != len(lengths):
         raise UserError(
-            f"ConcatDataset.weights: there are {len(weights)} for {len(lengths)} data sets"
+            f"ConcatDataset.weights: needs one for each of {len(lengths)} data sets, got {weights}"
         )
-    if not all(math.isfinite(weight) and weight > 0 for weight in weights):
+    if not all(isinstance(weight, int | float) and 0 < weight < math.inf for weight in weights):
         raise UserError(f"ConcatDataset.weights: must be positive, got {list(weights)}")
     ends = np.round(np.cumsum(weights) / sum(weights) * sum(lengths)).astype(int)
     return [max(int(quota), 1) for quota in np.diff(ends, prepend=0)]

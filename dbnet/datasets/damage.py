@@ -18,6 +18,7 @@ from dbnet.datasets.shared_memory import SharedMemory
 from dbnet.errors import UserError
 from dbnet.utils.polygon import signed_area
 
+NOT_FINITE = "a coordinate is not finite"
 NUM_NAMED = 3  # first ones that a summary names
 
 
@@ -32,14 +33,16 @@ def read_polygon(numbers: Any) -> Finding:
     """Turn the flat list of an annotation into a polygon, by the rules above."""
     try:
         points = np.asarray(numbers, dtype=np.float64).reshape(-1, 2)
-    except (OverflowError, TypeError, ValueError):
+    except OverflowError:  # a whole number of more than 308 digits
+        return Finding(NOT_FINITE, None)
+    except (TypeError, ValueError):
         return Finding("polygon is no list of x, y, x, y, ...", None)
     if len(points) < 3:
         return Finding(f"polygon has {len(points)} points", None)
     with np.errstate(over="ignore"):
         polygon = points.astype(np.float32)
     if not np.isfinite(polygon).all():
-        return Finding("a coordinate is not finite", None)
+        return Finding(NOT_FINITE, None)
     if len(polygon) == 4 and sides_cross(polygon):
         # A hull lists a corner that lies on a side of it, or a repeated one, no more.
         hull = cv2.convexHull(polygon, clockwise=True).reshape(-1, 2)

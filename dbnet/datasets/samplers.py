@@ -120,7 +120,7 @@ class EqualShapeBatchSampler(Sampler):
     makes the rows long.
 
     Args:
-        sampler: Yields the indices of its `dataset`, a `TextDetDataset`.
+        sampler: Yields the indices of its `dataset`, a `TextDetDataset` or several as one.
         batch_size: Most images of a batch.
         drop_last: Must be False: a test leaves nothing out.
     """
@@ -128,6 +128,16 @@ class EqualShapeBatchSampler(Sampler):
     def __init__(self, sampler: DefaultSampler, batch_size: int, drop_last: bool = False) -> None:
         if drop_last:
             raise UserError("EqualShapeBatchSampler.drop_last: a test leaves nothing out")
+        if isinstance(sampler, EpochKeySampler | InfiniteKeySampler):
+            raise UserError(
+                f"EqualShapeBatchSampler: is for tests, whose sampler is a DefaultSampler, not a "
+                f"{type(sampler).__name__}"
+            )
+        if not hasattr(sampler.dataset, "size_of"):
+            raise UserError(
+                f"EqualShapeBatchSampler: dataset is a {type(sampler.dataset).__name__}, which "
+                "states no sizes; it must be a TextDetDataset"
+            )
         self.sampler = sampler
         self.batch_size = batch_size
 

@@ -160,7 +160,7 @@ class TextDetDataset(BaseDataset):
                 f"annotation file {path}: {error.strerror}; --data-root is the folder of the "
                 "annotation files"
             ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UserError(f"{path}: not a JSON file: {error}") from None
         if not isinstance(content, dict) or not isinstance(content.get("data_list"), list):
             raise UserError(f'{path}: no "data_list"; expected MMOCR 1.x\'s annotation format')

@@ -6,7 +6,7 @@ _base_ = [
     "../../_base_/models/dbnet_ppocrv6-small.py",
     "../../_base_/datasets/icdar2015.py",
     "../../_base_/pipelines/scale_crop_448.py",
-    "../../_base_/pipelines/test_736.py",
+    "../../_base_/pipelines/test_1024_limited.py",
 ]
 
 train_dataloader = dict(

@@ -83,6 +83,8 @@ def image_size(image: Path) -> tuple[int, int]:
             return header.height, header.width
     except OSError as error:
         raise UserError(f"{image}: not a readable image, replace this file") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{image}: {error} Scale or cut the image.") from error
 
 
 def relative_path(path: Path, folder: Path) -> str:
@@ -131,7 +133,11 @@ class AnnotationWriter:
     def add(self, entry: Entry) -> None:
         """Write an entry."""
         separator = ", " if self.counts.images else ""
-        self._write(separator + json.dumps(entry, ensure_ascii=False, allow_nan=False))
+        written = json.dumps(entry, ensure_ascii=False, allow_nan=False)
+        if any("\ud800" <= character <= "\udfff" for character in written):
+            # Half a character, as in file names that are not UTF-8; only escaped it can be written.
+            written = json.dumps(entry, allow_nan=False)
+        self._write(separator + written)
         self.counts = Counts(*map(sum, zip(self.counts, count_words([entry]))))
 
     def close(self) -> None:

@@ -70,7 +70,7 @@ def exif_orientation(image: Path) -> int:
     try:
         with Image.open(image) as header:
             return header.getexif().get(EXIF_ORIENTATION, 1)
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise UserError(f"{image}: not a readable image, replace this file") from error
 
 

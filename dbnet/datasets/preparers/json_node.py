@@ -129,5 +129,5 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
 def _parse(content: bytes, source: str) -> JsonNode:
     try:
         return JsonNode(json.loads(content), source)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{source}: no JSON ({error}); export it again") from None

@@ -1,7 +1,6 @@
 """A user's data in LabelMe's format, one JSON per image, as X-AnyLabeling writes it too."""
 
 import base64
-import binascii
 import io
 from pathlib import Path
 
@@ -131,7 +130,8 @@ def _extract(data: JsonNode, stem: Path) -> Path:
         content = base64.b64decode(data.text(), validate=True)
         with Image.open(io.BytesIO(content)) as header:
             image = stem.with_suffix(f".{(header.format or 'png').lower()}")
-    except (binascii.Error, UnidentifiedImageError):
+    # ValueError: a character that base64 has not; binascii.Error is one too.
+    except (ValueError, UnidentifiedImageError, Image.DecompressionBombError):
         data.fail("no image in base64; put the image's file beside the labels")
     if image.exists() and image.read_bytes() != content:
         raise UserError(f"{image} is there already and differs: remove it, or choose another --out")

@@ -37,7 +37,12 @@ def read_image(path: str) -> np.ndarray:
     if data[:4].tobytes() == b"GIF8":  # which OpenCV decodes from 4.11 on
         return _read_gif(path)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(data, flags) if data.size else None
+    try:
+        image = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise
+        raise ImageError(f"image {path}: too large, or damaged ({error.err})") from None
     if image is None:
         raise ImageError(f"image {path}: not an image, or damaged")
     return image
@@ -50,6 +55,8 @@ def _read_gif(path: str) -> np.ndarray:
             return cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
     except OSError:  # Pillow's UnidentifiedImageError is one
         raise ImageError(f"image {path}: not an image, or damaged") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"image {path}: {error}") from None
 
 
 def read_shape(path: str) -> tuple[int, int]:
@@ -65,5 +72,7 @@ def read_shape(path: str) -> tuple[int, int]:
         raise ImageError(f"image {path}: not an image, or damaged") from None
     except OSError as error:
         raise ImageError(f"image {path}: {error.strerror or error}") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"image {path}: {error}") from None
     except ValueError as error:
         raise ImageError(f"image {path!r}: {error}") from None

@@ -1,0 +1,35 @@
+"""The weights that come with the package, so that a detector is there right after installation."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from dbnet.errors import UserError
+
+FOLDER = Path(__file__).parent
+
+
+class ShippedModel(NamedTuple):
+    """Weights, `CONFIG-HASH.pth`, and the config that they are for; a card lies beside them.
+
+    Attributes:
+        config: Name of the config.
+        checkpoint: Path of the weights.
+    """
+
+    config: str
+    checkpoint: Path
+
+
+def shipped_model() -> ShippedModel:
+    """Find the weights in the package.
+
+    Raises:
+        UserError: They were left out of this installation.
+    """
+    files = sorted(FOLDER.glob("*-*.pth"))
+    if not files:
+        raise UserError(
+            f"{FOLDER} holds no weights: install the package whole, or give a config and a "
+            "checkpoint"
+        )
+    return ShippedModel(files[-1].stem.rpartition("-")[0], files[-1])
