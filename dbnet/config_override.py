@@ -46,7 +46,8 @@ def set_data_root(settings: dict, data_root: str) -> dict:
         raise UserError("--data-root: no dataset of the config has a data_root")
     for loader in LOADERS:
         own = [path for path in paths if path.startswith(f"{loader}.dataset.datasets.")]
-        roots = {str(_descend(settings, path)[0]) for path in own}
+        found = [_descend(settings, path) for path in own]
+        roots = {str(value) for value, missing in found if not missing}
         if len(roots) > 1:
             raise UserError(
                 f"--data-root: {loader} has data sets in {len(roots)} folders; give each its own, "

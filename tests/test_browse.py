@@ -157,9 +157,9 @@ def test_several_data_sets(scenes, config, tmp_path):
     path = tmp_path / "several.py"
     path.write_text(
         f'_base_ = ["{config}"]\n'
-        "one = _base_.train_dataloader.dataset\n"
-        "joined = dict(_delete_=True, type='ConcatDataset', datasets=[one, one], weights=[1, 1])\n"
-        "train_dataloader = dict(dataset=joined)\n"
+        "_one = _base_.train_dataloader.dataset\n"
+        "train_dataloader = dict(dataset=dict(\n"
+        "    _delete_=True, type='ConcatDataset', datasets=[_one, _one], weights=[1, 1]))\n"
     )
     assert run(str(path), tmp_path / "out") == 0
     assert "sheet.jpg" in names(tmp_path / "out")

@@ -66,10 +66,10 @@ def scenes(tmp_path_factory):
     return root
 
 
-def make_dataset(root, size=(128, 96), jitter=True):
+def make_dataset(root, size=(128, 96), jitter=True, crop="RandomAffineCrop"):
     pipeline = [
         dict(type="LoadImage"),
-        dict(type="RandomAffineCrop", size=size),
+        dict(type=crop, size=size),
         *([dict(type="ColorJitter", brightness=0.2, saturation=0.5)] if jitter else []),
         dict(type="GenerateDBTargets"),
         dict(type="PackTextDetInputs"),
@@ -92,9 +92,12 @@ def on_device(dataset):
 # ---- the two paths agree
 
 
-@pytest.mark.parametrize("jitter", [True, False])
-def test_batches_agree_with_those_of_the_transforms(scenes, jitter):
-    dataset = make_dataset(scenes, jitter=jitter)
+@pytest.mark.parametrize(
+    ("jitter", "crop"),
+    [(True, "RandomAffineCrop"), (False, "RandomAffineCrop"), (True, "RandomScaleCrop")],
+)
+def test_batches_agree_with_those_of_the_transforms(scenes, jitter, crop):
+    dataset = make_dataset(scenes, jitter=jitter, crop=crop)
     planned, maker = on_device(dataset)
     for epoch in range(4):
         keys = [SampleKey(1, epoch, i) for i in range(8)]
@@ -120,6 +123,13 @@ def assert_maps_agree(maps, expected):
             assert (difference > 0).double().mean() <= 1e-4, name
         else:
             assert difference.max() <= 1e-5, name
+
+
+def test_scales_that_would_need_smaller_versions_are_refused(scenes):
+    dataset = make_dataset(scenes, crop="RandomScaleCrop")
+    dataset.pipeline.transforms[1].scale = (0.5, 2.0)
+    with pytest.raises(UserError, match=r"RandomScaleCrop\.scale begins at 0\.5; .* above 0\.5"):
+        pipeline_parts(dataset.pipeline.transforms)
 
 
 def test_plans_are_a_function_of_the_key_whoever_makes_them(scenes):

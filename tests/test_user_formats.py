@@ -381,7 +381,9 @@ def test_lists_in_lists_without_end(raw: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_half_a_character_is_kept(raw: Path) -> None:
-    (raw / "Label.txt").write_text(paddle("1.jpg", label(transcription="A")).replace("A", "\\ud83d"))
+    (raw / "Label.txt").write_text(
+        paddle("1.jpg", label(transcription="A")).replace("A", "\\ud83d")
+    )
     assert run("paddleocr", raw) == 0
     assert words(raw) == [(SQUARE, "\ud83d", False)]
 
