@@ -93,6 +93,12 @@ def test_polygons_of_all_lengths_survive_the_annotation_list(tmp_path):
             assert polygon.dtype == np.float32
 
 
+def test_byte_order_mark_of_windows_editors(annotated):
+    text = (annotated / "train.json").read_text()
+    (annotated / "train.json").write_text(text, encoding="utf-8-sig")
+    assert len(make_dataset(annotated, pipeline=[])) == 6
+
+
 def test_image_paths_are_relative_to_the_annotation_files_folder(annotated):
     (annotated / "sub").mkdir()
     text = (annotated / "train.json").read_text().replace("images/", "../images/")

@@ -178,6 +178,7 @@ def test_turned_image(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(raw) == 0
     assert read(raw)[0]["img_path"] == "../raw/1.jpg"
     save(raw / "1.json", shape(), image=image_bytes((30, 40)), **turned)  # as LabelMe does
+    (raw.parent / "out" / "textdet_train.json").unlink()
     assert run(raw) == 0
     (entry,) = read(raw)
     assert (entry["img_path"], entry["height"], entry["width"]) == ("images/train/1.jpeg", 40, 30)

@@ -132,10 +132,21 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path: Path) -> None:
 def test_entries_are_written_as_one_document(tmp_path: Path) -> None:
     entries = [{"img_path": name, "instances": []} for name in ("é", "b", "c")]
     for number in range(4):
-        write_annotation(tmp_path / "a.json", iter(entries[:number]))
+        write_annotation(tmp_path / f"{number}.json", iter(entries[:number]))
         document = {"metainfo": METAINFO, "data_list": entries[:number]}
         expected = json.dumps(document, ensure_ascii=False)
-        assert (tmp_path / "a.json").read_text(encoding="utf-8") == expected
+        assert (tmp_path / f"{number}.json").read_text(encoding="utf-8") == expected
+
+
+def test_annotation_file_that_would_change_stays(tmp_path: Path) -> None:
+    entries = [{"img_path": "a", "instances": []}]
+    write_annotation(tmp_path / "a.json", entries)
+    content = (tmp_path / "a.json").read_bytes()
+    write_annotation(tmp_path / "a.json", entries)  # the same again is no matter
+    with pytest.raises(UserError, match=r"a\.json is there already and would change"):
+        write_annotation(tmp_path / "a.json", entries * 2)
+    assert (tmp_path / "a.json").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_writer_counts(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import difflib
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -67,18 +67,26 @@ def _find_preparer(name: str) -> Preparer:
 def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
     """Write one annotation file per part of the data set and print what it holds."""
     parts = preparer(args.raw, args.out, args.copy)
+    if args.val_fraction is not None:
+        _check_divisible(parts, args.name)
     for part, entries in parts.items():
         if not len(entries):
             raise UserError(f"--raw {args.raw}: no image of the part {part!r} is in the labels")
-    drawn = None
-    if args.val_fraction is not None:
-        if "train" not in parts:
-            raise UserError(f"--val-fraction: {args.name} has no part to train on")
-        if "val" in parts:
-            raise UserError(f"--val-fraction: {args.name} has a part for validation already")
-        drawn = draw_indices(len(parts["train"]), args.val_fraction, args.seed)
+    drawn = (
+        None
+        if args.val_fraction is None
+        else draw_indices(len(parts["train"]), args.val_fraction, args.seed)
+    )
     for part, entries in parts.items():
         _write_part(args.out, part, entries, drawn if part == "train" else None)
+
+
+def _check_divisible(parts: Mapping[str, Entries], name: str) -> None:
+    """Refuse to draw images for validation where there are some, or none to draw from."""
+    if "train" not in parts:
+        raise UserError(f"--val-fraction: {name} has no part to train on")
+    if "val" in parts:
+        raise UserError(f"--val-fraction: {name} has a part for validation already")
 
 
 def _write_part(out: Path, part: str, entries: Entries, drawn: set[int] | None) -> None:

@@ -21,7 +21,7 @@ def read_entries(path: Path) -> list[Any]:
         UserError: The file cannot be read, or has no `data_list`.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_hook=_slim)
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=_slim)
     except FileNotFoundError:
         raise UserError(f"annotation file {path} not found") from None
     except OSError as error:

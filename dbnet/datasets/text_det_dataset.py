@@ -149,7 +149,7 @@ class TextDetDataset(BaseDataset):
         """
         path = Path(self.ann_file)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             raise UserError(
                 f"annotation file {path} not found; make it with tools/prepare_data.py, or give "

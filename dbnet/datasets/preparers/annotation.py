@@ -1,5 +1,6 @@
 """The annotation JSON of MMOCR 1.x: make entries, count them, draw some and write them."""
 
+import filecmp
 import json
 import os
 import random
@@ -150,12 +151,21 @@ class AnnotationWriter:
 
 @contextmanager
 def annotation_writer(path: Path) -> Iterator[AnnotationWriter]:
-    """Open an annotation file for writing, which is there, whole, once the block is left."""
+    """Open an annotation file for writing, which is there, whole, once the block is left.
+
+    Raises:
+        UserError: Another file is there; one that would be the same is no matter.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_complete(path) as partial, partial.open("wb") as file:
-        writer = AnnotationWriter(file)
-        yield writer
-        writer.close()
+    with replace_when_complete(path) as partial:
+        with partial.open("wb") as file:
+            writer = AnnotationWriter(file)
+            yield writer
+            writer.close()
+        if path.exists() and not filecmp.cmp(path, partial, shallow=False):
+            raise UserError(
+                f"{path} is there already and would change: remove it, or choose another --out"
+            )
 
 
 def write_annotation(path: Path, entries: Iterable[Entry]) -> None:
