@@ -7,8 +7,9 @@ finetune = dict(
         # with 6e-4.
         optimizer=dict(type="AdamW", lr=2e-4, weight_decay=1e-4, fused=True),
         clip_grad=dict(max_norm=5.0),  # as from random weights: one odd batch moves little
-        # Edges and strokes are the same everywhere; what counts as text is decided behind them.
-        paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
+        # From generated pictures to photos in 113 steps, 0.1 got hmean 0.14 and 1 got 0.20. It is
+        # written out so that `--cfg-options` can change it.
+        paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))),
     ),
     train_cfg=dict(by_epoch=True, max_epochs=100, val_interval=10),
     param_scheduler=[
