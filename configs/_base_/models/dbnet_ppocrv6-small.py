@@ -6,7 +6,9 @@ model = dict(
     neck=dict(type="RepLKFPN"),
     det_head=dict(type="DBHead", norm=False),
     loss=dict(type="DBLoss", prob_weight=5.0, thresh_weight=10.0, negative_ratio=3.0),
-    postprocessor=dict(type="DBPostprocessor", bin_thresh=0.4, text_repr_type="quad"),
+    postprocessor=dict(
+        type="DBPostprocessor", bin_thresh=0.4, box_thresh=0.7, text_repr_type="quad"
+    ),
     data_preprocessor=dict(
         type="TextDetDataPreprocessor",
         # ImageNet's statistics of R, G and B on pixels in the order B, G, R: so PP-OCR was trained.
