@@ -121,9 +121,11 @@ def test_the_scope_of_other_libraries_is_left_alone(bright, scope):
         assert DefaultScope.get_current_instance().scope_name == scope
 
 
-@pytest.mark.parametrize(("given", "lacks"), [((), "config"), ((SCRATCH,), "checkpoint")])
-def test_without_weights_the_way_out_is_told(given, lacks):
-    with pytest.raises(UserError, match=f"^no {lacks} given.*both a config and a checkpoint"):
+@pytest.mark.parametrize(
+    ("given", "lacks"), [((None, "weights.pth"), "config"), ((SCRATCH,), "checkpoint")]
+)
+def test_half_a_model_is_refused_and_the_way_out_told(given, lacks):
+    with pytest.raises(UserError, match=f"^no {lacks} given: give both a config and a checkpoint"):
         dbnet.TextDetInferencer(*given)
 
 

@@ -169,7 +169,7 @@ class InitialisedNeck(FPNC, BaseModule):
         BaseModule.__init__(self, init_cfg=dict(type="Constant", layer="Conv2d", val=0.0))
         neck = FPNC(in_channels)
         self.lateral_convs, self.smooth_convs = neck.lateral_convs, neck.smooth_convs
-        self.out_channels = neck.out_channels
+        self.asf_attn, self.out_channels = neck.asf_attn, neck.out_channels
 
 
 @pytest.mark.slow
