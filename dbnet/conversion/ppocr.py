@@ -55,21 +55,18 @@ def _read_convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor | None]]:
     except (OSError, DecodeError) as error:
         raise UserError(f"{path}: no ONNX file ({error})") from None
     values = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    passed_on = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
     # A bias is an addition of its own, right after its convolution.
     biases = {
-        node.input[0]: values[node.input[1]]
+        passed_on.get(node.input[0], node.input[0]): values[node.input[1]]
         for node in graph.node
         if node.op_type == "Add" and node.input[1] in values and values[node.input[1]].ndim == 4
     }
-    sources = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
-    biases |= {sources[name]: value for name, value in biases.items() if name in sources}
-    sources = {new: old for old, new in sources.items()}
     for node in graph.node:
         if node.op_type in CONVOLUTIONS:
             bias = biases.get(node.output[0])
-            weight = values[node.input[1]]
             yield (
-                torch.from_numpy(weight.copy()),
+                torch.from_numpy(values[node.input[1]].copy()),
                 None if bias is None else torch.from_numpy(bias.reshape(-1).copy()),
             )
 
