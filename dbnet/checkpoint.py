@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from dbnet.download import fetch, sha256
 from dbnet.errors import UserError
 from dbnet.released import MHLIAO, compare, find_mismatch
 
+Value = TypeVar("Value")
 MHLIAO_CONFIG = "dbnet_r18dcn_fpnc_1200e_icdar2015_mhliao"
 
 
@@ -154,7 +155,7 @@ def match(state: Mapping[str, object], own: Mapping[str, Tensor]) -> Fit:
         own: The model's.
     """
     renamed = {key: rename_key(key) for key in state if rename_key(key) != key}
-    known = {rename_key(key): value for key, value in state.items()}
+    known = rename_keys(state)
     shared = {key: value for key, value in known.items() if key in own}
     loaded = {
         key: value
@@ -176,6 +177,11 @@ def rename_key(key: str) -> str:
     """Name of a parameter in MMOCR 1.x, given that of MMOCR 0.x, 1.x or a DDP-wrapped model."""
     key = key.removeprefix("module.")
     return "det_head." + key.removeprefix("bbox_head.") if key.startswith("bbox_head.") else key
+
+
+def rename_keys(state: Mapping[str, Value]) -> dict[str, Value]:
+    """Rename all parameters, see `rename_key`."""
+    return {rename_key(key): value for key, value in state.items()}
 
 
 def part_of(key: str) -> str:

@@ -16,10 +16,11 @@ from PIL import Image, ImageOps
 
 from dbnet.cli import check
 from dbnet.data_check import fingerprints, histograms, pictures, polygons, summary, svg
-from dbnet.data_check.annotation import check_word, entry_problem, read_entries, stated_size
+from dbnet.data_check.annotation import check_word, entry_problem, read_entries
 from dbnet.data_check.images import TURNS, check_image
 from dbnet.data_check.inspection import Place, in_order, inspect_entry
 from dbnet.data_check.kinds import KINDS, NOTE, SEVERITIES
+from dbnet.datasets.annotation_file import stated_size
 from dbnet.errors import UserError
 
 from .conftest import rectangle

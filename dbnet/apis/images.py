@@ -14,9 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from dbnet.datasets.preparers.annotation import natural_key
+from dbnet.datasets.transforms.loading import orientation_of
 from dbnet.errors import UserError
 
 # Pillow's own limit. While it is read, a JPEG takes 6 bytes per pixel and a PNG with transparency,
@@ -118,7 +119,7 @@ def _decode(image: Image.Image, data: bytes) -> np.ndarray:
     if pixels is None:
         pixels = to_bgr(image)
     # After decoding, since PNG may state it last; TIFF has been turned and states none by then.
-    return orient(pixels, _orientation(image))
+    return orient(pixels, orientation_of(image))
 
 
 def _decode_jpeg(image: Image.Image, data: bytes) -> np.ndarray | None:
@@ -173,15 +174,6 @@ def stretch(values: np.ndarray) -> np.ndarray:
     scale = 255 / (float(high) - float(low)) if high > low else 0.0
     scaled = (np.where(finite, values, low).astype(np.float64) - float(low)) * scale
     return np.rint(scaled).astype(np.uint8)
-
-
-def _orientation(image: Image.Image) -> int:
-    """Read the orientation from EXIF, 1..8; unreadable EXIF or an undefined value counts as 1."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged metadata, which can raise anything, are no reason to refuse
-        return 1
-    return value if value in range(1, 9) else 1
 
 
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:

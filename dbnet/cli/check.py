@@ -10,6 +10,7 @@ from typing import Any
 
 from dbnet.cli.arguments import positive
 from dbnet.cli.errors import INTERRUPTED, one_line_errors
+from dbnet.cli.progress import progress_line
 from dbnet.config import parse_size
 from dbnet.data_check.annotation import read_entries
 from dbnet.data_check.findings_file import FindingsFile
@@ -156,9 +157,6 @@ def progress(inspections: Iterable[Inspection], total: int) -> Iterator[Inspecti
         now = time.perf_counter()
         if sys.stderr.isatty() and (now - shown > 0.1 or done == total):
             shown = now
-            left = round((now - start) / done * (total - done))
-            clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
             end = "" if done < total else "\r\033[K"
-            line = f"\r\033[K{done}/{total} images, {clock} left{end}"
-            print(line, end="", file=sys.stderr, flush=True)
+            print(progress_line(done, total, now - start), end=end, file=sys.stderr, flush=True)
         yield inspection

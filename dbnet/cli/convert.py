@@ -2,12 +2,12 @@ import argparse
 from pathlib import Path
 
 from dbnet.cli.errors import one_line_errors
-from dbnet.conversion.formats import FORMATS, READABLE, WRITABLE, read_weights, write_weights
+from dbnet.conversion.formats import ABOUT, READABLE, WRITABLE, read_weights, write_weights
 from dbnet.errors import UserError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    lines = [f"  {name:9} {format_.about}" for name, format_ in FORMATS.items()]
+    lines = [f"  {name:9} {about}" for name, about in ABOUT.items()]
     parser = argparse.ArgumentParser(
         prog="dbnet convert",
         description="Convert the weights of a detector between the names of several projects. "
@@ -41,6 +41,6 @@ def main(argv: list[str] | None = None) -> int:
     size = args.dst.stat().st_size / 1e6
     print(
         f"{args.dst}: {num_tensors} tensors, {size:.1f} MB, from {source_format} "
-        f"({FORMATS[source_format].about}) to {args.target_format}"
+        f"({ABOUT[source_format]}) to {args.target_format}"
     )
     return 0

@@ -15,6 +15,7 @@ from dbnet.apis.images import find_images, read_displayed
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
 from dbnet.cli.arguments import positive
 from dbnet.cli.errors import INTERRUPTED, lack_of_memory, one_line_errors
+from dbnet.cli.progress import progress_line
 from dbnet.cli.test import check_writable, write_results
 from dbnet.config import load_config, parse_size
 from dbnet.errors import UserError
@@ -171,9 +172,8 @@ class Run:
 
     def show(self) -> None:
         if sys.stderr.isatty():
-            left = round(self._seconds_per_image() * (self.num_images - self.num_done))
-            clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
-            line = f"\r\033[K{self.num_done}/{self.num_images} images, {clock} left"
+            seconds = time.perf_counter() - self.start
+            line = progress_line(self.num_done, self.num_images, seconds)
             print(line, end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dbnet.cli.errors import one_line_errors
 from dbnet.errors import UserError
+from dbnet.utils.tables import format_table
 from dbnet.visualization.curves import LOSSES, Records, plot_runs, points, read_scalars
 
 HMEAN = "icdar/hmean"
@@ -83,12 +84,3 @@ def summarise(name: str, run: Records) -> tuple[str, ...]:
         *losses,
         *(cell for epoch, hmean in (best, latest) for cell in (f"{hmean:.4f}", f"{epoch:.0f}")),
     )
-
-
-def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align the columns of a table: the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))])
-        for row in rows
-    ]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from dbnet.checkpoint import fetch_checkpoint
 from dbnet.cli.errors import one_line_errors
-from dbnet.cli.plot_log import format_table
 from dbnet.config import load_config
 from dbnet.download import cache_path
 from dbnet.errors import UserError
 from dbnet.model_index import ReleasedModel, find_model, read_models
 from dbnet.utils.files import replace_when_complete
+from dbnet.utils.tables import format_table
 
 METRICS = ("precision", "recall", "hmean-iou")
 PUBLISHED = (

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dbnet.checkpoint import (
     read_checkpoint,
-    rename_key,
+    rename_keys,
     safetensors_package,
     state_dict_of,
     to_bytes,
@@ -28,13 +28,13 @@ class Format(NamedTuple):
         about: A line for the user.
         recognises: Whether a state dict has these names.
         read: From these names to ours.
-        write: From ours to these; None if nobody can read them.
+        write: From ours to these.
     """
 
     about: str
     recognises: Callable[[Mapping[str, Tensor]], bool]
     read: Callable[[Mapping[str, Tensor]], State]
-    write: Callable[[Mapping[str, Tensor]], State] | None
+    write: Callable[[Mapping[str, Tensor]], State]
 
 
 def has_own_names(state: Mapping[str, Tensor]) -> bool:
@@ -88,27 +88,17 @@ def to_backbone(state: Mapping[str, Tensor]) -> State:
 # The first that recognises a file is taken.
 FORMATS = {
     "mhliao": Format("MhLiao/DB, the paper's own code", is_mhliao, from_mhliao, to_mhliao),
-    "mmocr0": Format(
-        "MMOCR 0.x",
-        has_mmocr0_names,
-        lambda state: {rename_key(key): value for key, value in state.items()},
-        to_mmocr0,
-    ),
-    "dbnet": Format(
-        "this project and MMOCR 1.x",
-        has_own_names,
-        lambda state: {rename_key(key): value for key, value in state.items()},
-        dict,
-    ),
+    "mmocr0": Format("MMOCR 0.x", has_mmocr0_names, rename_keys, to_mmocr0),
+    "dbnet": Format("this project and MMOCR 1.x", has_own_names, rename_keys, dict),
     "backbone": Format(
         "a ResNet alone: torchvision, oCLIP", is_backbone, from_backbone, to_backbone
     ),
-    "ppocr": Format(
-        "PP-OCRv6's small detector, an ONNX file", lambda state: False, lambda state: {}, None
-    ),
 }
-READABLE = tuple(FORMATS)
-WRITABLE = tuple(name for name, format_ in FORMATS.items() if format_.write)
+PPOCR = "ppocr"  # an ONNX file, whose weights have no names
+ABOUT = {name: format_.about for name, format_ in FORMATS.items()}
+ABOUT[PPOCR] = "PP-OCRv6's small detector, an ONNX file"
+READABLE = tuple(ABOUT)
+WRITABLE = tuple(FORMATS)
 
 
 def read_weights(source: str, format_name: str | None = None) -> tuple[State, str]:
@@ -124,8 +114,8 @@ def read_weights(source: str, format_name: str | None = None) -> tuple[State, st
     Raises:
         UserError: It cannot be read, or has other names.
     """
-    if format_name == "ppocr" or (format_name is None and source.endswith(".onnx")):
-        return read_ppocr_onnx(Path(source)), "ppocr"
+    if format_name == PPOCR or (format_name is None and source.endswith(".onnx")):
+        return read_ppocr_onnx(Path(source)), PPOCR
     state = {
         key: value
         for key, value in state_dict_of(read_checkpoint(source), source).items()
@@ -158,10 +148,8 @@ def write_weights(state: Mapping[str, Tensor], target: Path, format_name: str = 
     Raises:
         UserError: The format lacks a part, or the package `safetensors` is not installed.
     """
-    write = FORMATS[format_name].write
-    if write is None:
-        raise UserError(f"{FORMATS[format_name].about} can be read only")
-    renamed = {key: value.contiguous() for key, value in write(state).items()}
+    written = FORMATS[format_name].write(state)
+    renamed = {key: value.contiguous() for key, value in written.items()}
     # To memory first: of a folder where nothing can be written, neither package says so by OSError.
     if target.suffix == ".safetensors":
         content = safetensors_package().save(renamed)

@@ -1,6 +1,5 @@
 """Read annotation files of any quality, keeping little of them in memory."""
 
-import json
 from array import array
 from pathlib import Path
 from typing import Any
@@ -8,31 +7,15 @@ from typing import Any
 import numpy as np
 
 from dbnet.data_check.kinds import Finding
+from dbnet.datasets.annotation_file import read_data_list
 from dbnet.datasets.damage import NOT_FINITE, read_polygon
-from dbnet.errors import UserError
 
 KEPT = ("img_path", "height", "width", "instances", "polygon", "ignore", "text")
 
 
 def read_entries(path: Path) -> list[Any]:
-    """Read `data_list` of an annotation file; what its entries are is not looked at.
-
-    Raises:
-        UserError: The file cannot be read, or has no `data_list`.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=_slim)
-    except FileNotFoundError:
-        raise UserError(f"annotation file {path} not found") from None
-    except OSError as error:
-        raise UserError(f"annotation file {path}: {error.strerror or error}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: not a JSON file: {error}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("data_list"), list):
-        raise UserError(f'{path}: no "data_list"; expected MMOCR 1.x\'s annotation format')
-    if not content["data_list"]:
-        raise UserError(f"{path}: data_list is empty; there is no image to check")
-    return content["data_list"]
+    """Read `data_list` of an annotation file, see `read_data_list`."""
+    return read_data_list(path, object_hook=_slim)
 
 
 def _slim(node: dict) -> dict:
@@ -106,11 +89,3 @@ def points_of(numbers: Any) -> np.ndarray | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return flat[: len(flat) // 2 * 2].reshape(-1, 2)
-
-
-def stated_size(entry: dict) -> tuple[int, int] | None:
-    """Read (height, width) of an entry; None if it states none."""
-    height, width = entry.get("height"), entry.get("width")
-    if type(height) is type(width) is int and height > 0 < width:
-        return height, width
-    return None

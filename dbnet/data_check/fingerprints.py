@@ -90,7 +90,8 @@ def earlier_twins(hashes: Array, files: Array) -> tuple[Array, Array]:
     first = np.full((len(distinct), num_files), num)  # per hash and file; num for none
     np.minimum.at(first, (which, files), np.arange(num))
     nearest = first.copy()
-    for one, other in (near_pairs(distinct).T, near_pairs(distinct).T[::-1]):
+    pairs = near_pairs(distinct).T
+    for one, other in (pairs, pairs[::-1]):
         np.minimum.at(nearest, one, first[other])
     before = np.minimum.accumulate(nearest, axis=1)
     same = nearest[which, files]

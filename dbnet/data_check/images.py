@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-from PIL import ExifTags, Image
+from PIL import Image
 
 from dbnet.data_check.fingerprints import fingerprint
 from dbnet.data_check.kinds import MAX_ASPECT, MAX_PIXELS, MIN_SIDE, Finding
-from dbnet.datasets.transforms.loading import read_image
+from dbnet.datasets.transforms.loading import orientation_of, read_image
 from dbnet.errors import UserError
 
 Size = tuple[int, int]
@@ -105,7 +105,7 @@ def read_header(path: Path) -> Header:
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")  # odd metadata, large images
-            shape, orientation = (image.height, image.width), _orientation(image)
+            shape, orientation = (image.height, image.width), orientation_of(image)
             if image.format not in ("JPEG", "MPO") or _tail(path) != JPEG_END:
                 image.load()
             return Header(shape, orientation, None)
@@ -118,12 +118,3 @@ def _tail(path: Path) -> bytes:
     with path.open("rb") as file:
         file.seek(-2, os.SEEK_END)
         return file.read()
-
-
-def _orientation(image: Image.Image) -> int:
-    """Read EXIF's orientation, 1..8; an undefined value counts as 1."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # damaged metadata, which can raise anything, are harmless
-        return 1
-    return value if value in range(1, 9) else 1

@@ -1,9 +1,8 @@
 """The report in a terminal."""
 
-from collections.abc import Sequence
-
 from dbnet.data_check.kinds import KINDS, SEVERITIES
 from dbnet.data_check.summary import Example, FileSummary, Summary
+from dbnet.utils.tables import format_table
 
 NUM_EXAMPLES = 3  # of a kind
 HEADINGS = ("file", "images", "words", "counted", "ignored", *(f"{name}s" for name in SEVERITIES))
@@ -22,15 +21,6 @@ def format_report(summary: Summary) -> str:
                 lines += [f"    ... and {left} more"] if left > 0 else []
                 blocks.append("\n".join([*lines, f"  way out: {KINDS[name].way_out}"]))
     return "\n\n".join(blocks)
-
-
-def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align columns: the first to the left, the others, which are numbers, to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [
-        "  ".join([first.ljust(widths[0]), *(v.rjust(w) for v, w in zip(rest, widths[1:]))])
-        for first, *rest in rows
-    ]
 
 
 def row(file: FileSummary) -> list[str]:

@@ -131,7 +131,7 @@ class UnreadableImages:
         Raises:
             UserError: Too many are unreadable.
         """
-        if self._flags.bytes[item]:
+        if item in self:
             return
         self._flags.bytes[item] = 1
         count = int(self._flags.bytes.sum())

@@ -140,8 +140,12 @@ class EqualShapeBatchSampler(Sampler):
             )
         self.sampler = sampler
         self.batch_size = batch_size
+        self.batches = list(self._cut())  # a test's order stays; loaders ask for the length often
 
     def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+    def _cut(self) -> Iterator[list[int]]:
         batch, shape = list[int](), None
         for index in self.sampler:
             size = self.sampler.dataset.size_of(index)
@@ -156,4 +160,4 @@ class EqualShapeBatchSampler(Sampler):
 
     def __len__(self) -> int:
         """Batches of this process."""
-        return sum(1 for _ in self)
+        return len(self.batches)

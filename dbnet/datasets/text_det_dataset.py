@@ -1,5 +1,4 @@
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from dbnet.datasets.annotation_file import read_data_list, stated_size
 from dbnet.datasets.damage import UnreadableImages, check_share, read_polygon
 from dbnet.datasets.heap import keep_freed_memory
 from dbnet.datasets.image_cache import ImageCache
@@ -148,25 +148,7 @@ class TextDetDataset(BaseDataset):
             UserError: It is missing, no JSON, or has an entry that is not in the format.
         """
         path = Path(self.ann_file)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
-        except FileNotFoundError:
-            raise UserError(
-                f"annotation file {path} not found; make it with tools/prepare_data.py, or give "
-                "its folder with --data-root"
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"annotation file {path}: {error.strerror}; --data-root is the folder of the "
-                "annotation files"
-            ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UserError(f"{path}: not a JSON file: {error}") from None
-        if not isinstance(content, dict) or not isinstance(content.get("data_list"), list):
-            raise UserError(f'{path}: no "data_list"; expected MMOCR 1.x\'s annotation format')
-        if not content["data_list"]:
-            raise UserError(f"{path}: data_list is empty; there is no image to take")
-        return self._parse(path, content["data_list"])
+        return self._parse(path, read_data_list(path))
 
     def _parse(self, path: Path, data_list: list[dict]) -> list[dict]:
         """Parse the entries; warn of damage, or stop if there is too much."""
@@ -238,7 +220,7 @@ def parse_entry(folder: Path, index: int, entry: dict) -> tuple[dict, list[str]]
     try:
         findings = [read_polygon(item["polygon"]) for item in entry["instances"]]
         ignored = [bool(item["ignore"]) for item in entry["instances"]]
-        size = entry.get("height"), entry.get("width")
+        size = stated_size(entry)
         img_path = str(folder / entry["img_path"])
     except (AttributeError, KeyError, TypeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -246,7 +228,7 @@ def parse_entry(folder: Path, index: int, entry: dict) -> tuple[dict, list[str]]
     kept = [i for i, finding in enumerate(findings) if finding.polygon is not None]
     parsed = dict(
         img_path=img_path,
-        size=size if all(isinstance(side, int) and side > 0 for side in size) else None,
+        size=size,
         polygons=[findings[i].polygon for i in kept],
         ignored=[ignored[i] for i in kept],
     )

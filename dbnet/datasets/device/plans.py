@@ -15,7 +15,12 @@ from dbnet.datasets.transforms import (
     RandomAffineCrop,
     RandomScaleCrop,
 )
-from dbnet.datasets.transforms.geometric import compose, enlarging_matrix, shrink_factor
+from dbnet.datasets.transforms.geometric import (
+    AffineCropTransform,
+    compose,
+    enlarging_matrix,
+    shrink_factor,
+)
 from dbnet.datasets.transforms.photometric import JitterFactors
 from dbnet.datasets.transforms.targets import Instance, touching_instances
 from dbnet.errors import UserError
@@ -53,7 +58,7 @@ class Planner:
 
     def __init__(
         self,
-        crop: RandomAffineCrop | RandomScaleCrop,
+        crop: AffineCropTransform,
         jitter: ColorJitter,
         targets: GenerateDBTargets,
         versions: dict[int, list[Source]],
@@ -90,7 +95,7 @@ class Planner:
 
 def pipeline_parts(
     transforms: Sequence[Any],
-) -> tuple[RandomAffineCrop | RandomScaleCrop, ColorJitter, GenerateDBTargets]:
+) -> tuple[AffineCropTransform, ColorJitter, GenerateDBTargets]:
     """Take the parts of a training pipeline that have a counterpart on the device.
 
     Raises:

@@ -7,6 +7,7 @@ import numpy as np
 
 from dbnet.datasets.preparers.annotation import Entries
 from dbnet.datasets.preparers.downloads import find_downloads, to_folder
+from dbnet.datasets.preparers.instances import rectangle
 from dbnet.datasets.preparers.lazy_entries import read_pairs
 from dbnet.datasets.preparers.pairs import pair_files
 from dbnet.datasets.preparers.text_lines import Words, parse_lines, to_polygon
@@ -66,9 +67,8 @@ def _parse_line(line: str) -> tuple[np.ndarray, str, bool]:
         raise ValueError(f"it is {line!r}")
     *numbers, quoted = match.groups()
     (left, top), (right, bottom) = to_polygon(numbers)
-    quad = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
     text = re.sub(r'\\([\\"])', r"\1", quoted)
-    return quad, text, text == UNREADABLE
+    return rectangle(left, top, right, bottom), text, text == UNREADABLE
 
 
 def _prepare_challenge(challenge: int, raw: Path, out: Path, copy: bool) -> dict[str, Entries]:

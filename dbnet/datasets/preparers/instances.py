@@ -9,10 +9,10 @@ from PIL import Image
 
 from dbnet.datasets.preparers.annotation import Entry, make_entry
 from dbnet.datasets.preparers.json_node import JsonNode
+from dbnet.datasets.transforms.loading import orientation_of
 from dbnet.errors import UserError
 
 UNREADABLE = "###"  # the transcription of a text that does not count
-EXIF_ORIENTATION = 0x0112
 UPRIGHT = "magick mogrify -auto-orient"
 
 
@@ -62,14 +62,14 @@ def check_size(entry: Entry, image: Path, height: JsonNode | None, width: JsonNo
 
 def is_turned(image: Path) -> bool:
     """Tell whether a file's EXIF orientation shows its pixels turned or mirrored."""
-    return exif_orientation(image) not in (0, 1)
+    return exif_orientation(image) != 1
 
 
 def exif_orientation(image: Path) -> int:
     """Read a file's EXIF orientation: 1 is upright, as is a file without, 5 to 8 swap the sides."""
     try:
         with Image.open(image) as header:
-            return header.getexif().get(EXIF_ORIENTATION, 1)
+            return orientation_of(header)
     except (OSError, Image.DecompressionBombError) as error:
         raise UserError(f"{image}: not a readable image, replace this file") from error
 

@@ -28,40 +28,17 @@ class AffineCrop(NamedTuple):
     ignored: list[bool]
 
 
-@TRANSFORMS.register_module()
-class RandomAffineCrop(BaseTransform):
-    """Flip, rotate, crop around a text and resize, as one affine map.
-
-    The distribution is that of MMOCR 1.x's recipe: horizontal flip; rotation about the image's
-    centre on the same canvas; `RandomCrop`, which cuts only where no text's projection lies; resize
-    so that the longer side fills `size`; pads of 0 right and bottom.
-
-    Deviations from MMOCR, both for one clean resampling instead of three:
-        - The resize by a factor of 0.5..3 before the crop is left out. The crop and the resize
-          after it undo its scale; what remained was blur.
-        - Pixels shrunk to less than half are averaged first, so that they do not alias.
+class AffineCropTransform(BaseTransform):
+    """What draws an `AffineCrop` and makes an image of it; the device path needs `draw` alone.
 
     Modifies `img`, `img_shape` (H, W), `polygons` and `ignored`. Adds `affine`, the (2, 3) matrix
     from pixels of the loaded image to pixels of the new one.
 
-    Args:
+    Attributes:
         size: (W, H) of the new image.
-        flip_prob: Probability of a horizontal flip.
-        max_angle: Rotation is uniform in [-max_angle, max_angle], degrees.
-        min_crop_ratio: Least side of the crop as a share of the image's.
     """
 
-    def __init__(
-        self,
-        size: tuple[int, int],
-        flip_prob: float = 0.5,
-        max_angle: float = 10.0,
-        min_crop_ratio: float = 0.1,
-    ) -> None:
-        self.size = (size[0], size[1])
-        self.flip_prob = flip_prob
-        self.max_angle = max_angle
-        self.min_crop_ratio = min_crop_ratio
+    size: tuple[int, int]
 
     def transform(self, results: dict) -> dict:
         shape = results["img"].shape[:2]
@@ -83,6 +60,48 @@ class RandomAffineCrop(BaseTransform):
         rng: np.random.Generator,
     ) -> AffineCrop:
         """Draw the map of an (H, W) image; only its annotation is needed."""
+        raise NotImplementedError
+
+
+@TRANSFORMS.register_module()
+class RandomAffineCrop(AffineCropTransform):
+    """Flip, rotate, crop around a text and resize, as one affine map.
+
+    The distribution is that of MMOCR 1.x's recipe: horizontal flip; rotation about the image's
+    centre on the same canvas; `RandomCrop`, which cuts only where no text's projection lies; resize
+    so that the longer side fills `size`; pads of 0 right and bottom.
+
+    Deviations from MMOCR, both for one clean resampling instead of three:
+        - The resize by a factor of 0.5..3 before the crop is left out. The crop and the resize
+          after it undo its scale; what remained was blur.
+        - Pixels shrunk to less than half are averaged first, so that they do not alias.
+
+    Args:
+        size: (W, H) of the new image.
+        flip_prob: Probability of a horizontal flip.
+        max_angle: Rotation is uniform in [-max_angle, max_angle], degrees.
+        min_crop_ratio: Least side of the crop as a share of the image's.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        flip_prob: float = 0.5,
+        max_angle: float = 10.0,
+        min_crop_ratio: float = 0.1,
+    ) -> None:
+        self.size = (size[0], size[1])
+        self.flip_prob = flip_prob
+        self.max_angle = max_angle
+        self.min_crop_ratio = min_crop_ratio
+
+    def draw(
+        self,
+        polygons: Sequence[np.ndarray],
+        ignored: Sequence[bool],
+        shape: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> AffineCrop:
         flip = bool(rng.random() < self.flip_prob)
         angle = rng.uniform(-self.max_angle, self.max_angle)
         to_canvas = flip_rotate_matrix(shape, flip, angle)

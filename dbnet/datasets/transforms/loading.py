@@ -3,7 +3,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dbnet.errors import ImageError
 from dbnet.registry import TRANSFORMS
@@ -57,6 +57,15 @@ def _read_gif(path: str) -> np.ndarray:
         raise ImageError(f"image {path}: not an image, or damaged") from None
     except Image.DecompressionBombError as error:
         raise ImageError(f"image {path}: {error}") from None
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Read the orientation from EXIF, 1..8; unreadable EXIF or an undefined value counts as 1."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged metadata, which can raise anything, are no reason to refuse
+        return 1
+    return value if value in range(1, 9) else 1
 
 
 def read_shape(path: str) -> tuple[int, int]:

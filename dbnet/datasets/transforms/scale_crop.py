@@ -2,24 +2,25 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
-from dbnet.datasets.transforms.geometric import AffineCrop, compose, flip_rotate_matrix, warp
+from dbnet.datasets.transforms.geometric import (
+    AffineCrop,
+    AffineCropTransform,
+    compose,
+    flip_rotate_matrix,
+)
 from dbnet.registry import TRANSFORMS
 from dbnet.utils.polygon import clip, signed_area, transform
 
 
 @TRANSFORMS.register_module()
-class RandomScaleCrop(BaseTransform):
+class RandomScaleCrop(AffineCropTransform):
     """Flip, rotate, scale and cut out a window of fixed size, as one affine map.
 
     Unlike `RandomAffineCrop`, the scale is drawn and not what the crop leaves: a network that is
     tested at one scale learns at scales around it, and no pixel of the window is padding where the
     image is larger than it. Most windows hold a text. Texts that the window cuts are kept as far
     as they are visible, or ignored if that is less than `min_visible`.
-
-    Modifies `img`, `img_shape` (H, W), `polygons` and `ignored`. Adds `affine`, the (2, 3) matrix
-    from pixels of the loaded image to pixels of the new one.
 
     Args:
         size: (W, H) of the window.
@@ -50,18 +51,6 @@ class RandomScaleCrop(BaseTransform):
         self.text_prob = text_prob
         self.min_visible = min_visible
 
-    def transform(self, results: dict) -> dict:
-        shape = results["img"].shape[:2]
-        crop = self.draw(results["polygons"], results["ignored"], shape, results["rng"])
-        return {
-            **results,
-            "img": warp(results["img"], crop.affine, crop.filled, self.size),
-            "img_shape": (self.size[1], self.size[0]),
-            "polygons": crop.polygons,
-            "ignored": crop.ignored,
-            "affine": crop.affine,
-        }
-
     def draw(
         self,
         polygons: Sequence[np.ndarray],
@@ -69,7 +58,6 @@ class RandomScaleCrop(BaseTransform):
         shape: tuple[int, int],
         rng: np.random.Generator,
     ) -> AffineCrop:
-        """Draw the map of an (H, W) image; only its annotation is needed."""
         flip = bool(rng.random() < self.flip_prob)
         angle = rng.uniform(-self.max_angle, self.max_angle)
         scale = _log_uniform(*self.scale, rng)

@@ -3,7 +3,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from dbnet.models.backbones.imagenet import load_imagenet_weights
-from dbnet.models.backbones.resnet import STAGE_CHANNELS, freeze, keep_statistics
+from dbnet.models.backbones.resnet import STAGE_CHANNELS
+from dbnet.models.backbones.staged import StagedBackbone
 from dbnet.registry import MODELS
 
 EXPANSION = 4
@@ -12,7 +13,7 @@ STEM_CHANNELS = 64
 
 
 @MODELS.register_module()
-class CLIPResNet(nn.Module):
+class CLIPResNet(StagedBackbone):
     """ResNet-50 of CLIP and oCLIP that returns the features of its four stages.
 
     It differs from `ResNet` in three ways: the stem is three 3x3 convolutions and an average
@@ -36,15 +37,7 @@ class CLIPResNet(nn.Module):
     def __init__(
         self, frozen_stages: int = -1, norm_eval: bool = False, init_cfg: dict | None = None
     ) -> None:
-        super().__init__()
-        if not -1 <= frozen_stages <= 4:
-            raise ValueError(f"frozen_stages must lie in -1..4, got {frozen_stages}")
-        if init_cfg is not None and init_cfg.get("type") != "Pretrained":
-            raise ValueError(f'init_cfg must be None or of type "Pretrained", got {init_cfg}')
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
-        self.init_cfg = init_cfg
-
+        super().__init__(frozen_stages, norm_eval, init_cfg)
         self.stem = deep_stem(STEM_CHANNELS)
         self.maxpool = nn.AvgPool2d(2)  # MMOCR's name
         self.out_channels = tuple(channels * EXPANSION for channels in STAGE_CHANNELS)
@@ -56,20 +49,14 @@ class CLIPResNet(nn.Module):
         for module in self.modules():  # as torchvision starts its ResNet
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self._freeze()
+        self.keep_frozen()
 
     @property
-    def stages(self) -> list[nn.Sequential]:
-        return [self.layer1, self.layer2, self.layer3, self.layer4]
+    def stem_parts(self) -> list[nn.Module]:
+        return [self.stem]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map images (N, 3, H, W) to c2..c5, strides 4, 8, 16 and 32."""
-        x = self.maxpool(self.stem(x))  # (N, 64, H/4, W/4)
-        features = []
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return tuple(features)
+    def forward_stem(self, x: Tensor) -> Tensor:
+        return self.maxpool(self.stem(x))
 
     def init_weights(self) -> None:
         """Load the oCLIP weights that `init_cfg` names, if any."""
@@ -77,18 +64,6 @@ class CLIPResNet(nn.Module):
             load_imagenet_weights(
                 self, self.init_cfg["checkpoint"], what="oCLIP", rename=number_as_in_mmocr
             )
-
-    def train(self, mode: bool = True) -> "CLIPResNet":
-        super().train(mode)
-        if mode:
-            self._freeze()
-            if self.norm_eval:
-                keep_statistics(self)
-        return self
-
-    def _freeze(self) -> None:
-        stem = [self.stem] if self.frozen_stages >= 0 else []
-        freeze([*stem, *self.stages[: max(self.frozen_stages, 0)]])
 
 
 class CLIPBottleneck(nn.Module):
