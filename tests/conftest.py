@@ -2,7 +2,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import init_default_scope
+from mmengine.visualization import Visualizer
 
 import dbnet.registry  # noqa: F401, the scope that the tests build parts in
 
@@ -13,6 +15,13 @@ def _scope_and_seed():
     torch.manual_seed(0)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)  # the tensors are small, and other processes may share the machine
+
+
+@pytest.fixture(autouse=True)
+def _no_run_before():
+    """Forget the runs of other tests: mmengine knows one by the second in which it began."""
+    for shared in (MessageHub, MMLogger, Visualizer):
+        shared._instance_dict.clear()
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> np.ndarray:

@@ -648,6 +648,18 @@ def test_mistakes_are_one_line(scenes, monkeypatch, capsys, arguments, message):
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--html", "--json"])
+def test_a_report_that_cannot_be_written_is_told_first(scenes, monkeypatch, capsys, option):
+    def check_images(*args):
+        raise AssertionError("checked before")
+
+    monkeypatch.setattr(check, "check", check_images)
+    monkeypatch.setattr(check.os, "access", lambda path, mode: False)  # root may write anywhere
+    assert check.main([str(scenes / "train.json"), option, str(scenes / "report")]) == 1
+    expected = f"error: {scenes / 'report'}: cannot write into the folder {scenes}\n"
+    assert capsys.readouterr().err == expected
+
+
 @pytest.mark.parametrize("arguments", [[], ["a.json", "--test-size", "x"], ["a", "--workers", "0"]])
 def test_misuse(arguments, capsys):
     with pytest.raises(SystemExit) as stop:

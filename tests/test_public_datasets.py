@@ -600,6 +600,21 @@ def test_cocotext(tmp_path: Path) -> None:
     assert words(test[0]) == [([0, 0, 4, 0, 4, 4], "", False)]
 
 
+def test_a_box_stands_in_for_an_outline_of_two_points(tmp_path: Path) -> None:
+    anns = {
+        "45": annotate(mask=[1, 2, 9, 8], bbox=[1, 2.5, 8, 6]),
+        "46": annotate(mask=[], bbox=[3, 4, 2, 1]),
+        "47": annotate(bbox=[0, 0, 99, 99]),
+    }
+    fill_cocotext(tmp_path, anns=anns)
+    assert run("cocotext", tmp_path, tmp_path) == 0
+    empty, two_points = words(read(tmp_path, "train")[0])
+    assert empty[0] == [3, 4, 5, 4, 5, 5, 3, 5]
+    assert two_points[0] == [1, 2.5, 9, 2.5, 9, 8.5, 1, 8.5]
+    (whole,) = words(read(tmp_path, "test")[0])
+    assert whole[0] == [1, 2, 9.1, 2, 9, 8]
+
+
 def test_cocotext_in_a_zip(tmp_path: Path) -> None:
     fill_cocotext(tmp_path)
     with zipfile.ZipFile(tmp_path / "cocotext.v2.zip", "w") as archive:
@@ -615,6 +630,7 @@ def test_cocotext_in_a_zip(tmp_path: Path) -> None:
         ({"anns": {"46": annotate()}}, "cocotext.v2.json: anns: no '45'"),
         ({"anns": {"45": annotate(mask=[1, 2, 3]), "46": annotate()}}, "anns.45.mask: "),
         ({"anns": {"45": annotate(mask=[1, 2, 3, None, 1, 1]), "46": annotate()}}, "anns.45.mask["),
+        ({"anns": {"45": annotate(mask=[1], bbox=[1, 2]), "46": annotate()}}, "anns.45.bbox: "),
         ({"anns": {"45": annotate(legibility=None), "46": annotate()}}, "anns.45: no 'legib"),
         ({"imgs": []}, "imgs: expected an object"),
         ({"imgs": {}}, "no images of this part"),

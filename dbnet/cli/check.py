@@ -94,6 +94,8 @@ def check_arguments(args: argparse.Namespace) -> None:
     for report in filter(None, (args.html, args.json)):
         if not report.parent.is_dir():
             raise UserError(f"{report}: no folder {report.parent}; make it first")
+        if not os.access(report.parent, os.W_OK):  # found out now, not after an hour of checking
+            raise UserError(f"{report}: cannot write into the folder {report.parent}")
         if os.path.lexists(report) and not is_report(report):
             raise UserError(
                 f"{report} is there already, is no report of this tool and will not be "

@@ -6,7 +6,7 @@ import numpy as np
 
 from dbnet.datasets.preparers.annotation import Entries
 from dbnet.datasets.preparers.downloads import find_downloads, to_folder
-from dbnet.datasets.preparers.image_annotations import image_ids, read_images
+from dbnet.datasets.preparers.image_annotations import image_ids, polygon_or_box, read_images
 from dbnet.datasets.preparers.json_node import JsonNode, read_json
 
 ORIGIN = (
@@ -45,4 +45,4 @@ def prepare_cocotext(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
 def _parse_word(ann: JsonNode) -> tuple[np.ndarray, str, bool]:
     text = ann.optional("utf8_string")
     legible = ann.field("legibility").text() == "legible"
-    return ann.field("mask").flat_polygon(), text.text() if text else "", not legible
+    return polygon_or_box(ann, "mask"), text.text() if text else "", not legible

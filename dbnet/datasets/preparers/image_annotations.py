@@ -11,6 +11,7 @@ from dbnet.errors import UserError
 
 # Polygon (N, 2) in pixels, transcription, and whether the word is ignored.
 ParseWord = Callable[[JsonNode], tuple[np.ndarray, str, bool]]
+MIN_NUMBERS = 6  # of a polygon, x and y of three points
 
 
 def image_ids(document: JsonNode) -> list[str]:
@@ -19,6 +20,23 @@ def image_ids(document: JsonNode) -> list[str]:
     if not isinstance(imgs.value, dict):
         imgs.fail("expected an object with an image per id; this is not the official file")
     return list(imgs.value)
+
+
+def polygon_or_box(ann: JsonNode, key: str) -> np.ndarray:
+    """Give the polygon (N, 2) of an item of `anns`, or the corners of its `bbox` (x, y, w, h).
+
+    The box stands in for an outline of fewer than three points, so that a slip somewhere in a
+    public file, which nobody would mend by hand, does not keep its images away.
+    """
+    numbers = ann.field(key)
+    box = ann.optional("bbox")
+    if box is None or len(list(numbers.items())) >= MIN_NUMBERS:
+        return numbers.flat_polygon()
+    sides = [side.number() for side in box.items()]
+    if len(sides) != 4:
+        box.fail(f"expected x, y, width, height, found {len(sides)} numbers")
+    x, y, width, height = sides
+    return np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]])
 
 
 def read_images(

@@ -6,7 +6,7 @@ import numpy as np
 
 from dbnet.datasets.preparers.annotation import Entries
 from dbnet.datasets.preparers.downloads import find_downloads, to_folder
-from dbnet.datasets.preparers.image_annotations import image_ids, read_images
+from dbnet.datasets.preparers.image_annotations import image_ids, polygon_or_box, read_images
 from dbnet.datasets.preparers.json_node import JsonNode, read_json
 
 ORIGIN = "https://textvqa.org/textocr/dataset (CC BY 4.0)"
@@ -41,4 +41,4 @@ def prepare_textocr(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
 
 def _parse_word(ann: JsonNode) -> tuple[np.ndarray, str, bool]:
     text = ann.field("utf8_string").text()
-    return ann.field("points").flat_polygon(), text, text == UNREADABLE
+    return polygon_or_box(ann, "points"), text, text == UNREADABLE
