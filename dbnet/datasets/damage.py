@@ -55,17 +55,23 @@ def read_polygon(numbers: Any) -> Finding:
 
 def sides_cross(quad: np.ndarray) -> bool:
     """Tell whether two opposite sides of a (4, 2) quad pass through each other."""
-    a, b, c, d = quad.astype(np.float64)
+    a, b, c, d = quad.tolist()  # Python's floats: arrays of two numbers take ten times as long
     return _pass_through(a, b, c, d) or _pass_through(b, c, d, a)
 
 
-def _pass_through(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> bool:
-    return _side(a, b, c) * _side(a, b, d) < 0 and _side(c, d, a) * _side(c, d, b) < 0
+def _pass_through(a: list[float], b: list[float], c: list[float], d: list[float]) -> bool:
+    return _part(a, b, c, d) and _part(c, d, a, b)
 
 
-def _side(start: np.ndarray, end: np.ndarray, point: np.ndarray) -> float:
-    (ux, uy), (vx, vy) = end - start, point - start
-    return float(np.sign(ux * vy - uy * vx))
+def _part(start: list[float], end: list[float], one: list[float], other: list[float]) -> bool:
+    """Tell whether a line has two points strictly on different sides."""
+    left, right = sorted((_side(start, end, one), _side(start, end, other)))
+    return left < 0 < right
+
+
+def _side(start: list[float], end: list[float], point: list[float]) -> float:
+    (x, y), (px, py) = start, point
+    return (end[0] - x) * (py - y) - (end[1] - y) * (px - x)
 
 
 def check_share(

@@ -1,6 +1,8 @@
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -142,26 +144,28 @@ class TextDetDataset(BaseDataset):
         raise error
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotation file.
+        """Read the annotation file; its entries come packed, `unpack_entry` undoes it.
 
         Raises:
             UserError: It is missing, no JSON, or has an entry that is not in the format.
         """
         path = Path(self.ann_file)
-        return self._parse(path, read_data_list(path))
+        pack = functools.partial(pack_if_entry, path.parent)
+        return self._take(path, read_data_list(path, object_hook=pack))
 
-    def _parse(self, path: Path, data_list: list[dict]) -> list[dict]:
-        """Parse the entries; warn of damage, or stop if there is too much."""
+    def _take(self, path: Path, data_list: list[Any]) -> list[dict]:
+        """Take the entries; warn of damage, or stop if there is too much."""
         entries, faulty_entries, faulty_words, num_words = [], list[str](), list[str](), 0
         for index, entry in enumerate(data_list):
+            name = f"data_list[{index}]"
             try:
-                parsed, faults = parse_entry(path.parent, index, entry)
+                packed = entry if isinstance(entry, Packed) else pack(path.parent, entry)
             except UserError as error:
-                faulty_entries.append(f"{error}; the image is left out")
+                faulty_entries.append(f"{name}: {error}; the image is left out")
                 continue
-            entries.append(parsed)
-            faulty_words += faults
-            num_words += len(entry["instances"])
+            entries.append(packed.entry)
+            faulty_words += [f"{name} {fault}" for fault in packed.faults]
+            num_words += packed.num_words
         ann_file = str(path)
         check_share("images", faulty_entries, len(data_list), self.max_damaged, ann_file)
         check_share("words", faulty_words, num_words, self.max_damaged, ann_file)
@@ -172,7 +176,6 @@ class TextDetDataset(BaseDataset):
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
         if self.cache:
             self.images = self._make_cache()
-        self.data_list = [pack_entry(entry) for entry in self.data_list]
         data_bytes, data_address = super()._serialize_data()
         self.annotations = SharedMemory(len(data_bytes))
         self.annotations.bytes[:] = data_bytes
@@ -202,58 +205,64 @@ class TextDetDataset(BaseDataset):
             self.data_bytes = self.annotations.bytes
 
 
-def parse_entry(folder: Path, index: int, entry: dict) -> tuple[dict, list[str]]:
-    """Check one entry of `data_list` and turn its polygons into arrays.
+class Packed(NamedTuple):
+    """An entry of `data_list` in a small form.
+
+    Attributes:
+        entry: What is kept of it.
+        faults: A line for each instance that is not as the file has it.
+        num_words: Instances in the file.
+    """
+
+    entry: dict
+    faults: list[str]
+    num_words: int
+
+
+def pack_if_entry(folder: Path, node: dict) -> Packed | dict:
+    """Pack an object of the JSON if it is an entry; one that is not in the format stays."""
+    try:
+        return pack(folder, node) if "instances" in node else node
+    except UserError:
+        return node
+
+
+def pack(folder: Path, entry: dict) -> Packed:
+    """Check one entry of `data_list`, and join its polygons to `points` and their `lengths`.
 
     Args:
         folder: That of the annotation file.
-        index: Of the entry.
         entry: As the file has it.
-
-    Returns:
-        The entry, and a line for each instance that is not as the file has it.
 
     Raises:
         UserError: It is not in the format.
     """
-    name = f"data_list[{index}]"
     try:
         findings = [read_polygon(item["polygon"]) for item in entry["instances"]]
         ignored = [bool(item["ignore"]) for item in entry["instances"]]
         size = stated_size(entry)
         img_path = str(folder / entry["img_path"])
     except (AttributeError, KeyError, TypeError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise UserError(f"{name}: {reason}") from None
-    kept = [i for i, finding in enumerate(findings) if finding.polygon is not None]
-    parsed = dict(
+        raise UserError(f"no {error}" if isinstance(error, KeyError) else str(error)) from None
+    polygons = [finding.polygon for finding in findings if finding.polygon is not None]
+    packed = dict(
         img_path=img_path,
         size=size,
-        polygons=[findings[i].polygon for i in kept],
-        ignored=[ignored[i] for i in kept],
+        points=b"".join(polygon.tobytes() for polygon in polygons),
+        lengths=[len(polygon) for polygon in polygons],
+        ignored=[flag for flag, finding in zip(ignored, findings) if finding.polygon is not None],
     )
     faults = [
-        f"{name} ({entry['img_path']}): instances[{i}]: {finding.fault}"
+        f"({entry['img_path']}): instances[{i}]: {finding.fault}"
         + (", left out" if finding.polygon is None else "")
         for i, finding in enumerate(findings)
         if finding.fault
     ]
-    return parsed, faults
-
-
-def pack_entry(entry: dict) -> dict:
-    """Join the polygons of an entry to `points` and their `lengths`, which pickle far smaller."""
-    return dict(
-        img_path=entry["img_path"],
-        size=entry["size"],
-        points=b"".join(polygon.tobytes() for polygon in entry["polygons"]),
-        lengths=[len(polygon) for polygon in entry["polygons"]],
-        ignored=entry["ignored"],
-    )
+    return Packed(packed, faults, len(findings))
 
 
 def unpack_entry(packed: dict) -> dict:
-    """Undo `pack_entry`; the polygons are read-only."""
+    """Give an entry its `polygons` back, a list of (K, 2) float32 arrays, read-only."""
     points = np.frombuffer(packed.pop("points"), dtype=np.float32).reshape(-1, 2)
     lengths = packed.pop("lengths")
     starts = itertools.accumulate(lengths, initial=0)

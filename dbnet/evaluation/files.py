@@ -11,7 +11,7 @@ import numpy as np
 
 from dbnet.datasets.preparers.annotation import natural_key
 from dbnet.datasets.preparers.icdar2015 import parse_ground_truth
-from dbnet.datasets.text_det_dataset import TextDetDataset
+from dbnet.datasets.text_det_dataset import TextDetDataset, unpack_entry
 from dbnet.errors import UserError
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric
 from dbnet.evaluation.submission import (
@@ -48,7 +48,7 @@ def read_ground_truth(path: Path) -> dict[str, GroundTruth]:
     """
     if path.suffix.lower() == ".json":
         _check_readable(path)
-        entries = TextDetDataset(ann_file=str(path), lazy_init=True).load_data_list()
+        entries = map(unpack_entry, TextDetDataset(str(path), lazy_init=True).load_data_list())
         truths = [(e["img_path"], GroundTruth(e["polygons"], e["ignored"])) for e in entries]
         return _by_stem(path, truths)
     texts = _read_files(path, lambda name: name.lower().endswith(".txt"))
