@@ -24,9 +24,12 @@ from mmengine.runner import (
     ValLoop,
 )
 from mmengine.utils import import_modules_from_strings
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.optim import SGD, AdamW
 from torch.utils.data import DataLoader
 
 import dbnet.registry  # noqa: F401  (makes the children of scope `dbnet`)
+from dbnet.config_values import annotations, describe, fits
 
 # The last line is what `Runner` looks up in `cfg` beside its arguments, and what `Config` reads.
 RUNNER_KEYS = (frozenset(inspect.signature(Runner).parameters) - {"cfg"}) | {
@@ -59,6 +62,7 @@ EXTRA_KEYS = {
     r".+\.norm_cfg": {"requires_grad"},
     r".+\.override": {"name"},
 }
+CLIPPING: dict[str, Callable] = {"norm": clip_grad_norm_, "value": clip_grad_value_}
 
 
 class Target(NamedTuple):
@@ -66,6 +70,25 @@ class Target(NamedTuple):
 
     name: str
     parameters: set[str] | None
+
+
+# What mmengine's constructor of optimizers reads from dicts that nothing is built from, by a
+# pattern of their path; another constructor may read other keys.
+PARAMWISE = {
+    r"optim_wrapper\.paramwise_cfg": Target(
+        "DefaultOptimWrapperConstructor",
+        {
+            *("bias_lr_mult", "bias_decay_mult", "norm_decay_mult", "flat_decay_mult"),
+            *("dwconv_decay_mult", "dcn_offset_lr_mult", "bypass_duplicate", "custom_keys"),
+        },
+    ),
+    r"optim_wrapper\.paramwise_cfg\.custom_keys\..+": Target(
+        "custom_keys",
+        # the rest goes into the parameter group
+        {"lr_mult", "decay_mult"}.union(*(inspect.signature(o).parameters for o in (SGD, AdamW)))
+        - {"params"},
+    ),
+}
 
 
 def constructor_parameters(cls: Callable) -> set[str] | None:
@@ -151,7 +174,14 @@ def _untyped_target(path: str, node: dict) -> Callable | None:
     return UNTYPED.get(path)
 
 
+def _clipping(node: dict) -> Callable:
+    """Find torch's function that clips gradients, of the two that `type` chooses from."""
+    return CLIPPING.get(node.get("type", "norm"), clip_grad_norm_)
+
+
 def _candidates(path: str, node: dict, scope: str) -> list[Callable]:
+    if path == "optim_wrapper.clip_grad":
+        return [_clipping(node)]
     kind = node["type"] if "type" in node else _untyped_target(path, node)
     if isinstance(kind, str):
         return registered(kind, scope)
@@ -165,13 +195,24 @@ def _extra_keys(path: str, node: dict) -> set[str]:
     return {"type", "_scope_"}.union(*patterns)
 
 
+def _reader(path: str, node: dict) -> Target | None:
+    """Find what reads a dict that nothing is built from, if its keys are known."""
+    if path == "auto_scale_lr":
+        return Target("Runner", {"base_batch_size", "enable"})
+    if path == "optim_wrapper.clip_grad":
+        function = _clipping(node)
+        keys = set(inspect.signature(function).parameters) - {"parameters"}
+        return Target(function.__name__, keys | {"type"})
+    return next((PARAMWISE[p] for p in PARAMWISE if re.fullmatch(p, path)), None)
+
+
 def find_target(path: str, node: dict, scope: str) -> Target | None:
     """Find what is called with the dict at `path`; None for a dict that is only data.
 
     A name that several registries hold takes the arguments of all its owners, an unknown one any.
     """
-    if path == "auto_scale_lr":  # read by `Runner` itself
-        return Target("Runner", {"base_batch_size", "enable"})
+    if target := _reader(path, node):
+        return target
     candidates = _candidates(path, node, scope)
     if not candidates:
         return Target(str(node["type"]), None) if "type" in node else None
@@ -201,13 +242,46 @@ def mistakes(node: Any, scope: str, path: str = "") -> Iterator[str]:
     """Yield a line for every unknown type, and every key that its class does not take."""
     if isinstance(node, dict):
         scope = node.get("_scope_", scope)
-        if "type" in node and not _candidates(path, node, scope):
-            known = nearest(str(node["type"]).split(".")[-1], _registered_names(scope))
-            yield f"{join(path, 'type')}: nothing is registered as {node['type']!r}{known}"
+        if "type" in node and (mistake := _type_mistake(path, node, scope)):
+            yield f"{join(path, 'type')}: {mistake}"
         target = find_target(path, node, scope)
         if target and target.parameters is not None:
             for key in sorted(set(node) - target.parameters):
                 known = nearest(key, target.parameters - {"type", "_scope_"})
                 yield f"{join(path, key)}: {target.name} has no such argument{known}"
+        yield from _value_mistakes(path, node, scope, target.name if target else "Runner")
     for key, value in _children(node):
-        yield from mistakes(value, scope, join(path, key))
+        if join(path, key) != "optim_wrapper.paramwise_cfg" or "constructor" not in node:
+            yield from mistakes(value, scope, join(path, key))
+
+
+def _value_mistakes(path: str, node: dict, scope: str, name: str) -> Iterator[str]:
+    """Yield a line for every value of a kind that none of its owners takes."""
+    seed = node.get("seed") if path == "randomness" else None
+    if seed is not None and not (isinstance(seed, int) and 0 <= seed < 1 << 32):
+        yield f"{join(path, 'seed')}: must be a whole number from 0 to 2^32 - 1, got {seed!r}"
+    owners = _candidates(path, node, scope) if path else [Runner]
+    hints = [_parameter_annotations(owner) for owner in owners]
+    for key, value in node.items():
+        options = [hint.get(key, Any) for hint in hints]
+        if options and not any(fits(value, option) for option in options):
+            yield f"{join(path, key)}: {name} takes {describe(options[0])}, got {value!r}"
+
+
+def _parameter_annotations(cls: Callable) -> dict[str, Any]:
+    """Give the annotations of what `constructor_parameters` names."""
+    return {
+        key: hint
+        for function in reversed(_constructors(cls))
+        for key, hint in annotations(function).items()
+    }
+
+
+def _type_mistake(path: str, node: dict, scope: str) -> str | None:
+    kind = node["type"]
+    if path == "optim_wrapper.clip_grad":
+        return None if kind in CLIPPING else f"must be one of {', '.join(CLIPPING)}, got {kind!r}"
+    if _candidates(path, node, scope):
+        return None
+    known = nearest(str(kind).split(".")[-1], _registered_names(scope))
+    return f"nothing is registered as {kind!r}{known}"

@@ -90,8 +90,8 @@ def _with_value(node: Any, keys: list[str], value: Any) -> Any:
         is_tuple = isinstance(old, tuple) and isinstance(value, list)
         changed[key] = tuple(value) if is_tuple else value
     else:
-        inner = node[key] if isinstance(node, list) else node.get(key, {})
-        changed[key] = _with_value(inner, keys[1:], value)
+        inner = node[key] if isinstance(node, list) else node.get(key)
+        changed[key] = _with_value({} if inner is None else inner, keys[1:], value)
     return changed
 
 
@@ -119,9 +119,10 @@ def _exists(settings: dict, path: str) -> bool:
 
 
 def _is_reachable(settings: dict, path: str) -> bool:
-    """Whether `path` exists or can be made by adding dicts to a dict."""
+    """Whether `path` exists or can be made by adding dicts to a dict, or in place of None."""
     node, missing = _descend(settings, path)
-    return not missing or (isinstance(node, dict) and not any(k.isdecimal() for k in missing))
+    can_grow = isinstance(node, dict | None)
+    return not missing or (can_grow and not any(k.isdecimal() for k in missing))
 
 
 def _is_argument(settings: dict, path: str) -> bool:

@@ -110,7 +110,7 @@ def test_weights_are_loaded_and_have_to_fit(bright, tmp_path):
     state["backbone.gain"].fill_(3)
     torch.save(state, tmp_path / "three.pth")
     assert dbnet.init_detector(bright[0], tmp_path / "three.pth").backbone.gain.item() == 3
-    with pytest.raises(UserError, match="for another model"):
+    with pytest.raises(UserError, match=r"too little of it fits the model.*for another config"):
         dbnet.init_detector(SCRATCH, bright[1])
 
 
@@ -324,24 +324,9 @@ def test_a_stream_takes_sources_as_it_needs_them(detect):
     assert len(taken) == 2 * inferencer_module.BATCHES_AHEAD
 
 
-def test_an_image_whose_side_would_vanish_is_refused_by_size(detect, tmp_path):
-    path = write(tmp_path / "line.png", np.zeros((1, 600, 3), np.uint8))  # 128 x 0.2
-    with pytest.raises(UserError, match=r"line\.png: 600 x 1 pixels .*too elongated"):
-        detect(path)
-    with pytest.raises(UserError, match=r"\(array\): 1 x 600 pixels"):
-        detect(np.zeros((600, 1, 3), np.uint8))
-    assert detect(np.zeros((1, 200, 3), np.uint8))[0]["polygons"] == []  # 128 x 0.6, made 1
-
-
-def test_lack_of_memory_is_not_called_elongated(detect, monkeypatch):
-    def pipeline(sample):
-        error = cv2.error("Insufficient memory")
-        error.code = cv2.Error.StsNoMem
-        raise error
-
-    monkeypatch.setattr(detect, "pipeline", pipeline)
-    with pytest.raises(cv2.error, match="Insufficient memory"):
-        detect(draw_patch())
+def test_an_image_whose_side_would_vanish_has_no_texts(detect):
+    for shape in ((1, 600, 3), (600, 1, 3), (1, 200, 3)):  # 128 x 0.2, 0.2 x 128, 128 x 0.6
+        assert detect(np.zeros(shape, np.uint8))[0]["polygons"] == []
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,8 @@ def test_names_that_are_not_ascii(scenes, tmp_path):
         (["--cfg-options", "val_dataloader=None", "--split", "val"], "no val_dataloader"),
         (["--cfg-options", "train_dataloader.sampler.type=DefaultSampler"], "sends no epoch"),
         (["--cfg-options", "train_dataloader.dataset.pipeline=[]"], "samples lack img"),
+        (["--cfg-options", "randomness.seed=-1"], "randomness.seed: must be a whole number from 0"),
+        (["--cfg-options", "train_dataloader.dataset.indices=0"], "leaves no image"),
     ],
 )
 def test_mistakes_are_one_line(config, tmp_path, capsys, arguments, message):
@@ -210,3 +212,19 @@ def test_numbers_of_samples_are_positive(config, capsys, number):
         browse.parse_args([config, "--number", number])
     assert stop.value.code == 2
     assert "a whole number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--epoch", "--seed"])
+@pytest.mark.parametrize("value", ["-1", "1.5", "x"])
+def test_epochs_and_seeds_are_not_negative(config, capsys, option, value):
+    with pytest.raises(SystemExit) as stop:
+        browse.parse_args([config, option, value])
+    assert stop.value.code == 2
+    assert "expected a whole number" in capsys.readouterr().err
+
+
+def test_seeds_have_32_bits(config, capsys):
+    assert browse.parse_args([config, "--seed", str(2**32 - 1)]).seed == 2**32 - 1
+    with pytest.raises(SystemExit):
+        browse.parse_args([config, "--seed", str(2**32)])
+    assert "from 0 to 2^32 - 1" in capsys.readouterr().err

@@ -214,11 +214,11 @@ def save(**changes):
         (lambda path: torch.save(dict(meta=Reaching()), path), "refused.*__init__"),
         (lambda path: torch.save([1, 2], path), "holds a list"),
         (lambda path: torch.save(dict(state_dict=[1]), path), "state_dict is none"),
-        (lambda path: torch.save({}, path), "nothing in it fits the model's backbone, det_head;"),
-        (lambda path: torch.save({"other.weight": torch.zeros(1)}, path), "backbone, det_head"),
+        (lambda path: torch.save({}, path), "0 of 2 in backbone, 0 of 2 in det_head;"),
+        (lambda path: torch.save({"other.weight": torch.zeros(1)}, path), "0 of 2 in det_head"),
         (
             save(**{"det_head.weight": None, "det_head.bias": torch.zeros(7)}),
-            "nothing in it fits the model's det_head; it is for another model",
+            "too little of it fits the model, 0 of 2 in det_head; it is for another config",
         ),
         (save(x=torch.zeros(1)), r"1 of its keys are unknown \(first: x\)"),
         (save(**{"det_head.bias": None}), r"1 keys of the model are missing .*det_head\.bias"),
@@ -267,10 +267,33 @@ def test_fine_tuning_takes_what_fits(tmp_path):
     assert torch.equal(target.det_head.bias, bias)
 
 
+def test_fine_tuning_warns_of_what_starts_afresh(tmp_path, logged):
+    state = {**Detector().state_dict(), "backbone.weight": torch.zeros(3, 3)}
+    del state["det_head.bias"]
+    torch.save(state, tmp_path / "partly.pth")
+    load_weights(Detector(), str(tmp_path / "partly.pth"), strict=False)
+    assert logged[1:] == [
+        (
+            logging.WARNING,
+            f"checkpoint {tmp_path / 'partly.pth'}: 1 keys of the model are missing in it (first: "
+            "det_head.bias), 1 have another shape (first: backbone.weight); what the model does "
+            "not get from it starts afresh",
+        )
+    ]
+
+
+def test_another_resnet_is_no_start(tmp_path):
+    shallow, deep = nn.ModuleDict(), nn.ModuleDict()
+    shallow["backbone"], deep["backbone"] = ResNet(18, init_cfg=None), ResNet(50, init_cfg=None)
+    torch.save(shallow.state_dict(), tmp_path / "r18.pth")
+    with pytest.raises(UserError, match=r"too little of it fits the model, \d+ of 318 in backbone"):
+        load_weights(deep, str(tmp_path / "r18.pth"), strict=False)
+
+
 def test_fine_tuning_wants_something_for_every_part(tmp_path):
     backbone = {k: v for k, v in Detector().state_dict().items() if k.startswith("backbone")}
     torch.save(backbone, tmp_path / "backbone.pth")
-    with pytest.raises(UserError, match="nothing in it fits the model's det_head"):
+    with pytest.raises(UserError, match="0 of 2 in det_head"):
         load_weights(Detector(), str(tmp_path / "backbone.pth"), strict=False)
 
 

@@ -51,6 +51,11 @@ def test_mistakes_in_training_are_one_line(tmp_path, monkeypatch, capsys, argume
         ("train_dataloader.batch_size=0", "batch_size"),
         ("train_dataloader.num_workers=-1", "num_workers"),
         ("train_dataloader.dataset.indices=99999999,3", "index"),
+        ("train_dataloader.dataset.indices=0", "dataset.indices=0 leaves no image"),
+        ("train_cfg.val_interval=0", "train_cfg.val_interval=0: give 1 or more"),
+        ("param_scheduler.0.begin=50", "param_scheduler.0.begin=50.*such as --cfg-options"),
+        ("train_dataloader.dataset.pipeline.1.size=100,100", "crops of 100x100 pixels"),
+        ("train_dataloader.dataset.pipeline=[3]", "TextDetDataset.*transform must be"),
         ("train_dataloader.dataset.ann_file=empty.json", "empty.json: data_list is empty"),
         ("train_dataloader.dataset.data_root={root}/train.json", "--data-root is the folder"),
     ],
@@ -71,7 +76,9 @@ def test_mistakes_in_testing_are_one_line(tmp_path, monkeypatch, capsys):
     assert "no test_dataloader" in one_line(capsys)
 
 
-@pytest.mark.parametrize("arguments", [[], ["x.py", "--launcher", "mpi"], ["x.py", "--seed", "a"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["x.py", "--launcher", "mpi"], ["x.py", "--seed", "a"], ["x", "--seed", "-1"]]
+)
 def test_unreadable_arguments_exit_with_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         train_tool.main(arguments)

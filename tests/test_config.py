@@ -457,8 +457,12 @@ def parsed(*options: str) -> dict:
         ("default_hooks.checkpoint.by_epoch=False", "default_hooks.checkpoint.by_epoch", False),
         ("default_hooks.timer=None", "default_hooks.timer", None),
         ("optim_wrapper.optimizer.lr=1e-3", "optim_wrapper.optimizer.lr", 1e-3),
+        # an argument of the function that clips, and what the constructor of optimizers reads
+        ("optim_wrapper.clip_grad.norm_type=1", "optim_wrapper.clip_grad.norm_type", 1),
+        ("optim_wrapper.paramwise_cfg.norm_decay_mult=0", "optim_wrapper.paramwise_cfg."
+         "norm_decay_mult", 0),
     ],
-)
+)  # fmt: skip
 def test_option_is_set(write: Callable[..., str], option: str, path: str, value: object) -> None:
     node = load_config(write(), parsed(option))
     for key in path.split("."):
@@ -550,6 +554,106 @@ def test_mistaken_option(write: Callable[..., str], option: str, expected: str) 
     if not option.startswith(("unused", "flag", "loader", "parts")):
         helpers = ""
     assert message(write(base=BASE + helpers), parsed(option)) == f"--cfg-options {expected}"
+
+
+WITHOUT_CLIPPING = LEAF + "optim_wrapper = dict(_delete_=True, optimizer=dict(type='SGD', lr=1))\n"
+
+
+@pytest.mark.parametrize("leaf", [
+    WITHOUT_CLIPPING,
+    LEAF + "optim_wrapper = dict(clip_grad=None, paramwise_cfg=None)\n",
+])  # fmt: skip
+def test_clipping_and_learning_rates_of_parts_need_nothing_in_the_config(
+    write: Callable[..., str], leaf: str
+) -> None:
+    wrapper = "optim_wrapper"
+    options = parsed(
+        f"{wrapper}.clip_grad.max_norm=5",
+        f"{wrapper}.paramwise_cfg.custom_keys.backbone.lr_mult=0.1",
+        f"{wrapper}.paramwise_cfg.custom_keys.head.momentum=0",  # goes into the parameter group
+    )
+    loaded = load_config(write(leaf), options).optim_wrapper
+    assert loaded.clip_grad == dict(max_norm=5)
+    keys = dict(backbone=dict(lr_mult=0.1), head=dict(momentum=0))
+    assert loaded.paramwise_cfg == dict(custom_keys=keys)
+    by_value = parsed(f"{wrapper}.clip_grad.type=value", f"{wrapper}.clip_grad.clip_value=1")
+    clipping = load_config(write(WITHOUT_CLIPPING), by_value).optim_wrapper.clip_grad
+    assert clipping == dict(type="value", clip_value=1)
+
+
+@pytest.mark.parametrize(
+    ("option", "nearest"),
+    [
+        ("clip_gard.max_norm=5", "clip_grad"),
+        ("clip_grad.max_nrom=5", "clip_grad.max_norm"),
+        ("clip_grad.clip_value=5", None),  # of the other type
+        ("clip_grad.parameters=5", None),  # given by the wrapper
+        ("paramwise.custom_keys.backbone.lr_mult=1", None),
+        ("paramwise_cfg.norm_decay=0", "paramwise_cfg.norm_decay_mult"),
+        ("paramwise_cfg.custom_kyes.backbone.lr_mult=1", "paramwise_cfg.custom_keys"),
+        ("paramwise_cfg.custom_keys.backbone.lr_mlt=1", "paramwise_cfg.custom_keys.backbone.lr_m"),
+    ],
+)
+def test_misspelt_keys_of_new_dicts(
+    write: Callable[..., str], option: str, nearest: str | None
+) -> None:
+    told = message(write(WITHOUT_CLIPPING), parsed(f"optim_wrapper.{option}"))
+    key = option.split("=")[0]
+    assert told.startswith(f"--cfg-options optim_wrapper.{key}: no such key; nearest: ")
+    assert nearest is None or f"nearest: optim_wrapper.{nearest}" in told
+
+
+def test_another_constructor_of_optimizers_may_read_other_keys(write: Callable[..., str]) -> None:
+    keys = "paramwise_cfg=dict(num_layers=12)"
+    path = write(LEAF + f"optim_wrapper = dict({keys})")
+    assert "paramwise_cfg.num_layers: DefaultOptimWrapperConstructor has no such" in message(path)
+    load_config(write(LEAF + f"optim_wrapper = dict(constructor='Mine', {keys})"))
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("optim_wrapper.optimizer.lr=abc", "SGD takes a number, got 'abc'"),
+        ("optim_wrapper.clip_grad=5", "AmpOptimWrapper takes a dict, got 5"),
+        ("optim_wrapper.clip_grad.max_norm=x", "clip_grad_norm_ takes a number, got 'x'"),
+        ("optim_wrapper.clip_grad.type=x", "must be one of norm, value, got 'x'"),
+        ("train_dataloader.batch_size=2.5", "DataLoader takes a whole number, got 2.5"),
+        ("train_dataloader.dataset.data_root=5", "ConfigTestDataset takes a text, got 5"),
+        ("train_dataloader.dataset.pipeline.1.max_ratio=x", "ConfigTestCrop takes a number, got "),
+        ("train_cfg=3", "Runner takes a dict, got 3"),
+        ("train_cfg.val_interval=often", "EpochBasedTrainLoop takes a whole number, got 'often'"),
+        ("param_scheduler.0.end=x", "PolyLR takes a whole number, got 'x'"),
+        ("model.head.k=[1,2]", "ConfigTestHead takes a whole number, got [1, 2]"),
+        ("default_hooks.checkpoint.interval=x", "CheckpointHook takes a whole number, got 'x'"),
+        ("randomness.seed=-1", "must be a whole number from 0 to 2^32 - 1, got -1"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(
+    write: Callable[..., str], option: str, expected: str
+) -> None:
+    key = option.split("=")[0]
+    assert message(write(), parsed(option)).startswith(f"--cfg-options {key}: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("train_dataloader.dataset.pipeline.1.size=640", "[whole number, whole number], got 640"),
+        ("train_dataloader.dataset.max_damaged=x", "a number, got 'x'"),
+        ("test_dataloader.dataset.indices=abc", "a whole number or [whole number, ...], got 'abc'"),
+        ("model.data_preprocessor.mean=0", "[number, ...], got 0"),
+        ("model.postprocessor.box_thresh=high", "a number, got 'high'"),
+    ],
+)
+@pytest.mark.parametrize(
+    "name", ["dbnet_r18_fpnc_1200e_icdar2015", "dbnet_r18_fpnc_finetune_icdar2015"]
+)
+def test_values_of_another_kind_for_parts_of_this_package(
+    name: str, option: str, expected: str
+) -> None:
+    key = option.split("=")[0]
+    told = message(name, parsed(option))
+    assert told.startswith(f"--cfg-options {key}: ") and told.endswith(f" takes {expected}")
 
 
 def test_nearest_key_is_one_of_the_new_type(write: Callable[..., str]) -> None:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import Resize as MMCVResize
 from mmengine.dataset import ConcatDataset, DefaultSampler
 from torch.utils.data import DataLoader
 from torchvision.transforms import ColorJitter as TorchvisionColorJitter
@@ -19,7 +20,7 @@ from dbnet.datasets import (
     TextDetDataset,
     collate_text_det,
 )
-from dbnet.datasets.transforms import LimitedResize
+from dbnet.datasets.transforms import LimitedResize, Resize
 from dbnet.datasets.transforms.loading import LoadImage, read_image, read_shape
 from dbnet.datasets.transforms.photometric import ColorJitter, adjust_brightness, adjust_saturation
 from dbnet.errors import ImageError, UserError
@@ -378,6 +379,28 @@ def test_limited_resize(shape, expected):
     np.testing.assert_allclose(
         results["scale_factor"], (expected[1] / shape[1], expected[0] / shape[0])
     )
+
+
+@pytest.mark.parametrize("keep_ratio", [True, False])
+@pytest.mark.parametrize("shape", [(720, 1280), (33, 701), (501, 37)])
+def test_resize_is_that_of_mmcv(shape, keep_ratio):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    ours, theirs = (
+        kind(scale=(320, 200), keep_ratio=keep_ratio)(dict(img=image))
+        for kind in (Resize, MMCVResize)
+    )
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        np.testing.assert_array_equal(ours[key], value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((1, 4000), (1, 320)), ((4000, 1), (320, 1)), ((3, 4000), (1, 320))]
+)
+def test_resize_leaves_a_pixel_of_each_side(shape, expected):
+    results = Resize(scale=(320, 320), keep_ratio=True)(dict(img=np.zeros((*shape, 3), np.uint8)))
+    assert results["img"].shape[:2] == expected == results["img_shape"]
+    assert results["scale_factor"] == (expected[1] / shape[1], expected[0] / shape[0])
 
 
 # ---- colour jitter

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dbnet.cli import main as console
+from dbnet.config import load_config
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,6 +35,20 @@ def test_the_command_line_reference_is_up_to_date():
     expected = module.TARGET.read_text(encoding="utf-8")
     assert module.reference() == expected, "run python docs/generate_command_line.py"
     assert all(f"## dbnet {command}\n" in expected for command in console.COMMANDS)
+
+
+def often_wanted():
+    """Pieces of configs under "Often wanted", each with the comment above it."""
+    (code,) = (b for b in blocks(ROOT / "docs/configs.md", "python") if "EMAHook" in b)
+    return re.split(r"\n(?=# )", code.rstrip())
+
+
+@pytest.mark.parametrize("piece", often_wanted(), ids=lambda piece: piece.splitlines()[0][2:40])
+def test_what_is_often_wanted_loads(tmp_path, piece):
+    base = ROOT / "configs/textdet/dbnet/dbnet_r18_fpnc_1200e_icdar2015.py"
+    (tmp_path / "mine.py").write_text(f"_base_ = [{str(base)!r}]\n{piece}\n")
+    config = load_config(str(tmp_path / "mine.py"))
+    assert config.pretty_text != load_config(str(base)).pretty_text
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import cv2
@@ -186,6 +188,41 @@ def test_lack_of_memory_keeps_what_is_done(bright, scans, tmp_path, monkeypatch)
     fail_at(monkeypatch, 2, torch.OutOfMemoryError("CUDA out of memory."))
     assert infer_tool.main([str(scans), "--out", str(tmp_path / "out"), *bright]) == 1
     assert json.loads((tmp_path / "out" / "results.json").read_text())["images"]
+
+
+def test_sigterm_keeps_what_is_done(bright, scans, tmp_path, monkeypatch, capsys):
+    former = signal.getsignal(signal.SIGTERM)
+    draw = infer_tool.draw
+
+    def draw_and_terminate(path, result, target):
+        if path.endswith("a_10.png"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        draw(path, result, target)
+
+    monkeypatch.setattr(infer_tool, "draw", draw_and_terminate)
+    assert infer_tool.main([str(scans), "--out", str(tmp_path / "out"), *bright]) == 143
+    assert "interrupted after 3 of 3 images" in capsys.readouterr().err
+    images = json.loads((tmp_path / "out" / "results.json").read_text())["images"]
+    assert [Path(image["img_path"]).name for image in images] == ["a_2.png", "a_10.png"]
+    assert [path.name for path in (tmp_path / "out").glob("*.jpg")] == ["a_2.jpg"]
+    assert signal.getsignal(signal.SIGTERM) is former
+
+
+def test_a_bug_keeps_what_is_done(bright, scans, tmp_path, monkeypatch):
+    fail_at(monkeypatch, 2, RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        infer_tool.main([str(scans), "--out", str(tmp_path / "out"), *bright])
+    [image] = json.loads((tmp_path / "out" / "results.json").read_text())["images"]
+    assert image["img_path"].endswith("a_2.png")
+
+
+def test_a_folder_stays_free_if_nothing_was_done(bright, scans, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        fail_at(patch, 0, torch.OutOfMemoryError("CUDA out of memory."))
+        assert infer_tool.main([str(scans), "--out", str(tmp_path / "out"), *bright]) == 1
+    assert not list((tmp_path / "out").iterdir())
+    arguments = [str(scans / "*.png"), "--out", str(tmp_path / "out")]
+    assert infer_tool.main([*arguments, *bright]) == 0  # with other options, it is let in
 
 
 def test_other_errors_are_not_swallowed(bright, scans, tmp_path, monkeypatch):

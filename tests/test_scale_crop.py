@@ -63,6 +63,27 @@ def test_window_holds_the_centre_of_a_text(seed):
     assert sum(-0.5 <= x <= 63.5 and -0.5 <= y <= 47.5 for x, y in centres) == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_texts_end_where_the_image_does(seed):
+    # The image spans -0.5..99.5; of 50..250 so much is left, of the second word nothing.
+    words = [rectangle(50, 30, 250, 70), rectangle(120, 30, 250, 70)]
+    results = fixed(size=(300, 300))(sample((100, 100), words, seed))
+    (polygon,) = results["polygons"]
+    corner = -results["affine"][:, 2]
+    expected = rectangle(50, 30, 99.5, 70) - corner
+    assert {tuple(p) for p in polygon.tolist()} == {tuple(p) for p in expected.tolist()}
+    assert results["ignored"] == [False]  # whole, as far as there is an image
+
+
+def test_texts_beyond_the_image_attract_no_window():
+    corners = [
+        tuple(fixed()(sample((100, 100), words, seed))["affine"][:, 2])
+        for words in ((), [rectangle(120, 30, 250, 70)])
+        for seed in range(20)
+    ]
+    assert corners[:20] == corners[20:]
+
+
 def test_ignored_texts_attract_no_window():
     ignored = [rectangle(280, 180, 290, 190)]
     corners = [

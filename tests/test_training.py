@@ -136,6 +136,17 @@ def test_mistakes_around_a_work_directory(trained, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_a_checkpoint_of_another_model_is_not_resumed(trained, scenes, tmp_path, capsys):
+    checkpoint = trained[0] / "epoch_30.pth"
+    other = write_config(scenes, "other", 31, extra="model = dict(det_head=dict(norm=False))")
+    arguments = [other, "--work-dir", str(tmp_path), "--resume", str(checkpoint)]
+    assert train_tool.main(arguments) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    # Each branch lacks two batch norms of five entries, and its first convolution has a bias.
+    assert error.startswith(f"error: checkpoint {checkpoint}: is of another model, 22 of its ")
+
+
+@pytest.mark.slow
 def test_images_without_text_train(scenes, tmp_path):
     content = json.loads((scenes / "train.json").read_text())
     for entry in content["data_list"]:

@@ -120,7 +120,7 @@ def test_every_published_figure_is_checked_above():
 def test_the_index_names_a_config_with_the_conventions_of_the_file(model):
     needed, config = RELEASED.get(model.sha256, (MMOCR_1X, model.config.stem))
     assert config == model.config.stem
-    assert conventions(model.config) == needed
+    assert conventions(model.config) == conventions(model.finetune_config) == needed
 
 
 def test_all_files_with_other_conventions_are_in_the_index():
@@ -239,7 +239,11 @@ def test_info_prints_commands_that_are_accepted(capsys, model):
             assert find_config(args.config) == model.config
         else:
             assert config.load_from == model.weights
-            assert check_finetuning(config, load_config(str(model.finetune_config)))
+            recipe = load_config(str(model.finetune_config))
+            if recipe.get("load_from"):
+                assert dict(config, load_from=None) == dict(recipe, load_from=None)
+            else:
+                assert check_finetuning(config, recipe)
 
 
 def _without_type(settings):
@@ -336,6 +340,14 @@ def test_model_without_a_file(capsys):
     assert status == 1 and "no weights were released" in errors
     output = run(capsys, "info", "dbnet_r50dcnv2_fpnc_100k_synthtext")[1]
     assert output.endswith("train:\n  dbnet train dbnet_r50dcnv2_fpnc_100k_synthtext\n")
+
+
+def test_a_recipe_needs_nothing_but_the_weights():
+    model = find_model("DB_r18")
+    assert zoo.finetune_command(model) == [
+        "dbnet train dbnet_r18_fpnc_finetune_icdar2015 --data-root MY_DATA --work-dir MY_RUN",
+        f"--cfg-options load_from={model.weights}",
+    ]
 
 
 def test_options_of_the_finetuning_command_are_mmengines():

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -127,14 +126,7 @@ class TextDetInferencer:
         height, width = image.shape[:2]
         name = "" if isinstance(source, np.ndarray) else os.fspath(source)
         facts = dict(img_path=name, ori_shape=(height, width), img_shape=(height, width))
-        try:
-            return self.pipeline(dict(img=image, polygons=[], ignored=[], **facts))
-        except cv2.error as error:
-            if error.code == cv2.Error.StsNoMem:
-                raise
-            # Otherwise a side has 0 pixels after resizing.
-            what = f"image {name or '(array)'}: {width} x {height} pixels (width x height)"
-            return UserError(f"{what}, too elongated to be resized; cut it into pieces")
+        return self.pipeline(dict(img=image, polygons=[], ignored=[], **facts))
 
     def _detect(
         self, samples: Sequence[dict | UserError], batch_size: int

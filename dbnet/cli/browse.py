@@ -7,7 +7,7 @@ from mmengine.config import Config, DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
-from dbnet.cli.arguments import positive
+from dbnet.cli.arguments import as_seed, not_negative, positive
 from dbnet.cli.errors import one_line_errors
 from dbnet.cli.launch import config_mistakes_told
 from dbnet.cli.train import default_work_dir
@@ -38,10 +38,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--number", type=positive, default=16, help="of samples (default %(default)s)"
     )
     parser.add_argument(
-        "--epoch", type=int, default=0, help="that augmentation and order belong to (default 0)"
+        "--epoch",
+        type=not_negative,
+        default=0,
+        help="that augmentation and order belong to (default 0)",
     )
     parser.add_argument(
-        "--seed", type=int, help="of augmentation and order; the config's if not given"
+        "--seed", type=as_seed, help="of augmentation and order; the config's if not given"
     )
     parser.add_argument("--data-root", help="folder of the annotation files")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")

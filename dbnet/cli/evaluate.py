@@ -9,8 +9,7 @@ from dbnet.evaluation import format_metrics
 from dbnet.evaluation.files import (
     GroundTruth,
     evaluate_predictions,
-    read_ground_truth,
-    read_predictions,
+    read_both,
     round_predictions,
 )
 
@@ -41,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Print the metrics of predictions; give the exit status."""
     args = parse_args(argv)
-    truths, predictions = read_ground_truth(args.gt), read_predictions(args.pred)
+    truths, predictions = read_both(args.gt, args.pred)
     unknown = sorted(predictions.keys() - truths.keys(), key=natural_key)
     if unknown:
         raise UserError(f"{args.pred} holds {_list(unknown)}, which {args.gt} lacks")

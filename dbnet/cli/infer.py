@@ -1,8 +1,9 @@
 import argparse
 import os
+import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,20 +60,12 @@ def main(argv: list[str] | None = None) -> int:
 
     run = Run(len(images))
     try:
-        with lack_of_memory_told():
-            results = inferencer.stream(images, args.batch_size)
-            for path, drawing, result in zip(images, drawings, results):
-                run.take(path, drawing, result)
-    except KeyboardInterrupt:
-        run.say(f"interrupted after {run.num_done} of {run.num_images} images")
-        status = INTERRUPTED
-    except UserError as error:  # what has been found is kept
-        run.say(f"error: {error}")
-        status = 1
-    else:
-        status = 1 if run.num_failed else 0
-    run.clear()
-    write_results(args.out / "results.json", {}, run.entries)
+        with sigterm_exits():
+            status = run.go(images, drawings, inferencer.stream(images, args.batch_size))
+    finally:  # also after an unforeseen error, so that no drawing lies there without its results
+        run.clear()
+        if run.num_done:
+            write_results(args.out / "results.json", {}, run.entries)
     print(f"{run.summary()}: {args.out}")
     return status
 
@@ -120,6 +113,16 @@ def check_out(folder: Path, drawings: Sequence[Path]) -> None:
 
 
 @contextmanager
+def sigterm_exits() -> Iterator[None]:
+    """Let SIGTERM, by which clusters end a job, raise `SystemExit`, with the shell's status."""
+    former = signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+@contextmanager
 def lack_of_memory_told() -> Iterator[None]:
     """Turn lack of memory, of an accelerator or the machine, into a line."""
     try:
@@ -150,16 +153,35 @@ class Run:
     def num_done(self) -> int:
         return len(self.entries) + self.num_failed
 
+    def go(
+        self,
+        images: Sequence[str],
+        drawings: Sequence[Path],
+        results: Iterable[dict | UserError],
+    ) -> int:
+        """Take all images, or those until a mistake or a signal; give the exit status."""
+        try:
+            with lack_of_memory_told():
+                for path, drawing, result in zip(images, drawings, results):
+                    self.take(path, drawing, result)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            self.say(f"interrupted after {self.num_done} of {self.num_images} images")
+            return int(stop.code or 0) if isinstance(stop, SystemExit) else INTERRUPTED
+        except UserError as error:
+            self.say(f"error: {error}")
+            return 1
+        return 1 if self.num_failed else 0
+
     def take(self, path: str, drawing: Path, result: dict | UserError) -> None:
         """Keep the texts of an image and draw them, or say why there are none."""
         if isinstance(result, UserError):
             self.num_failed += 1
             self.say(f"error: {result}")
         else:
-            draw(path, result, drawing)
             polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
             scores = result["scores"].tolist()
             self.entries.append(dict(img_path=path, polygons=polygons, scores=scores))
+            draw(path, result, drawing)
         self.show()
 
     def summary(self) -> str:

@@ -1,12 +1,17 @@
 import atexit
 import os
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry.build_functions import build_from_cfg, build_scheduler_from_cfg
+from mmengine.runner import Runner
 
+from dbnet.cli.errors import lack_of_memory
 from dbnet.engine.checkpoint_files import holds_checkpoints
 from dbnet.errors import UserError
 
@@ -15,6 +20,19 @@ LAUNCHERS = dict(
     pytorch=("RANK", "torchrun --nproc-per-node N tools/..."),
     slurm=("SLURM_PROCID", "srun python tools/..."),
 )
+
+# What parts raise on purpose at a value that they refuse.
+REFUSALS = (AssertionError, IndexError, ValueError, ZeroDivisionError)
+# What a wrong value makes of them by chance; outside the building of a part these are bugs.
+BREAKAGES = (AttributeError, KeyError, RuntimeError, TypeError)
+# By their code, the functions that build a part, with their argument that is its config.
+BUILDERS = {
+    build_from_cfg.__code__: "cfg",
+    build_scheduler_from_cfg.__code__: "cfg",
+    build_optim_wrapper.__code__: "cfg",  # also calls what it has built
+    Runner.build_dataloader.__code__: "dataloader",
+}
+PLAIN = (bool, int, float, str, list, tuple)
 
 
 def set_launcher(config: Config, launcher: str) -> None:
@@ -88,8 +106,42 @@ def config_mistakes_told(name: str, built: Callable[[], bool] = lambda: False) -
     """
     try:
         yield
-    except (AssertionError, IndexError, ValueError, ZeroDivisionError) as error:
-        if built():
+    except (*REFUSALS, *BREAKAGES) as error:
+        part = part_being_built(error)
+        from_within = part is None and not isinstance(error, REFUSALS)
+        if built() or from_within or lack_of_memory(error):
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise UserError(f"config {name}: {reason}") from error
+        where = "" if isinstance(error, REFUSALS) else f" ({place_of(error)})"
+        raise UserError(f"config {name}: {f'{part}: ' if part else ''}{reason}{where}") from error
+
+
+def part_being_built(error: Exception) -> str | None:
+    """Describe what was being built from a config when `error` was raised: "SGD(lr=-1)".
+
+    Returns:
+        The innermost part with its plain arguments; None if nothing was being built.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    parts = [f.f_locals[BUILDERS[f.f_code]] for f in frames if f.f_code in BUILDERS]
+    return describe_part(parts[-1]) if parts else None
+
+
+def describe_part(part: Mapping) -> str:
+    """Write a part of a config as a call, without what is built from configs of their own."""
+    kind = part.get("type", "DataLoader")
+    plain = [
+        f"{key}={value!r}"
+        for key, value in part.items()
+        if key not in ("type", "_scope_") and isinstance(value, PLAIN)
+        if not isinstance(value, list | tuple)
+        or not any(isinstance(item, Mapping) for item in value)
+    ]
+    name = kind if isinstance(kind, str) else kind.__name__
+    return f"{name}({', '.join(plain)})" if plain else name
+
+
+def place_of(error: Exception) -> str:
+    """Name the line that has raised an error."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"

@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
 from dbnet.checkpoint import load_weights
+from dbnet.cli.arguments import check_folder
 from dbnet.cli.errors import one_line_errors
 from dbnet.cli.launch import (
     LAUNCHERS,
@@ -18,12 +18,15 @@ from dbnet.cli.launch import (
 )
 from dbnet.cli.train import default_work_dir
 from dbnet.config import load_config, parse_size
+from dbnet.datasets.image_paths import image_paths
+from dbnet.engine.runner import EvaluationRunner
 from dbnet.engine.show_predictions_hook import ShowPredictionsHook
 from dbnet.errors import UserError
 from dbnet.evaluation import (
     PredictionCollector,
     check_submission_path,
     format_metrics,
+    submission_names,
     write_submission,
 )
 from dbnet.utils.files import replace_when_complete
@@ -51,33 +54,75 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    if args.submit:
-        check_submission_path(args.submit)
-    if args.out:
-        check_writable(Path(args.out))
-    config = load_config(args.config, args.cfg_options, args.data_root, args.test_size)
-    if config.get("test_dataloader") is None:
-        raise UserError(f"config {args.config}: no test_dataloader, so there is nothing to test on")
-    set_launcher(config, args.launcher)
-    config.work_dir = args.work_dir or config.get("work_dir") or default_work_dir(args.config)
-    config.resume, config.load_from = False, None
-    skip_imagenet_weights(config)
+    check_outputs(args)
+    config = make_config(args)
 
     with config_mistakes_told(args.config):
-        runner = Runner.from_cfg(config)
+        runner = EvaluationRunner.from_cfg(config)
         load_weights(runner.model, args.checkpoint)
-        runner.test_loop  # noqa: B018, builds the data set and the loader
+        dataset = runner.test_loop.dataloader.dataset
+    if args.submit:
+        submission_names(image_paths(dataset))  # tells images of one name
     if args.show_dir:
         runner.register_hook(ShowPredictionsHook(os.path.abspath(args.show_dir)))
     runner.test_evaluator.metrics.append(collector := PredictionCollector())
     metrics = runner.test()
     if is_main_process():
+        # First, in case a file cannot be written.
+        print(*format_metrics(metrics), sep="\n", flush=True)
         if args.out:
             write_results(Path(args.out), metrics, collector.images)
         if args.submit:
             write_submission(args.submit, collector.images)
-        print(*format_metrics(metrics), sep="\n")
     return 0
+
+
+def make_config(args: argparse.Namespace) -> Config:
+    config = load_config(args.config, args.cfg_options, args.data_root, args.test_size)
+    if config.get("test_dataloader") is None:
+        raise UserError(f"config {args.config}: no test_dataloader, so there is nothing to test on")
+    set_launcher(config, args.launcher)
+    config.work_dir = args.work_dir or config.get("work_dir") or default_work_dir(args.config)
+    check_folder("work directory", config.work_dir)
+    config.resume, config.load_from = False, None
+    skip_imagenet_weights(config)
+    return config
+
+
+def check_outputs(args: argparse.Namespace) -> None:
+    """See, before hours of work, that what is asked for can be written and replaces no other file.
+
+    Raises:
+        UserError: It cannot, or would.
+    """
+    if args.submit:
+        check_submission_path(args.submit)
+    if args.out:
+        check_results_path(Path(args.out))
+    if args.out and args.submit and os.path.realpath(args.out) == os.path.realpath(args.submit):
+        raise UserError(f"--out and --submit are both {args.out}, choose another name for one")
+    if args.show_dir:
+        check_folder("--show-dir", args.show_dir)
+
+
+def check_results_path(path: Path) -> None:
+    """See that a `results.json` can be written, and replaces no file but an earlier one.
+
+    Raises:
+        UserError: It cannot, or would.
+    """
+    check_writable(path)
+    if os.path.lexists(path) and not holds_results(path):
+        raise UserError(f"--out {path} is there already and no results.json, choose another name")
+
+
+def holds_results(path: Path) -> bool:
+    """Tell whether a file is of `write_results`, or is empty."""
+    try:
+        content = json.loads(path.read_bytes() or b'{"metrics": {}, "images": []}')
+    except (OSError, ValueError, RecursionError):  # no JSON or no UTF-8
+        return False
+    return isinstance(content, dict) and {"metrics", "images"} <= content.keys()
 
 
 def check_writable(path: Path) -> None:

@@ -12,6 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
 from dbnet.checkpoint import fetch_checkpoint
+from dbnet.cli.arguments import as_seed, check_folder
 from dbnet.cli.errors import one_line_errors
 from dbnet.cli.launch import (
     LAUNCHERS,
@@ -50,7 +51,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--amp", action="store_true", help="mixed precision, on CUDA or a CPU with bf16"
     )
-    parser.add_argument("--seed", type=int, help="of initialisation, order and augmentation")
+    parser.add_argument("--seed", type=as_seed, help="of initialisation, order and augmentation")
     parser.add_argument("--data-root", help="folder of the annotation files")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
     parser.add_argument("--launcher", choices=["none", *LAUNCHERS], default="none")
@@ -63,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     config = load_config(args.config, args.cfg_options, data_root=args.data_root)
     set_launcher(config, args.launcher)
     config.work_dir = args.work_dir or config.get("work_dir") or default_work_dir(args.config)
+    check_folder("work directory", config.work_dir)
     set_start(config, resume_after_restart(args.resume, config.work_dir), args.seed)
     if args.amp:
         enable_amp(config)

@@ -117,18 +117,24 @@ def usage(model: ReleasedModel) -> list[str]:
 
 
 def finetune_command(model: ReleasedModel) -> list[str]:
-    """Parts of a command that fine-tunes a model at a tenth of its learning rate."""
+    """Parts of a command that fine-tunes a model.
+
+    A recipe, whose `load_from` is to be filled in, needs no more; another config is run for fewer
+    epochs, at a tenth of its learning rate.
+    """
     config = load_config(str(model.finetune_config))
+    start = f"dbnet train {model.finetune_config.stem} --data-root MY_DATA --work-dir MY_RUN"
+    load = f"--cfg-options load_from={model.weights}"
+    if config.get("load_from"):
+        return [start, load]
     options = [
-        f"load_from={model.weights}",
         f"train_cfg.max_epochs={FINETUNE_EPOCHS}",
         f"optim_wrapper.optimizer.lr={config.optim_wrapper.optimizer.lr / 10:g}",
     ]
     if len(config.param_scheduler) > 1:  # a warm-up first
         options.append(f"param_scheduler.0.end={FINETUNE_WARMUP}")
         options.append(f"param_scheduler.1.begin={FINETUNE_WARMUP}")
-    start = f"dbnet train {model.finetune_config.stem} --data-root MY_DATA --work-dir MY_RUN"
-    return [start, f"--cfg-options {options[0]}", " ".join(options[1:])]
+    return [start, load, " ".join(options)]
 
 
 def download_model(model: ReleasedModel, out: Path | None) -> Path:

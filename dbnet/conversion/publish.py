@@ -176,6 +176,8 @@ def _is_weight(key: str) -> bool:
 def _progress(content: Mapping[str, Any]) -> str:
     meta = content.get("meta") or {}
     counts = [
-        f"{meta[key]} {unit}" for key, unit in UNITS.items() if isinstance(meta.get(key), int)
+        f"{meta[key]} {unit}"
+        for key, unit in UNITS.items()
+        if isinstance(meta.get(key), int) and meta[key] > 0
     ]
     return ", ".join(counts) or "unknown"

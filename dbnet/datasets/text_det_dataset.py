@@ -72,6 +72,10 @@ class TextDetDataset(BaseDataset):
     ) -> None:
         if cache not in (None, "ram"):
             raise UserError(f'dataset.cache: must be None or "ram", got {cache!r}')
+        if indices is not None and not indices:
+            raise UserError(
+                f"dataset.indices={indices!r} leaves no image: give how many, or a list of them"
+            )
         self.cache = cache
         self.cache_budget_gb = cache_budget_gb
         self.images: ImageCache | None = None

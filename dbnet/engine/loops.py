@@ -6,6 +6,7 @@ every past batch again. Both leave out a validation that a kill has cut short; t
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from mmengine.dist import get_world_size
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -13,6 +14,8 @@ from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.utils import calc_dynamic_intervals
 from torch import nn
 from torch.utils.data import DataLoader
+
+from dbnet.errors import UserError
 
 # How many samples of the epoch (of the run, where iterations are counted) all processes together
 # have seen, in the message hub, which every checkpoint holds. Samples, since a run may go on with
@@ -34,8 +37,25 @@ def batches_after(dataloader: DataLoader, samples: int) -> Iterator[dict]:
     return iter(dataloader)
 
 
+def check_intervals(intervals: list[int]) -> None:
+    """Refuse to validate after fewer than 1 epochs or iterations.
+
+    Raises:
+        UserError: One of the intervals of the run says so.
+    """
+    if min(intervals) < 1:
+        raise UserError(
+            f"train_cfg.val_interval={min(intervals)}: give 1 or more; to train without "
+            "validation, --cfg-options val_dataloader=None val_cfg=None val_evaluator=None"
+        )
+
+
 class ResumableEpochLoop(EpochBasedTrainLoop):
     """Train by epochs, from the middle of one if the checkpoint was written there."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_intervals(self.dynamic_intervals)
 
     def run(self) -> nn.Module:
         self.runner.call_hook("before_train")
@@ -93,6 +113,7 @@ class ResumableIterLoop(BaseLoop):
         self._iter = 0  # set by the Runner when it resumes
         self.val_begin = val_begin
         self.milestones, self.intervals = calc_dynamic_intervals(val_interval, dynamic_intervals)
+        check_intervals(self.intervals)
         self.stop_training = False  # set by hooks
         runner.visualizer.dataset_meta = getattr(self.dataloader.dataset, "metainfo", None)
 

@@ -136,5 +136,5 @@ class NonFiniteLossHook(Hook):
                 raise UserError(
                     f"weights not finite after iteration {runner.iter + 1} ({name}), nothing "
                     "saved; lower the learning rate, or clip gradients with "
-                    "optim_wrapper.clip_grad.max_norm, and go on with --resume"
+                    "optim_wrapper.clip_grad.max_norm=5, and go on with --resume"
                 )

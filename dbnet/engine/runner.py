@@ -1,12 +1,15 @@
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import master_only
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
-from dbnet.checkpoint import load_weights
+from dbnet.checkpoint import load_weights, match, read_checkpoint, state_dict_of
 from dbnet.engine.checkpoint_files import commit, temporary
 from dbnet.engine.loops import ResumableEpochLoop, ResumableIterLoop
+from dbnet.engine.schedules import check_schedules
 from dbnet.errors import UserError
 
 # In place of mmengine's.
@@ -48,6 +51,23 @@ class SafeRunner(Runner):
             load_weights(self.model, self._load_from, strict=False)
             self._has_loaded = True
 
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on from a checkpoint of the same model.
+
+        Raises:
+            UserError: It is of another one.
+        """
+        state = state_dict_of(read_checkpoint(filename), filename)
+        model: Any = self.model.module if is_model_wrapper(self.model) else self.model
+        fit = match(state, model.state_dict())
+        wrong = [*fit.missing, *fit.unexpected, *fit.wrong_shape]
+        if wrong:
+            raise UserError(
+                f"checkpoint {filename}: is of another model, {len(wrong)} of its weights do not "
+                f"fit (first: {wrong[0]}); resume with the config that it was trained with"
+            )
+        super().resume(filename, *args, **kwargs)
+
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         if isinstance(loop, dict):
             by_epoch = "Epoch" if loop.get("by_epoch", True) else "Iter"
@@ -56,3 +76,18 @@ class SafeRunner(Runner):
                 settings = {key: value for key, value in loop.items() if key != "by_epoch"}
                 loop = {**settings, "type": kind}
         return super().build_train_loop(loop)
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        if warning := check_schedules(scheduler, self.max_epochs, self.max_iters):
+            self.logger.warning(warning)
+        return super().build_param_scheduler(scheduler)
+
+
+class EvaluationRunner(Runner):
+    """mmengine's Runner for a test, whose work directory may be that of a training."""
+
+    @master_only
+    def dump_config(self) -> None:
+        """Write the config to this run's own folder; the work directory has the training's."""
+        name = Path(self.cfg.filename or "config.py").name
+        self.cfg.dump(Path(self.log_dir) / name)

@@ -1,23 +1,28 @@
+import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.dist import all_gather_object, is_main_process
+from mmengine.dist import all_gather_object, barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from dbnet.datasets.image_paths import image_paths
 from dbnet.datasets.transforms.loading import read_image
+from dbnet.errors import UserError
 from dbnet.registry import HOOKS
 from dbnet.visualization.detections import LEGEND, draw_detections, draw_tile
-from dbnet.visualization.draw import write_image
+from dbnet.visualization.draw import has_mark, write_image
 from dbnet.visualization.legend import add_legend
 from dbnet.visualization.matches import judge_image
 from dbnet.visualization.sheet import WorstImages, worst_sheet
 
 SHEET = "worst"
 NUM_WORST = 16
+MARK = b"dbnet: predictions and ground truth"  # in each file, by which a later run knows it
 
 
 @HOOKS.register_module()
@@ -28,7 +33,8 @@ class ShowPredictionsHook(Hook):
 
     All predictions are matched as the competition does, which `icdar/official_*` counts. Each
     process draws the images it has tested; the first one writes the sheet, `worst.jpg`, of those
-    with the most misses and false alarms.
+    with the most misses and false alarms. What an earlier run has drawn is replaced, any other file
+    stops the run before its first image.
 
     Args:
         show_dir: Folder for one JPEG per image, named as the image, and for the sheet; a relative
@@ -38,10 +44,18 @@ class ShowPredictionsHook(Hook):
     def __init__(self, show_dir: str) -> None:
         self.show_dir = Path(show_dir)
         self.worst = WorstImages(NUM_WORST)
-        self.paths = {SHEET: ""}  # the image that a file shows, by the file's stem
+        self.images = {SHEET: ""}  # that a file shows, by the file's stem in lower case
+        self.targets: dict[str, Path] = {}  # the file of an image
 
     def before_run(self, runner: Runner) -> None:
         self.show_dir = Path(runner.work_dir) / self.show_dir
+
+    def before_train(self, runner: Runner) -> None:
+        if runner.val_loop is not None:
+            self.plan(image_paths(runner.val_dataloader.dataset))
+
+    def before_test(self, runner: Runner) -> None:
+        self.plan(image_paths(runner.test_dataloader.dataset))
 
     def after_val_iter(
         self,
@@ -74,7 +88,23 @@ class ShowPredictionsHook(Hook):
         sheet = worst_sheet(kept, NUM_WORST) if is_main_process() else None
         if sheet is not None:
             sheet = add_legend(sheet, "most errors first", LEGEND)
-            write_image(self.show_dir / f"{SHEET}.jpg", sheet)
+            write_image(self._sheet, sheet, MARK)
+
+    def plan(self, paths: Sequence[str]) -> None:
+        """Name the files of the images, and see that nothing else is there.
+
+        Raises:
+            UserError: A file is there that no earlier run has drawn, or is one of the images.
+        """
+        check_replaceable(self._sheet)
+        targets = [self._sheet, *map(self._target, paths)]
+        images = {os.path.realpath(path) for path in paths}
+        for target in targets:
+            if os.path.realpath(target) in images:
+                raise UserError(
+                    f"{target} is an image of the data; choose another folder to draw into"
+                )
+        barrier()  # no process finds here what another has drawn
 
     def show(self, meta: dict, inputs: Tensor, polygons: list) -> None:
         """Draw one image into its file and, if it is among the worst, for the sheet.
@@ -87,17 +117,41 @@ class ShowPredictionsHook(Hook):
         path, truth = meta["img_path"], meta["gt_polygons"]
         verdict = judge_image(truth, meta["gt_ignored"], polygons)
         facts = (original_image(meta, inputs), Path(path).name, verdict, truth, polygons)
-        write_image(self.show_dir / f"{self._free_stem(path)}.jpg", draw_detections(*facts))
+        write_image(self._target(path), draw_detections(*facts), MARK)
         self.worst.offer(verdict.num_errors, path, partial(draw_tile, *facts))
 
+    @property
+    def _sheet(self) -> Path:
+        return self.show_dir / f"{SHEET}.jpg"
+
+    def _target(self, path: str) -> Path:
+        """File of an image, named as it; with a number if another image's file has the name."""
+        if path not in self.targets:
+            self.targets[path] = self.show_dir / f"{self._free_stem(path)}.jpg"
+            check_replaceable(self.targets[path])
+        return self.targets[path]
+
     def _free_stem(self, path: str) -> str:
-        """Stem of the image, with a number behind it if another image's file has it already."""
         stem = free = Path(path).stem
         number = 1
-        while self.paths.setdefault(free, path) != path:
+        # Some file systems ignore the case.
+        while self.images.setdefault(free.lower(), path) != path:
             number += 1
             free = f"{stem}_{number}"
         return free
+
+
+def check_replaceable(target: Path) -> None:
+    """Refuse to replace a file, unless an earlier run has drawn it.
+
+    Raises:
+        UserError: It is there and something else.
+    """
+    if os.path.lexists(target) and not has_mark(target, MARK):
+        raise UserError(
+            f"{target} is there already, is no drawing of a test and will not be overwritten; "
+            "choose another folder to draw into"
+        )
 
 
 def original_image(meta: dict, inputs: Tensor) -> np.ndarray:

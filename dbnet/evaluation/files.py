@@ -1,9 +1,11 @@
 """Ground truth and predictions in files: read them, pair them by image and evaluate."""
 
+import functools
 import json
+import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple, TypeVar
 
@@ -46,14 +48,12 @@ def read_ground_truth(path: Path) -> dict[str, GroundTruth]:
         path: An annotation file (.json), or a zip or folder of `gt_img_N.txt`. What is no .txt in
             there is passed over.
     """
-    if path.suffix.lower() == ".json":
-        _check_readable(path)
-        entries = map(unpack_entry, TextDetDataset(str(path), lazy_init=True).load_data_list())
-        truths = [(e["img_path"], GroundTruth(e["polygons"], e["ignored"])) for e in entries]
-        return _by_stem(path, truths)
+    if _is_json(path):
+        return _by_key(path, _read_annotation(path), stem_of)
     texts = _read_files(path, lambda name: name.lower().endswith(".txt"))
     parsed = [(name, parse_ground_truth(text, f"{path}: {name}")) for name, text in texts]
-    return _by_stem(path, ((name, GroundTruth(p, i)) for name, (p, _, i) in parsed), "gt_")
+    truths = [(name, GroundTruth(polygons, ignored)) for name, (polygons, _, ignored) in parsed]
+    return _by_key(path, truths, lambda name: stem_of(name, "gt_"))
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
@@ -63,8 +63,8 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
         path: A `results.json`, or a zip or folder of `res_img_N.txt`. Anything else in there is an
             error, as for the competition's server.
     """
-    if path.suffix.lower() == ".json":
-        return _by_stem(path, _read_results(path))
+    if _is_json(path):
+        return _by_key(path, _read_results(path), stem_of)
     texts = _read_files(path, lambda name: True)
     strange = [name for name, _ in texts if not name.lower().endswith(".txt")]
     if strange:
@@ -72,7 +72,27 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
             f"{path}: {strange[0]} is no {PREFIX}*.txt, a submission holds nothing else"
         )
     parsed = ((name, parse_submission(text, f"{path}: {name}")) for name, text in texts)
-    return _by_stem(path, ((name, Prediction(quads, None)) for name, quads in parsed), PREFIX)
+    predictions = ((name, Prediction(quads, None)) for name, quads in parsed)
+    return _by_key(path, predictions, lambda name: stem_of(name, PREFIX))
+
+
+def read_both(
+    gt_path: Path, pred_path: Path
+) -> tuple[dict[str, GroundTruth], dict[str, Prediction]]:
+    """Read the ground truth of a data set and the predictions for it, by the images' stems.
+
+    Where both are JSON files and images in several folders have one stem, they go by the end of
+    their paths, with as many folders as it takes to tell the images of the ground truth apart.
+
+    Args:
+        gt_path: As for `read_ground_truth`.
+        pred_path: As for `read_predictions`.
+    """
+    if not (_is_json(gt_path) and _is_json(pred_path)):
+        return read_ground_truth(gt_path), read_predictions(pred_path)
+    truths = _read_annotation(gt_path)
+    key = _distinct_key([name for name, _ in truths])
+    return _by_key(gt_path, truths, key), _by_key(pred_path, _read_results(pred_path), key)
 
 
 def round_predictions(predictions: Mapping[str, Prediction]) -> dict[str, Prediction]:
@@ -104,16 +124,51 @@ def evaluate_predictions(
     return {f"{metric.default_prefix}/{name}": value for name, value in metrics.items()}
 
 
-def _by_stem(path: Path, items: Iterable[tuple[str, T]], prefix: str = "") -> dict[str, T]:
-    """Index (name, item) pairs by the stem of the image; two of one image are an error."""
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() == ".json"
+
+
+def _by_key(
+    path: Path, items: Iterable[tuple[str, T]], key_of: Callable[[str], str]
+) -> dict[str, T]:
+    """Index (name, item) pairs by the key of the image; two of one image are an error."""
     names: dict[str, str] = {}
     found: dict[str, T] = {}
     for name, item in items:
-        stem = stem_of(name, prefix)
-        if stem in found:
-            raise UserError(f"{path}: {names[stem]} and {name} are both of {stem}, remove one")
-        names[stem], found[stem] = name, item
+        key = key_of(name)
+        if key in found:
+            raise UserError(f"{path}: {names[key]} and {name} are both of {key}, remove one")
+        names[key], found[key] = name, item
     return found
+
+
+def _distinct_key(paths: Sequence[str]) -> Callable[[str], str]:
+    """Choose what images go by: their stem, or else the shortest end of a path that is not shared.
+
+    If even whole paths are shared, it is the stem.
+    """
+    most = max((len(_parts(path)) for path in paths), default=0)
+    keys: list[Callable[[str], str]] = [stem_of]
+    keys += [functools.partial(_path_end, num_parts=number) for number in range(1, most + 1)]
+    for key_of in keys:
+        if len({key_of(path) for path in paths}) == len(paths):
+            return key_of
+    return stem_of
+
+
+def _path_end(path: str, num_parts: int) -> str:
+    return "/".join(_parts(path)[-num_parts:])
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return PureWindowsPath(os.path.abspath(path)).parts  # knows both slashes, on any system
+
+
+def _read_annotation(path: Path) -> list[tuple[str, GroundTruth]]:
+    """Read an annotation file into pairs of image path and ground truth."""
+    _check_readable(path)
+    entries = map(unpack_entry, TextDetDataset(str(path), lazy_init=True).load_data_list())
+    return [(e["img_path"], GroundTruth(e["polygons"], e["ignored"])) for e in entries]
 
 
 def _check_readable(path: Path) -> None:

@@ -103,7 +103,25 @@ def check_submission_path(path: Path) -> None:
         raise UserError(f"{path} is there already and no submission, choose another name")
 
 
-def write_submission(path: Path, images: Iterable[dict]) -> None:
+def submission_names(paths: Iterable[str]) -> list[str]:
+    """Name the files of images in a submission.
+
+    Raises:
+        UserError: Two images have one stem, so that a submission cannot tell them apart.
+    """
+    owners: dict[str, str] = {}
+    for path in paths:
+        name = f"{PREFIX}{stem_of(path)}.txt"
+        if name in owners:
+            raise UserError(
+                f"two images would be {name} in a submission, {owners[name]} and {path}: rename "
+                "one, or leave out --submit"
+            )
+        owners[name] = path
+    return list(owners)
+
+
+def write_submission(path: Path, images: Sequence[dict]) -> None:
     """Write the zip whole or not at all.
 
     Args:
@@ -124,15 +142,12 @@ def write_submission(path: Path, images: Iterable[dict]) -> None:
         raise UserError(f"{path}: {error.strerror or error}") from error
 
 
-def _format_files(images: Iterable[dict]) -> dict[str, str]:
-    files: dict[str, str] = {}
-    for image in images:
-        name = f"{PREFIX}{stem_of(image['img_path'])}.txt"
-        if name in files:
-            raise UserError(
-                f"two images would be {name} in a submission, such as {image['img_path']}"
-            )
-        polygons = [np.asarray(p, dtype=np.float32).reshape(-1, 2) for p in image["polygons"]]
-        quads = np.array(to_submission_quads(polygons), dtype=np.int64).reshape(-1, 8)
-        files[name] = "".join(",".join(map(str, quad)) + "\n" for quad in quads.tolist())
-    return files
+def _format_files(images: Sequence[dict]) -> dict[str, str]:
+    names = submission_names(image["img_path"] for image in images)
+    return {name: _format_lines(image["polygons"]) for name, image in zip(names, images)}
+
+
+def _format_lines(polygons: Iterable[Sequence[float]]) -> str:
+    points = [np.asarray(polygon, dtype=np.float32).reshape(-1, 2) for polygon in polygons]
+    quads = np.array(to_submission_quads(points), dtype=np.int64).reshape(-1, 8)
+    return "".join(",".join(map(str, quad)) + "\n" for quad in quads.tolist())

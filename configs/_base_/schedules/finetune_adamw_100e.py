@@ -11,7 +11,7 @@ finetune = dict(
         # written out so that `--cfg-options` can change it.
         paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))),
     ),
-    train_cfg=dict(by_epoch=True, max_epochs=100, val_interval=10),
+    train_cfg=dict(_delete_=True, by_epoch=True, max_epochs=100, val_interval=10),
     param_scheduler=[
         # AdamW's first steps are as large as the learning rate whatever the gradient is.
         dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=100),

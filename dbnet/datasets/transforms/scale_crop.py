@@ -8,9 +8,13 @@ from dbnet.datasets.transforms.geometric import (
     AffineCropTransform,
     compose,
     flip_rotate_matrix,
+    image_box,
+    move_polygons,
 )
 from dbnet.registry import TRANSFORMS
 from dbnet.utils.polygon import clip, signed_area, transform
+
+IDENTITY = np.eye(2, 3)
 
 
 @TRANSFORMS.register_module()
@@ -58,6 +62,8 @@ class RandomScaleCrop(AffineCropTransform):
         shape: tuple[int, int],
         rng: np.random.Generator,
     ) -> AffineCrop:
+        # Where the image ends, texts do; what is beyond is black.
+        polygons, ignored = move_polygons(polygons, ignored, IDENTITY, image_box(shape))
         flip = bool(rng.random() < self.flip_prob)
         angle = rng.uniform(-self.max_angle, self.max_angle)
         scale = _log_uniform(*self.scale, rng)

@@ -2,6 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dbnet.errors import UserError
 from dbnet.models.losses.hard_negatives import sum_of_largest
 from dbnet.registry import MODELS
 
@@ -35,6 +36,7 @@ class DBLoss(nn.Module):
         there is no `loss_thr`.
         """
         shrink_map, shrink_mask = targets["shrink_map"], targets["shrink_mask"]
+        check_sizes(maps["prob_logits"], shrink_map)
         loss_prob = balanced_bce(maps["prob_logits"], shrink_map, shrink_mask, self.negative_ratio)
         if "thresh_map" not in maps:
             loss_db = masked_dice(maps["prob_map"], shrink_map, shrink_mask)
@@ -45,6 +47,21 @@ class DBLoss(nn.Module):
             loss_prob=self.prob_weight * loss_prob,
             loss_thr=self.thresh_weight * loss_thr,
             loss_db=loss_db,
+        )
+
+
+def check_sizes(pred: Tensor, target: Tensor) -> None:
+    """Refuse crops that the network has padded, whose maps (N, H, W) are larger than the targets.
+
+    Raises:
+        UserError: They are.
+    """
+    (height, width), (pred_height, pred_width) = target.shape[-2:], pred.shape[-2:]
+    if (height, width) != (pred_height, pred_width):
+        raise UserError(
+            f"training crops of {width}x{height} pixels make maps of {pred_width}x{pred_height}: "
+            "width and height must be multiples of 32; set `size` of the crop in "
+            f"train_dataloader.dataset.pipeline, such as {pred_width},{pred_height}"
         )
 
 
