@@ -3,8 +3,8 @@ finetune = dict(
     optim_wrapper=dict(
         _delete_=True,
         type="OptimWrapper",
-        # A third of what random weights are trained with. PP-OCRv6 got better with 2e-4 and worse
-        # with 6e-4.
+        # A third of what random weights are trained with; for PP-OCRv6 that is no better, and a
+        # third of this one too slow (docs/ppocr.md).
         optimizer=dict(type="AdamW", lr=2e-4, weight_decay=1e-4, fused=True),
         clip_grad=dict(max_norm=5.0),  # as from random weights: one odd batch moves little
         # From generated pictures to photos in 113 steps, 0.1 got hmean 0.14 and 1 got 0.20. It is
