@@ -126,7 +126,7 @@ def test_a_batch_is_post_processed_while_the_next_is_in_the_network(config_path,
         return head_forward(features, mode=mode)
 
     def wait_and_find(prob_map, metas):
-        assert started.wait(timeout=20), "the network waits for the postprocessor"
+        assert started.wait(timeout=120), "the network waits for the postprocessor"
         calls.append(threading.current_thread())
         return postprocessor(prob_map, metas)
 

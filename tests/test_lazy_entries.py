@@ -33,7 +33,7 @@ def test_images_are_opened_side_by_side(
     tmp_path: Path, images: list[ImageWords], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four openings wait for one another, which would never end if one followed the other."""
-    meeting = threading.Barrier(4, timeout=10)
+    meeting = threading.Barrier(4, timeout=60)
     monkeypatch.setattr(lazy_entries, "make_entry", lambda *_: {"party": meeting.wait()})
     assert len(list(LazyEntries(20, lambda: images, tmp_path))) == 20
 

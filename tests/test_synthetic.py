@@ -440,7 +440,7 @@ def test_workers_draw_the_same(method):
     expected = [dataset[index]["inputs"] for index in range(2)]
     context = multiprocessing.get_context(method)
     loader = DataLoader(
-        dataset, batch_size=None, num_workers=1, multiprocessing_context=context, timeout=60
+        dataset, batch_size=None, num_workers=1, multiprocessing_context=context, timeout=300
     )
     for one, other in zip(expected, loader):
         torch.testing.assert_close(one, other["inputs"], rtol=0, atol=0)
