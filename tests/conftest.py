@@ -18,8 +18,17 @@ def _scope_and_seed():
 
 
 @pytest.fixture(autouse=True)
-def _no_run_before():
-    """Forget the runs of other tests: mmengine knows one by the second in which it began."""
+def _runs_forgotten():
+    """Forget the runs of other tests: mmengine takes those of one second for the same.
+
+    Afterwards too, as fixtures of a module are made before those of its first test.
+    """
+    forget_runs()
+    yield
+    forget_runs()
+
+
+def forget_runs():
     for shared in (MessageHub, MMLogger, Visualizer):
         shared._instance_dict.clear()
 
