@@ -30,7 +30,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
-from dbnet.config import load_config
+from dbnet.config.load import load_config
 from dbnet.datasets import EpochKeySampler, TextDetDataset, collate_text_det
 
 OURS = "dbnet_r18_fpnc_1200e_icdar2015"

@@ -22,7 +22,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dbnet.config import load_config
+from dbnet.config.load import load_config
 from dbnet.datasets import SampleKey, TextDetDataset, collate_text_det
 from dbnet.datasets.device import (
     DeviceBatchMaker,

@@ -17,8 +17,8 @@ import onnxruntime
 import torch
 
 import dbnet
-from dbnet.conversion.ppocr import read_ppocr_onnx
-from dbnet.datasets.preparers.annotation import natural_key
+from dbnet.checkpoints.ppocr import read_ppocr_onnx
+from dbnet.labels.annotation import natural_key
 
 CONFIG = "dbnet_ppocrv6-small_3k_icdar2015"
 

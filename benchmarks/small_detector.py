@@ -22,7 +22,7 @@ import torch
 
 import dbnet
 from dbnet.cli.test import write_results
-from dbnet.config import load_config, parse_size
+from dbnet.config.load import load_config, parse_size
 from dbnet.datasets import TextDetDataset
 from dbnet.datasets.transforms.loading import read_image
 from dbnet.evaluation import HmeanIOUMetric

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from dbnet.datasets import SyntheticTextDataset
-from dbnet.datasets.heap import keep_freed_memory
+from dbnet.datasets.malloc import keep_freed_memory
 
 SIZES = (256, 640)
 DIFFICULTIES = (0.0, 0.3, 0.7, 1.0)

@@ -21,8 +21,8 @@ import torch
 from mmengine.runner import Runner
 from postprocess import draw_page
 
-from dbnet.checkpoint import load_weights
-from dbnet.config import load_config
+from dbnet.checkpoints.read import load_weights
+from dbnet.config.load import load_config
 from dbnet.engine.evaluation_loops import OverlappedTestLoop
 from dbnet.evaluation.matching import match_image
 from dbnet.models.batch_norm_folding import fold_batch_norms

@@ -36,7 +36,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from dbnet.config import load_config
+from dbnet.config.load import load_config
 from dbnet.datasets.transforms import GenerateDBTargets, PackTextDetInputs
 from dbnet.engine.runner import SafeRunner
 from dbnet.models.losses import hard_negatives

@@ -9,8 +9,7 @@ from torch import nn
 
 import dbnet
 from dbnet.registry import MODELS
-
-from .scenes import write_config
+from tests.scenes import write_config
 
 BRIGHT = """
 model = dict(

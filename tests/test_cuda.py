@@ -8,14 +8,13 @@ import torch
 
 from dbnet.cli import test as test_tool
 from dbnet.cli import train as train_tool
-from dbnet.config import load_config
+from dbnet.config.load import load_config
 from dbnet.engine.optim_wrapper import Bfloat16OptimWrapper
 from dbnet.models.losses.hard_negatives import sum_of_largest
 from dbnet.registry import MODELS
 from dbnet.visualization.curves import read_scalars
-
-from .scenes import write_config, write_scenes
-from .test_models import targets
+from tests.models.test_models import targets
+from tests.scenes import write_config, write_scenes
 
 pytestmark = [
     pytest.mark.cuda,

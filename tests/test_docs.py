@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dbnet.cli import main as console
-from dbnet.config import load_config
+from dbnet.config.load import load_config
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dbnet.apis import images
-from dbnet.apis.images import decode, find_images, orient, read_displayed, stretch
+from dbnet import images
 from dbnet.datasets.transforms.loading import read_image
 from dbnet.errors import UserError
+from dbnet.images import decode, find_images, orient, read_displayed, stretch
 
 BLACK, WHITE, RED, BLUE = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 0, 255)  # RGB
 
@@ -270,7 +270,7 @@ def test_memory_for_a_large_jpeg(tmp_path):
     path = tmp_path / "large.jpg"
     cv2.imwrite(str(path), np.full((6000, 6000, 3), 90, np.uint8))
     program = (
-        "import re, sys; from dbnet.apis.images import read_displayed\n"
+        "import re, sys; from dbnet.images import read_displayed\n"
         "status = '/proc/self/status'\n"
         "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open(status).read())[1])\n"
         "before = peak(); read_displayed(sys.argv[1]); print(1024 * (peak() - before))"

@@ -18,7 +18,7 @@ from benchmarks.make_mmocr_reference import (
     formula_weights,
     sample,
 )
-from dbnet.config import load_config
+from dbnet.config.load import load_config
 from dbnet.models import DBPostprocessor
 from dbnet.registry import MODELS
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import shapely
 
-from dbnet.utils.polygon import signed_area
-from dbnet.utils.polygon_iou import (
+from dbnet.geometry import signed_area
+from dbnet.polygon_iou import (
     areas_and_boxes,
     box_intersections,
     convex_quad_intersections,

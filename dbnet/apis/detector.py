@@ -8,10 +8,10 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 
-from dbnet.checkpoint import load_weights
-from dbnet.config import load_config
-from dbnet.config_check import RUNNER_KEYS, mistakes
-from dbnet.config_override import override
+from dbnet.checkpoints.read import load_weights
+from dbnet.config.check import RUNNER_KEYS, mistakes
+from dbnet.config.load import load_config
+from dbnet.config.override import override
 from dbnet.errors import UserError
 from dbnet.registry import MODELS
 

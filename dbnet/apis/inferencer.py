@@ -13,10 +13,10 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from dbnet.apis.detector import init_detector, resolve_config, scope_of
-from dbnet.apis.images import find_images, read_displayed
-from dbnet.config_check import walk
+from dbnet.config.check import walk
 from dbnet.datasets.collate import collate_text_det
 from dbnet.errors import UserError
+from dbnet.images import find_images, read_displayed
 from dbnet.registry import TRANSFORMS
 from dbnet.visualization.draw import VERMILION, LineStyle, draw_polygons
 from dbnet.weights import shipped_model
@@ -33,7 +33,7 @@ class TextDetInferencer:
     """Find the texts in images.
 
     Images go through the test pipeline of the config, its loading step aside. They are read as a
-    viewer shows them (see `dbnet.apis.images`), and polygons lie in the pixels so shown.
+    viewer shows them (see `dbnet.images`), and polygons lie in the pixels so shown.
 
     Memory is bounded. A file of more than `MAX_PIXELS` (179 million) pixels is refused; a JPEG of
     12000 x 12000 pixels takes 0.9 GB while it is read. A `Resize` that keeps the ratio, as those of

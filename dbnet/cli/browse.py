@@ -11,7 +11,7 @@ from dbnet.cli.arguments import as_seed, not_negative, positive
 from dbnet.cli.errors import one_line_errors
 from dbnet.cli.launch import config_mistakes_told
 from dbnet.cli.train import default_work_dir
-from dbnet.config import load_config
+from dbnet.config.load import load_config
 from dbnet.datasets.samplers import SampleKey
 from dbnet.errors import UserError
 from dbnet.registry import DATA_SAMPLERS, DATASETS

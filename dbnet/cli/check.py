@@ -11,7 +11,7 @@ from typing import Any
 from dbnet.cli.arguments import positive
 from dbnet.cli.errors import INTERRUPTED, one_line_errors
 from dbnet.cli.progress import progress_line
-from dbnet.config import parse_size
+from dbnet.config.load import parse_size
 from dbnet.data_check.annotation import read_entries
 from dbnet.data_check.findings_file import FindingsFile
 from dbnet.data_check.inspection import Inspection, Place, in_order, inspect_entry

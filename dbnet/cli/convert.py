@@ -1,8 +1,8 @@
 import argparse
 from pathlib import Path
 
+from dbnet.checkpoints.formats import ABOUT, READABLE, WRITABLE, read_weights, write_weights
 from dbnet.cli.errors import one_line_errors
-from dbnet.conversion.formats import ABOUT, READABLE, WRITABLE, read_weights, write_weights
 from dbnet.errors import UserError
 
 

@@ -3,7 +3,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from dbnet.cli.errors import one_line_errors
-from dbnet.datasets.preparers.annotation import natural_key
 from dbnet.errors import UserError
 from dbnet.evaluation import format_metrics
 from dbnet.evaluation.files import (
@@ -12,6 +11,7 @@ from dbnet.evaluation.files import (
     read_both,
     round_predictions,
 )
+from dbnet.labels.annotation import natural_key
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -12,14 +12,14 @@ import cv2
 from mmengine.config import DictAction
 from mmengine.device import get_device
 
-from dbnet.apis.images import find_images, read_displayed
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
 from dbnet.cli.arguments import positive
 from dbnet.cli.errors import INTERRUPTED, lack_of_memory, one_line_errors
 from dbnet.cli.progress import progress_line
 from dbnet.cli.test import check_writable, write_results
-from dbnet.config import load_config, parse_size
+from dbnet.config.load import load_config, parse_size
 from dbnet.errors import UserError
+from dbnet.images import find_images, read_displayed
 from dbnet.visualization.draw import draw_polygons, resize_to_fit, write_image
 from dbnet.weights import shipped_model
 

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dbnet.cli.errors import one_line_errors
 from dbnet.cli.launch import config_mistakes_told, skip_imagenet_weights
-from dbnet.config import load_config, parse_size
+from dbnet.config.load import load_config, parse_size
 from dbnet.engine.optim_wrapper import has_fast_bfloat16
 from dbnet.errors import UserError
 from dbnet.registry import MODELS

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dbnet.cli.errors import one_line_errors
-from dbnet.config import config_folder
-from dbnet.datasets.preparers import PREPARERS, Preparer
-from dbnet.datasets.preparers.annotation import Entries, Entry, annotation_writer, draw_indices
+from dbnet.config.load import config_folder
 from dbnet.errors import UserError
+from dbnet.labels import PREPARERS, Preparer
+from dbnet.labels.annotation import Entries, Entry, annotation_writer, draw_indices
 
 PROGRESS_SECONDS = 10.0  # between two lines of progress; most data sets need none
 

@@ -1,9 +1,9 @@
 import argparse
 from pathlib import Path
 
+from dbnet.checkpoints.publish import publish, read_metrics
 from dbnet.cli.errors import one_line_errors
-from dbnet.config import load_config
-from dbnet.conversion.publish import publish, read_metrics
+from dbnet.config.load import load_config
 from dbnet.errors import UserError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
-from dbnet.checkpoint import load_weights
+from dbnet.checkpoints.read import load_weights
 from dbnet.cli.arguments import check_folder
 from dbnet.cli.errors import one_line_errors
 from dbnet.cli.launch import (
@@ -17,7 +17,7 @@ from dbnet.cli.launch import (
     skip_imagenet_weights,
 )
 from dbnet.cli.train import default_work_dir
-from dbnet.config import load_config, parse_size
+from dbnet.config.load import load_config, parse_size
 from dbnet.datasets.image_paths import image_paths
 from dbnet.engine.runner import EvaluationRunner
 from dbnet.engine.show_predictions_hook import ShowPredictionsHook

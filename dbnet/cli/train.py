@@ -11,7 +11,7 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from dbnet.checkpoint import fetch_checkpoint
+from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.cli.arguments import as_seed, check_folder
 from dbnet.cli.errors import one_line_errors
 from dbnet.cli.launch import (
@@ -21,7 +21,7 @@ from dbnet.cli.launch import (
     set_launcher,
     skip_imagenet_weights,
 )
-from dbnet.config import load_config
+from dbnet.config.load import load_config
 from dbnet.engine.checkpoint_files import find_resumable, holds_checkpoints, read_state
 from dbnet.engine.hooks import MetricsHook
 from dbnet.engine.interrupt_hook import Interrupted, InterruptHook

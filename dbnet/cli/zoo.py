@@ -4,12 +4,12 @@ import filecmp
 import shutil
 from pathlib import Path
 
-from dbnet.checkpoint import fetch_checkpoint
+from dbnet.checkpoints.download import cache_path
+from dbnet.checkpoints.index import ReleasedModel, find_model, read_models
+from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.cli.errors import one_line_errors
-from dbnet.config import load_config
-from dbnet.download import cache_path
+from dbnet.config.load import load_config
 from dbnet.errors import UserError
-from dbnet.model_index import ReleasedModel, find_model, read_models
 from dbnet.utils.files import replace_when_complete
 from dbnet.utils.tables import format_table
 

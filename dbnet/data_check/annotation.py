@@ -8,7 +8,7 @@ import numpy as np
 
 from dbnet.data_check.kinds import Finding
 from dbnet.datasets.annotation_file import read_data_list
-from dbnet.datasets.damage import NOT_FINITE, read_polygon
+from dbnet.datasets.repair import NOT_FINITE, read_polygon
 
 KEPT = ("img_path", "height", "width", "instances", "polygon", "ignore", "text")
 

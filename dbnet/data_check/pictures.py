@@ -11,7 +11,7 @@ import numpy as np
 from dbnet.data_check.annotation import points_of
 from dbnet.datasets.transforms.loading import read_image
 from dbnet.errors import UserError
-from dbnet.utils.polygon import clip, transform
+from dbnet.geometry import clip, transform
 from dbnet.visualization.draw import (
     BLACK,
     GREEN,

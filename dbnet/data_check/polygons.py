@@ -11,8 +11,8 @@ from mmcv import rescale_size
 from dbnet.data_check.kinds import DUPLICATE_IOU, EDGE_TOLERANCE, Finding
 from dbnet.datasets.transforms.geometric import image_box
 from dbnet.datasets.transforms.targets import GenerateDBTargets, is_too_small
-from dbnet.utils.polygon import offset_distance
-from dbnet.utils.polygon_iou import (
+from dbnet.geometry import offset_distance
+from dbnet.polygon_iou import (
     areas_and_boxes,
     box_intersections,
     intersection_areas,

@@ -5,13 +5,13 @@ import numpy as np
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
-from dbnet.datasets.heap import keep_freed_memory
+from dbnet.datasets.malloc import keep_freed_memory
 from dbnet.datasets.samplers import SampleKey, as_sample_key
-from dbnet.datasets.synthetic.backgrounds import folder_photos
-from dbnet.datasets.synthetic.fonts import builtin_fonts, folder_fonts
-from dbnet.datasets.synthetic.scene import Level, Scene, draw_scene
 from dbnet.errors import UserError
 from dbnet.registry import DATASETS
+from dbnet.synthetic.backgrounds import folder_photos
+from dbnet.synthetic.fonts import builtin_fonts, folder_fonts
+from dbnet.synthetic.scene import Level, Scene, draw_scene
 
 SMALLEST_SIDE = 32  # pixels; less has no room for a word
 

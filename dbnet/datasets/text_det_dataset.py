@@ -9,9 +9,9 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from dbnet.datasets.annotation_file import read_data_list, stated_size
-from dbnet.datasets.damage import UnreadableImages, check_share, read_polygon
-from dbnet.datasets.heap import keep_freed_memory
 from dbnet.datasets.image_cache import ImageCache
+from dbnet.datasets.malloc import keep_freed_memory
+from dbnet.datasets.repair import UnreadableImages, check_share, read_polygon
 from dbnet.datasets.samplers import SampleKey, as_sample_key
 from dbnet.datasets.shared_memory import SharedMemory
 from dbnet.errors import ImageError, UserError
@@ -31,7 +31,7 @@ class TextDetDataset(BaseDataset):
 
     The workers of a process, forked or spawned, share annotations and cache.
 
-    Damage costs a warning each. Bad polygons are mended or left out, see `dbnet.datasets.damage`.
+    Damage costs a warning each. Bad polygons are mended or left out, see `dbnet.datasets.repair`.
     In place of an unreadable image, training takes the next one of the file; a test takes a black
     one, so that its words count as missed.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from dbnet.checkpoint import read_checkpoint
+from dbnet.checkpoints.read import read_checkpoint
 from dbnet.errors import UserError
 
 INTERRUPTED = "interrupted.pth"

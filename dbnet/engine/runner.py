@@ -6,7 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
-from dbnet.checkpoint import load_weights, match, read_checkpoint, state_dict_of
+from dbnet.checkpoints.read import load_weights, match, read_checkpoint, state_dict_of
 from dbnet.engine.checkpoint_files import commit, temporary
 from dbnet.engine.loops import ResumableEpochLoop, ResumableIterLoop
 from dbnet.engine.schedules import check_schedules

@@ -11,8 +11,6 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dbnet.datasets.preparers.annotation import natural_key
-from dbnet.datasets.preparers.icdar2015 import parse_ground_truth
 from dbnet.datasets.text_det_dataset import TextDetDataset, unpack_entry
 from dbnet.errors import UserError
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric
@@ -23,6 +21,8 @@ from dbnet.evaluation.submission import (
     stem_of,
     to_submission_quads,
 )
+from dbnet.labels.annotation import natural_key
+from dbnet.labels.icdar2015 import parse_ground_truth
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dbnet.utils.polygon_iou import (
+from dbnet.polygon_iou import (
     areas_and_boxes,
     box_intersections,
     convex_quad_intersections,

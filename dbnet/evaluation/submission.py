@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from dbnet.errors import UserError
+from dbnet.geometry import signed_area
 from dbnet.utils.files import replace_when_complete
-from dbnet.utils.polygon import signed_area
 
 PREFIX = "res_"  # of a file's name in the zip; the image's stem follows
 MAX_COORDINATE = 2**24  # whole numbers up to this are exact in float32

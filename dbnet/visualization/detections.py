@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dbnet.utils.polygon import transform
+from dbnet.geometry import transform
 from dbnet.visualization.draw import (
     GREEN,
     GREY,

@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 
 from dbnet.errors import UserError
-from dbnet.utils.polygon import clip
+from dbnet.geometry import clip
 
 Color = tuple[int, int, int]
 

@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from dbnet.utils.polygon import transform
+from dbnet.geometry import transform
 from dbnet.visualization.draw import (
     GREEN,
     GREY,

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from dbnet.geometry import clip, transform
 from dbnet.registry import TRANSFORMS
-from dbnet.utils.polygon import clip, transform
 
 Box = tuple[int, int, int, int]
 

@@ -11,8 +11,8 @@ from dbnet.datasets.transforms.geometric import (
     image_box,
     move_polygons,
 )
+from dbnet.geometry import clip, signed_area, transform
 from dbnet.registry import TRANSFORMS
-from dbnet.utils.polygon import clip, signed_area, transform
 
 IDENTITY = np.eye(2, 3)
 

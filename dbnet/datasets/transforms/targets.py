@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from dbnet.geometry import distance_field, offset_distance, short_side, signed_area
 from dbnet.registry import TRANSFORMS
-from dbnet.utils.polygon import distance_field, offset_distance, short_side, signed_area
 
 
 class Instance(NamedTuple):

@@ -2,7 +2,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from dbnet.checkpoint import read_checkpoint
+from dbnet.checkpoints.read import read_checkpoint
 from dbnet.errors import UserError
 
 WAY_OUT = (

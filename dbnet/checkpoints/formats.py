@@ -1,0 +1,160 @@
+"""Formats of checkpoints: whose names the weights have, and in what kind of file they lie."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from dbnet.checkpoints.mhliao import from_mhliao, is_mhliao, to_mhliao
+from dbnet.checkpoints.ppocr import read_ppocr_onnx
+from dbnet.checkpoints.read import (
+    read_checkpoint,
+    rename_keys,
+    safetensors_package,
+    state_dict_of,
+    to_bytes,
+)
+from dbnet.errors import UserError
+from dbnet.utils.files import replace_when_complete
+
+State = dict[str, Tensor]
+
+
+class Format(NamedTuple):
+    """Whose names a state dict has.
+
+    Attributes:
+        about: A line for the user.
+        recognises: Whether a state dict has these names.
+        read: From these names to ours.
+        write: From ours to these.
+    """
+
+    about: str
+    recognises: Callable[[Mapping[str, Tensor]], bool]
+    read: Callable[[Mapping[str, Tensor]], State]
+    write: Callable[[Mapping[str, Tensor]], State]
+
+
+def has_own_names(state: Mapping[str, Tensor]) -> bool:
+    """Tell the names of this project and of MMOCR 1.x."""
+    return any(key.startswith(("det_head.", "neck.", "backbone.")) for key in state)
+
+
+def has_mmocr0_names(state: Mapping[str, Tensor]) -> bool:
+    """Tell the names of MMOCR 0.x."""
+    return any(key.removeprefix("module.").startswith("bbox_head.") for key in state)
+
+
+def to_mmocr0(state: Mapping[str, Tensor]) -> State:
+    """Rename the head as MMOCR 0.x does."""
+    return {
+        "bbox_head." + key.removeprefix("det_head.") if key.startswith("det_head.") else key: value
+        for key, value in state.items()
+    }
+
+
+def is_backbone(state: Mapping[str, Tensor]) -> bool:
+    """Tell the names of a ResNet alone."""
+    return any(key.startswith("layer1.0.") for key in state)
+
+
+def from_backbone(state: Mapping[str, Tensor]) -> State:
+    """Make a ResNet a detector's backbone, without its classifier."""
+    return {
+        f"backbone.{key}": value
+        for key, value in state.items()
+        if not key.startswith(("fc.", "attnpool."))
+    }
+
+
+def to_backbone(state: Mapping[str, Tensor]) -> State:
+    """Take the backbone out of a detector.
+
+    Raises:
+        UserError: There is none.
+    """
+    found = {
+        key.removeprefix("backbone."): value
+        for key, value in state.items()
+        if key.startswith("backbone.")
+    }
+    if not found:
+        raise UserError("there is no backbone in it")
+    return found
+
+
+# The first that recognises a file is taken.
+FORMATS = {
+    "mhliao": Format("MhLiao/DB, the paper's own code", is_mhliao, from_mhliao, to_mhliao),
+    "mmocr0": Format("MMOCR 0.x", has_mmocr0_names, rename_keys, to_mmocr0),
+    "dbnet": Format("this project and MMOCR 1.x", has_own_names, rename_keys, dict),
+    "backbone": Format(
+        "a ResNet alone: torchvision, oCLIP", is_backbone, from_backbone, to_backbone
+    ),
+}
+PPOCR = "ppocr"  # an ONNX file, whose weights have no names
+ABOUT = {name: format_.about for name, format_ in FORMATS.items()}
+ABOUT[PPOCR] = "PP-OCRv6's small detector, an ONNX file"
+READABLE = tuple(ABOUT)
+WRITABLE = tuple(FORMATS)
+
+
+def read_weights(source: str, format_name: str | None = None) -> tuple[State, str]:
+    """Read a file of any format to the names of this project.
+
+    Args:
+        source: Path or URL of a PyTorch checkpoint or a safetensors file, or path of an ONNX file.
+        format_name: Whose names it has; None finds out.
+
+    Returns:
+        The state dict and the format's name.
+
+    Raises:
+        UserError: It cannot be read, or has other names.
+    """
+    if format_name == PPOCR or (format_name is None and source.endswith(".onnx")):
+        return read_ppocr_onnx(Path(source)), PPOCR
+    state = {
+        key: value
+        for key, value in state_dict_of(read_checkpoint(source), source).items()
+        if isinstance(value, Tensor)
+    }
+    if format_name is None:
+        format_name = next((name for name in FORMATS if FORMATS[name].recognises(state)), None)
+        if format_name is None:
+            first = next(iter(state), "nothing")
+            raise UserError(
+                f"{source}: names of no known format (first: {first}); formats are "
+                f"{', '.join(READABLE)}"
+            )
+    elif not FORMATS[format_name].recognises(state):
+        raise UserError(f"{source}: has no names of {FORMATS[format_name].about}")
+    return FORMATS[format_name].read(state), format_name
+
+
+def write_weights(state: Mapping[str, Tensor], target: Path, format_name: str = "dbnet") -> int:
+    """Write weights, and nothing else, by the names of a format.
+
+    Args:
+        state: Weights by the names of this project.
+        target: A new file; `.safetensors` or anything that PyTorch is to write.
+        format_name: Whose names they get.
+
+    Returns:
+        How many tensors the file has.
+
+    Raises:
+        UserError: The format lacks a part, or the package `safetensors` is not installed.
+    """
+    written = FORMATS[format_name].write(state)
+    renamed = {key: value.contiguous() for key, value in written.items()}
+    # To memory first: of a folder where nothing can be written, neither package says so by OSError.
+    if target.suffix == ".safetensors":
+        content = safetensors_package().save(renamed)
+    else:
+        content = to_bytes({"state_dict": renamed})
+    with replace_when_complete(target) as partial:
+        partial.write_bytes(content)
+    return len(renamed)

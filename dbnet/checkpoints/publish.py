@@ -1,0 +1,183 @@
+"""A checkpoint made ready for others: weights alone, named by their hash, with a model card."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from dbnet.apis.detector import init_detector
+from dbnet.checkpoints.read import match, read_checkpoint, state_dict_of, to_bytes
+from dbnet.errors import UserError
+from dbnet.utils.files import replace_when_complete
+from dbnet.version import __version__
+
+UNITS = {"epoch": "epochs", "iter": "steps"}  # of a checkpoint's meta data
+HASH_DIGITS = 8  # in the file's name, as PyTorch's own downloads have
+
+
+class Published(NamedTuple):
+    """What `publish` has written."""
+
+    weights: Path
+    card: Path
+
+
+def publish(
+    checkpoint: str,
+    config: Config,
+    name: str,
+    folder: Path,
+    half: bool = False,
+    metrics: Mapping[str, float] | None = None,
+    data: str | None = None,
+) -> Published:
+    """Write the weights of a checkpoint as `folder`/`name`-HASH.pth, and a card beside them.
+
+    Where the run kept an average of the weights (EMA), it is the average that a checkpoint holds as
+    its weights, and that is written.
+
+    Args:
+        checkpoint: Path or URL.
+        config: The config that the weights are for.
+        name: Of the config.
+        folder: For both files.
+        half: Write float16, half the size; loading makes float32 of it again. A tensor with a
+            number above 65504, float16's largest, stays as it is.
+        metrics: Of `results.json`.
+        data: What was trained on, for the card; None for what the config names.
+
+    Raises:
+        UserError: The checkpoint cannot be read or does not fit, or the files are there already.
+    """
+    content = read_checkpoint(checkpoint)
+    state = {k: v for k, v in state_dict_of(content, checkpoint).items() if isinstance(v, Tensor)}
+    if not state:
+        raise UserError(f"checkpoint {checkpoint}: holds no weights")
+    check_fits(state, config, name, checkpoint)
+    weights = {key: _rounded(value, half) for key, value in state.items()}
+    # Nothing in it depends on the moment, so that the same weights give the same hash.
+    written = to_bytes({"state_dict": weights, "meta": {"config": config.pretty_text}})
+    digest = hashlib.sha256(written).hexdigest()
+    stem = f"{name}-{digest[:HASH_DIGITS]}"
+    published = Published(folder / f"{stem}.pth", folder / f"{stem}.md")
+    for path in published:
+        if path.exists():
+            raise UserError(f"{path} is there already; it holds the same weights, remove it")
+    num_weights = sum(value.numel() for key, value in state.items() if _is_weight(key))
+    facts = {
+        "config": f"`{name}`",
+        "weights": f"`{published.weights.name}`, {len(written) / 1e6:.2f} MB, "
+        + ("float16" if half else "float32"),
+        "SHA-256": f"`{digest}`",
+        "parameters": f"{num_weights / 1e6:.2f} M",
+        "trained for": _progress(content),
+        "averaged (EMA)": "yes" if "ema_state_dict" in content else "no",
+        "trained on": data or describe_data(config),
+        "written by": f"dbnet {__version__}",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with replace_when_complete(published.weights) as partial:
+        partial.write_bytes(written)
+    with replace_when_complete(published.card) as partial:
+        partial.write_text(make_card(stem, name, facts, metrics), encoding="utf-8")
+    return published
+
+
+def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: str) -> None:
+    """See that a checkpoint has all weights of a config's detector.
+
+    Args:
+        state: Its weights.
+        config: The config.
+        name: Of the config.
+        source: Of the checkpoint.
+
+    Raises:
+        UserError: It lacks some, or has them in other shapes.
+    """
+    fit = match(state, init_detector(config).state_dict())
+    wrong = [*fit.missing, *fit.wrong_shape]
+    if wrong:
+        raise UserError(
+            f"checkpoint {source} does not fit the config {name}: {len(wrong)} weights are missing "
+            f"or have another shape (first: {wrong[0]}); give the config that it was trained with"
+        )
+
+
+def describe_data(config: Config) -> str:
+    """Name the annotation files that a config trains on."""
+    dataset: Any = (config.get("train_dataloader") or {}).get("dataset") or {}
+    parts = dataset.get("datasets") or [dataset]
+    named = [str(part.get("ann_file") or part.get("type") or "unknown") for part in parts]
+    roots = [str(part.get("data_root") or "") for part in parts]
+    return ", ".join(f"`{Path(root) / ann_file}`" for root, ann_file in zip(roots, named))
+
+
+def make_card(
+    title: str, name: str, facts: Mapping[str, str], metrics: Mapping[str, float] | None
+) -> str:
+    """Write a model card in Markdown.
+
+    Args:
+        title: Of the card.
+        name: Of the config.
+        facts: Rows of the first table.
+        metrics: Rows of the second; None says that there are none.
+    """
+    lines = [f"# {title}", "", "| | |", "|---|---|"]
+    lines += [f"| {key} | {value} |" for key, value in facts.items()]
+    lines += ["", "## Metrics", ""]
+    if metrics:
+        lines += ["| | |", "|---|---|"]
+        lines += [f"| `{key}` | {value:.4f} |" for key, value in metrics.items()]
+    else:
+        lines += ["None were given (`--results results.json` of `dbnet test --out`)."]
+    lines += [
+        *("", "## Use", "", "```"),
+        f"dbnet infer photo.jpg --config {name} --checkpoint {title}.pth --out found",
+        f"dbnet train {name} --cfg-options load_from={title}.pth",
+        *("```", ""),
+    ]
+    return "\n".join(lines)
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """Read the metrics of a `results.json`.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))["metrics"]
+        return {str(key): float(value) for key, value in metrics.items()}
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f'{path}: no "metrics"; give the results.json of dbnet test') from None
+
+
+def _rounded(value: Tensor, half: bool) -> Tensor:
+    """Round to float16 on request, unless something, such as a variance, is too large for it."""
+    if not half or not value.is_floating_point():
+        return value
+    rounded = value.half()
+    return rounded if torch.equal(rounded.isfinite(), value.isfinite()) else value
+
+
+def _is_weight(key: str) -> bool:
+    return not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
+def _progress(content: Mapping[str, Any]) -> str:
+    meta = content.get("meta") or {}
+    counts = [
+        f"{meta[key]} {unit}"
+        for key, unit in UNITS.items()
+        if isinstance(meta.get(key), int) and meta[key] > 0
+    ]
+    return ", ".join(counts) or "unknown"

@@ -1,6 +1,0 @@
-"""Scene-text-like images, drawn by the project itself."""
-
-from dbnet.datasets.synthetic.export import write_dataset
-from dbnet.datasets.synthetic.scene import Scene, draw_scene
-
-__all__ = ["Scene", "draw_scene", "write_dataset"]

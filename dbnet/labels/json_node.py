@@ -1,0 +1,133 @@
+"""Values of JSON documents that know where they lie, so that every complaint names the place."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from dbnet.errors import UserError
+from dbnet.labels.text_lines import split_lines
+
+MAX_COORDINATE = 1e6  # pixels; no image is as large, so that more is a mistake
+SHOWN = 40  # characters of a wrong value in a message
+
+
+@dataclass(frozen=True)
+class JsonNode:
+    """A value of a JSON document, with the document's file (and line) and the way to the value."""
+
+    value: Any
+    source: str
+    path: str = ""
+
+    def fail(self, problem: str) -> NoReturn:
+        """Raise a `UserError` about this value, which names its place."""
+        place = f"{self.source}: {self.path}" if self.path else self.source
+        raise UserError(f"{place}: {problem}")
+
+    def field(self, key: str) -> "JsonNode":
+        """Give the value of a key that must be there."""
+        found = self.optional(key)
+        if found is None:
+            self.fail(f"no {key!r}; add it, or choose the format that this file is in")
+        return found
+
+    def optional(self, key: str) -> "JsonNode | None":
+        """Give the value of a key; None if there is no such key or its value is null."""
+        if not isinstance(self.value, dict):
+            self.fail(f"expected an object with {key!r}, found {self._shown()}")
+        if self.value.get(key) is None:
+            return None
+        return JsonNode(self.value[key], self.source, f"{self.path}.{key}" if self.path else key)
+
+    def items(self) -> Iterator["JsonNode"]:
+        """Give the items of a list."""
+        if not isinstance(self.value, list):
+            self.fail(f"expected a list, found {self._shown()}")
+        for index, item in enumerate(self.value):
+            yield JsonNode(item, self.source, f"{self.path}[{index}]")
+
+    def text(self) -> str:
+        """Give a string."""
+        if not isinstance(self.value, str):
+            self.fail(f"expected a text in quotes, found {self._shown()}")
+        return self.value
+
+    def flag(self) -> bool:
+        """Give true or false, for which 1 and 0 stand too."""
+        if self.value not in (0, 1):
+            self.fail(f"expected true or false, found {self._shown()}")
+        return bool(self.value)
+
+    def number(self) -> float:
+        """Give a coordinate, finite and of a size that images have."""
+        is_number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
+        if not is_number or not abs(self.value) <= MAX_COORDINATE:
+            self.fail(f"expected a coordinate in pixels, found {self._shown()}")
+        return float(self.value)
+
+    def flat_polygon(self) -> np.ndarray:
+        """Give the polygon of a list x1, y1, x2, y2, ... as (N, 2) float64, N >= 3.
+
+        Not float32, in which 0.1 would be written back as 0.10000000149011612.
+        """
+        numbers = [item.number() for item in self.items()]
+        if len(numbers) % 2:
+            self.fail(f"{len(numbers)} numbers are no pairs of x and y; add or remove one")
+        return self._polygon(np.array(numbers).reshape(-1, 2))
+
+    def points(self, least: int = 3) -> np.ndarray:
+        """Give a list of pairs [x, y] as (N, 2) float64, N >= `least`."""
+        pairs = [[number.number() for number in pair.items()] for pair in self.items()]
+        for index, pair in enumerate(pairs):
+            if len(pair) != 2:
+                self.fail(f"point {index} has {len(pair)} numbers, not x and y")
+        return self._polygon(np.array(pairs).reshape(-1, 2), least)
+
+    def _polygon(self, points: np.ndarray, least: int = 3) -> np.ndarray:
+        if len(points) < least:
+            self.fail(f"{len(points)} points, but {least} are needed; redraw or delete this one")
+        return points
+
+    def _shown(self) -> str:
+        shown = json.dumps(self.value, ensure_ascii=False)
+        return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+
+
+def read_json(path: Path) -> JsonNode:
+    """Read a JSON document."""
+    return _parse(path.read_bytes(), str(path))
+
+
+def read_json_lines(path: Path) -> Iterator[JsonNode]:
+    """Read a file of one JSON document per line; empty lines are passed over."""
+    for source, line in _lines(path):
+        yield _parse(line, source)
+
+
+def read_named_lines(path: Path) -> Iterator[tuple[JsonNode, JsonNode]]:
+    """Read a file of lines `name<TAB>JSON` as pairs of name and document."""
+    for source, line in _lines(path):
+        name, tab, document = line.partition(b"\t")
+        if not tab:
+            raise UserError(f"{source}: no tab; expected the image's path, a tab and a JSON list")
+        try:
+            yield JsonNode(name.decode("utf-8"), source, "path"), _parse(document, source)
+        except UnicodeDecodeError as error:
+            raise UserError(f"{source}: {error}; save the file as UTF-8") from None
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    for number, line in enumerate(split_lines(path.read_bytes()), start=1):
+        if line.strip():
+            yield f"{path}, line {number}", line
+
+
+def _parse(content: bytes, source: str) -> JsonNode:
+    try:
+        return JsonNode(json.loads(content), source)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{source}: no JSON ({error}); export it again") from None
