@@ -1,17 +1,17 @@
-"""Areas of polygons and of what two of them share, for many polygons at once."""
+"""Areas of polygons and of what two of them share: for many at once, or without rounding."""
 
+import itertools
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import shapely
 
 Array = np.ndarray
+Point = tuple[Fraction, Fraction]
+Edge = tuple[Point, Point]
 
 NO_AREA = shapely.Polygon()
-# Pixels. Edges on nearly one line make `convex_quad_intersections` ill-conditioned; from this
-# distance on its relative error stays below 1e-8.
-MIN_DISTANCE = 1e-3
-NEXT = [1, 2, 3, 0]  # the vertex or edge that follows in a quad
 
 
 def areas_and_boxes(polygons: Sequence[Array]) -> tuple[Array, Array]:
@@ -69,49 +69,59 @@ def intersection_areas(first: Sequence[Array], second: Sequence[Array]) -> Array
     return shapely.area(shapely.intersection(geometries[: len(first)], geometries[len(first) :]))
 
 
-def convex_quad_intersections(first: Array, second: Array) -> Array:
-    """Area (N,), in square pixels, that each of N quads shares with its partner.
+def exact_area(polygon: Array) -> Fraction:
+    """Area by the shoelace formula, without rounding: coordinates are taken as they are."""
+    return abs(sum((x * v - y * u for (x, y), (u, v) in _edges(polygon)), Fraction())) / 2
 
-    By Green's theorem: the outline of the common part consists of the pieces of either outline that
-    lie in the other quad; half of the sum of the cross products of their ends is its area.
+
+def exact_intersection_area(first: Array, second: Array) -> Fraction:
+    """Area that two polygons share, without rounding; "inside" is even-odd.
+
+    Between two neighbouring heights at which vertices or crossings lie, edges neither begin nor
+    cross, so that the common width is linear in the height: the part's area is its height times
+    the width in its middle. Slow, for the few pairs on which rounding would decide.
 
     Args:
-        first: (N, 4, 2), pixels.
-        second: (N, 4, 2).
-
-    Returns:
-        NaN for a pair that this cannot measure well: a quad is not convex, or an edge of one lies
-        within `MIN_DISTANCE` of the line through an edge of the other.
+        first: (K, 2) pixels, finite.
+        second: (L, 2).
     """
-    num = len(first)
-    origin = first[:, :1].astype(np.float64)  # near by, so that products keep their digits
-    quads = np.concatenate((first - origin, second - origin))
-    edges = quads[:, NEXT] - quads
-    turns = _cross(edges, edges[:, NEXT])
-    sign = np.sign(turns[:, :1])  # 1 if clockwise on the screen
-    convex = (turns * sign > 0).all(axis=1)
-
-    # Signed distance of each vertex i from the line through each edge j of the other quad, times
-    # that edge's length; positive inside.
-    other = np.concatenate((np.arange(num, 2 * num), np.arange(num)))
-    offsets = quads[:, :, None] - quads[other][:, None]
-    start = _cross((edges * sign[..., None])[other][:, None], offsets)
-    end = start[:, NEXT]
-    nearest = MIN_DISTANCE * np.sqrt((edges * edges).sum(axis=-1))[other][:, None]
-    distinct = (np.maximum(np.abs(start), np.abs(end)) > nearest).all(axis=(1, 2))
-
-    # The part from `enter` to `leave`, 0..1, of the edge i lies in the other quad.
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a parallel edge: infinite, or NaN
-        crossing = start / (start - end)
-    enter = np.where(end > start, crossing, 0).max(axis=-1).clip(min=0)
-    leave = np.where(end > start, 1, crossing).min(axis=-1).clip(max=1)
-    twice = _cross(quads, edges) * sign * np.maximum(leave - enter, 0)
-    areas = np.where(convex & distinct, 0.5 * twice.sum(axis=1), np.nan)
-    return areas[:num] + areas[num:]
+    outlines = _edges(first), _edges(second)
+    edges = [*outlines[0], *outlines[1]]
+    heights = {y for (_, y), _ in edges}
+    heights |= {y for a, b in itertools.combinations(edges, 2) for y in _crossing_heights(a, b)}
+    area = Fraction()
+    for low, high in itertools.pairwise(sorted(heights)):
+        middle = (low + high) / 2
+        for left, right in _inside(outlines[0], middle):
+            for start, end in _inside(outlines[1], middle):
+                area += max(min(right, end) - max(left, start), Fraction()) * (high - low)
+    return area
 
 
-def _cross(first: Array, second: Array) -> Array:
-    return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
+def _edges(polygon: Array) -> list[Edge]:
+    points = [(Fraction(x), Fraction(y)) for x, y in np.asarray(polygon, np.float64).tolist()]
+    return list(zip(points, points[1:] + points[:1]))
+
+
+def _crossing_heights(first: Edge, second: Edge) -> list[Fraction]:
+    """Find the y of the point in which two edges meet; parallel ones only at their ends."""
+    ((x, y), (x2, y2)), ((u, v), (u2, v2)) = first, second
+    turn = (x2 - x) * (v2 - v) - (y2 - y) * (u2 - u)
+    if turn == 0:
+        return []
+    share = ((u - x) * (v2 - v) - (v - y) * (u2 - u)) / turn
+    other = ((u - x) * (y2 - y) - (v - y) * (x2 - x)) / turn
+    return [y + share * (y2 - y)] if 0 <= share <= 1 and 0 <= other <= 1 else []
+
+
+def _inside(outline: Sequence[Edge], height: Fraction) -> list[tuple[Fraction, Fraction]]:
+    """Cut a horizontal line, on which no vertex lies, into its parts inside an outline."""
+    cuts = sorted(
+        x + (height - y) * (x2 - x) / (y2 - y)
+        for (x, y), (x2, y2) in outline
+        if min(y, y2) < height < max(y, y2)
+    )
+    return list(zip(cuts[::2], cuts[1::2]))
 
 
 def to_geometries(polygons: Sequence[Array]) -> Array:

@@ -4,7 +4,9 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from dbnet.evaluation.matching import (
+    MIN_IOU,
     first_come_matches,
+    first_come_pairs,
     match_image,
     maximum_matches,
     precision_recall_hmean,
@@ -13,6 +15,7 @@ from dbnet.registry import METRICS
 
 # MMOCR's. Decimals instead of np.arange, whose 0.7000000000000002 drops a score of 0.7.
 SCORE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+STRICT_IOUS = (0.5, 0.6, 0.7, 0.8)
 
 
 @METRICS.register_module()
@@ -30,13 +33,19 @@ class HmeanIOUMetric(BaseMetric):
     - `max_hmean`: as `hmean`, but with a maximum bipartite matching. Its best threshold may be
       another one.
 
-    If a prediction comes without scores (None), only the official ones exist.
+    How closely the outlines fit, counted as `official_*`:
+
+    - `hmean_iou60`, `hmean_iou70`, `hmean_iou80`: hmean where a hit needs more than that IoU;
+      `hmean_iou_mean`: the mean of it at 0.5, 0.6, 0.7 and 0.8.
+    - `mean_iou`: mean IoU of the official matches, 0 if there is none.
+
+    If a prediction comes without scores (None), only the official ones and these exist.
     """
 
     default_prefix = "icdar"
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep what a batch adds: a small bool matrix and the scores per image.
+        """Keep what a batch adds: a small matrix of IoU and the scores per image.
 
         Args:
             data_batch: `metas` holds a dict per image with `gt_polygons`, a list of (K, 2) arrays
@@ -48,11 +57,11 @@ class HmeanIOUMetric(BaseMetric):
             polygons, scores = prediction["polygons"], prediction["scores"]
             if scores is not None and len(scores) != len(polygons):
                 raise ValueError(f"{len(polygons)} polygons have {len(scores)} scores")
-            hits, counted = match_image(meta["gt_polygons"], meta["gt_ignored"], polygons)
+            iou, counted = match_image(meta["gt_polygons"], meta["gt_ignored"], polygons)
             if scores is not None:
                 # In float32 a score of 0.3 passes the threshold 0.3, whatever type it came in.
                 scores = np.asarray(scores, dtype=np.float32)[counted]
-            self.results.append(dict(hits=hits, scores=scores))
+            self.results.append(dict(iou=iou, scores=scores))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Sum the counts over all images and form the metrics, plain floats without prefix.
@@ -60,8 +69,9 @@ class HmeanIOUMetric(BaseMetric):
         Args:
             results: What `process` kept of every image, gathered from all processes.
         """
-        official = precision_recall_hmean(*count_at(None, results, first_come_matches))
+        official = precision_recall_hmean(*count_at(None, results))
         metrics = dict(zip(("official_precision", "official_recall", "official_hmean"), official))
+        metrics |= fit_metrics(results)
         if any(result["scores"] is None for result in results):
             return metrics
         best_score_thr, best = best_threshold(results, first_come_matches)
@@ -80,78 +90,54 @@ def best_threshold(
     """Find the lowest score threshold of the best hmean, and its precision, recall and hmean.
 
     Args:
-        results: A dict per image with `hits`, (G, M) bool, and `scores`, (M,) float32.
-        matches: Counts the one-to-one matches in `hits`.
+        results: A dict per image with `iou`, (G, M) float64, and `scores`, (M,) float32.
+        matches: Counts the one-to-one matches in a (G, M) bool array of hits.
     """
-    counts = count_at_all(SCORE_THRESHOLDS, results, matches)
-    evaluated = [precision_recall_hmean(*count) for count in counts]
-    return max(zip(SCORE_THRESHOLDS, evaluated), key=lambda pair: pair[1][2])
+    evaluated = [
+        (threshold, precision_recall_hmean(*count_at(threshold, results, matches)))
+        for threshold in SCORE_THRESHOLDS
+    ]
+    return max(evaluated, key=lambda pair: pair[1][2])
 
 
 def count_at(
-    score_thr: float | None, results: list[dict], matches: Callable[[np.ndarray], int]
+    score_thr: float | None,
+    results: list[dict],
+    matches: Callable[[np.ndarray], int] = first_come_matches,
+    min_iou: float = MIN_IOU,
 ) -> tuple[int, int, int]:
-    """Count matches, texts and predictions over a data set.
+    """Count matches, texts and predictions over a dataset.
 
     Args:
         score_thr: Predictions of a lower score are left out; with None all stay.
         results: As of `best_threshold`.
         matches: As of `best_threshold`.
+        min_iou: A match overlaps by more than this.
     """
     num_hits = num_texts = num_predictions = 0
     for result in results:
-        hits = result["hits"]
+        iou = result["iou"]
         if score_thr is not None:
-            hits = hits[:, result["scores"] >= np.float32(score_thr)]
-        num_hits += matches(hits)
-        num_texts += hits.shape[0]
-        num_predictions += hits.shape[1]
+            iou = iou[:, result["scores"] >= np.float32(score_thr)]
+        num_hits += matches(iou > min_iou)
+        num_texts += iou.shape[0]
+        num_predictions += iou.shape[1]
     return num_hits, num_texts, num_predictions
 
 
-def count_at_all(
-    score_thrs: Sequence[float], results: list[dict], matches: Callable[[np.ndarray], int]
-) -> list[tuple[int, int, int]]:
-    """Count as `count_at` does, at many thresholds.
-
-    Only texts and predictions that compete for each other are matched; these are few.
-    """
-    parts = [split_contested(result["hits"], result["scores"]) for result in results]
-    nothing = np.zeros(0, dtype=np.float32)  # without images there would be no array to join
-    lone_scores = np.concatenate([nothing, *(lone for lone, _ in parts)])
-    scores = np.concatenate([nothing, *(result["scores"] for result in results)])
-    contested = [part for _, part in parts if part["scores"].size]
-    num_texts = sum(len(result["hits"]) for result in results)
-    counts = []
-    for score_thr in score_thrs:
-        num_hits, _, _ = count_at(score_thr, contested, matches)
-        num_hits += int((lone_scores >= np.float32(score_thr)).sum())
-        counts.append((num_hits, num_texts, int((scores >= np.float32(score_thr)).sum())))
-    return counts
-
-
-def split_contested(hits: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, dict]:
-    """Set the matches that nothing else competes for apart.
-
-    A prediction that hits one text, which no other prediction hits, is matched by any strategy as
-    long as its score passes, and changes no other match.
-
-    Args:
-        hits: (G, M) bool.
-        scores: (M,) float32.
-
-    Returns:
-        The scores of those predictions, and `hits` and `scores` of all others that hit anything.
-    """
-    of_text, of_prediction = hits.sum(axis=1), hits.sum(axis=0)
-    texts, predictions = np.nonzero(hits)
-    lone = (of_text[texts] == 1) & (of_prediction[predictions] == 1)
-    if lone.all():  # the usual case
-        return scores[predictions], dict(hits=hits[:0, :0], scores=scores[:0])
-    lone_scores = scores[predictions[lone]]
-    texts, predictions = np.unique(texts[~lone]), np.unique(predictions[~lone])
-    contested = hits[np.ix_(texts, predictions)]
-    return lone_scores, dict(hits=contested, scores=scores[predictions])
+def fit_metrics(results: list[dict]) -> dict[str, float]:
+    """Measure how closely the outlines fit: hmean at stricter IoU, mean IoU of the matches."""
+    strict = {
+        min_iou: precision_recall_hmean(*count_at(None, results, min_iou=min_iou))[2]
+        for min_iou in STRICT_IOUS
+    }
+    pairs = [(r["iou"], first_come_pairs(r["iou"] > MIN_IOU)) for r in results]
+    matched = [iou[text, prediction] for iou, found in pairs for text, prediction in found]
+    return dict(
+        **{f"hmean_iou{round(100 * m)}": hmean for m, hmean in strict.items() if m > MIN_IOU},
+        hmean_iou_mean=sum(strict.values()) / len(strict),
+        mean_iou=float(np.mean(matched)) if matched else 0.0,
+    )
 
 
 def format_metrics(metrics: dict[str, float]) -> list[str]:

@@ -1,29 +1,37 @@
+"""Which predictions stand for which texts of an image, by ICDAR2015's rules."""
+
 from collections import deque
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
+import shapely
 
 from dbnet.polygon_iou import (
     areas_and_boxes,
-    box_intersections,
-    convex_quad_intersections,
-    intersection_areas,
+    exact_area,
+    exact_intersection_area,
+    to_geometries,
 )
 
 MIN_IOU = 0.5  # a match overlaps by more than this
 MAX_IGNORED_OVERLAP = 0.5  # part of a prediction that may lie in one ignored text
-MARGIN = 1e-6  # what areas may err by, relatively; they err by far less
+LIMITS = tuple(Fraction(tenths, 10) for tenths in range(5, 10))  # shares that anything depends on
+MARGIN = 1e-6  # what a share may err by; it errs by far less
 
 
 def match_image(
     gt_polygons: Sequence[np.ndarray], gt_ignored: Sequence[bool], polygons: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find which predictions could stand for which texts of one image.
+    """Measure how well each prediction stands for each text of one image.
 
     A prediction with more than half of its area in a single ignored text neither hits nor misses.
     One without area counts, and is never left out. As in the competition's script, the area of an
     outline that crosses itself is that of the shoelace formula, in which lobes of opposite
     direction cancel, while an intersection is measured even-odd.
+
+    Comparisons with 0.5, 0.6, ... 0.9 are exact, whatever the polygons: an IoU of which rounding
+    could hide on which side of such a limit it lies is computed in fractions.
 
     Args:
         gt_polygons: G ground-truth polygons, each (K, 2), in pixels of the original image.
@@ -31,77 +39,80 @@ def match_image(
         polygons: M predicted polygons, each (K, 2), in the same frame.
 
     Returns:
-        hits: (G', M') bool, true where IoU > 0.5, of the texts and predictions that count.
+        iou: (G', M') float64, of the texts and predictions that count; a hit is above 0.5.
         counted: (M,) bool, true for the M' predictions that count.
     """
     ignored = np.asarray(gt_ignored, dtype=bool)
     num_texts = len(gt_polygons)
-    areas, boxes = areas_and_boxes([*gt_polygons, *polygons])
+    areas, _ = areas_and_boxes([*gt_polygons, *polygons])
     text_areas, areas = areas[:num_texts], areas[num_texts:]
-    # A smaller common area changes nothing: IoU > m where it exceeds m / (1 + m) of both areas.
-    decisive = np.where(
-        ignored[:, None],
-        MAX_IGNORED_OVERLAP * areas,
-        MIN_IOU / (1 + MIN_IOU) * (text_areas[:, None] + areas),
-    )
-    in_boxes = box_intersections(boxes[:num_texts], boxes[num_texts:])
-    texts, found = np.nonzero(in_boxes * (1 + MARGIN) > decisive)
-    common = _common_areas(
-        [gt_polygons[text] for text in texts.tolist()],
-        [polygons[prediction] for prediction in found.tolist()],
-        decisive[texts, found],
-    )
-    areas_found = areas[found]
-    in_ignored = ignored[texts] & (areas_found > 0) & (common > MAX_IGNORED_OVERLAP * areas_found)
+    geometries = to_geometries([*gt_polygons, *polygons])
+    # Pairs of which the boxes meet; (P,) indices of texts and of predictions.
+    found, texts = shapely.STRtree(geometries[:num_texts]).query(geometries[num_texts:])
+    shared = shapely.intersection(geometries[texts], geometries[num_texts + found])
+    common = shapely.area(shared)
+    whole = np.where(ignored[texts], areas[found], text_areas[texts] + areas[found] - common)
+    share = np.divide(common, whole, out=np.zeros_like(common), where=whole > 0)
+    for pair in np.flatnonzero(_is_close(share)).tolist():
+        text, prediction = gt_polygons[texts[pair]], polygons[found[pair]]
+        share[pair] = _exact_share(text, prediction, bool(ignored[texts[pair]]))
     counted = np.ones(len(polygons), dtype=bool)
-    counted[found[in_ignored]] = False
-    union = text_areas[texts] + areas_found - common
-    iou = np.divide(common, union, out=np.zeros_like(union), where=union > 0)
-    hits = np.zeros(decisive.shape, dtype=bool)
-    hits[texts, found] = iou > MIN_IOU
-    return hits[~ignored][:, counted], counted
+    counted[found[ignored[texts] & (share > MAX_IGNORED_OVERLAP)]] = False
+    iou = np.zeros((num_texts, len(polygons)))
+    iou[texts, found] = share
+    return iou[~ignored][:, counted], counted
 
 
-def _common_areas(
-    first: Sequence[np.ndarray], second: Sequence[np.ndarray], decisive: np.ndarray
-) -> np.ndarray:
-    """Area (N,) that each of N polygons shares with its partner.
+def _is_close(share: np.ndarray) -> np.ndarray:
+    """Find the shares that lie so near to a limit that rounding may have moved them across it."""
+    tenths = 10 * share
+    return (np.abs(tenths - np.rint(tenths)) < 10 * MARGIN) & (tenths > 4.5) & (tenths < 9.5)
 
-    Where it differs clearly from the area (N,) on which something depends, the quick way will do.
+
+def _exact_share(text: np.ndarray, prediction: np.ndarray, ignored: bool) -> float:
+    """Compute an IoU, or the part of a prediction in an ignored text, and round it.
+
+    Rounding to a float keeps it on its side of each limit.
     """
-    common = np.full(len(decisive), np.nan)
-    quads = [i for i, (a, b) in enumerate(zip(first, second)) if len(a) == len(b) == 4]
-    if quads:
-        vertices = np.concatenate([polygons[i] for polygons in (first, second) for i in quads])
-        common[quads] = convex_quad_intersections(*vertices.reshape(2, -1, 4, 2))
-    unclear = np.flatnonzero(~(np.abs(common - decisive) > MARGIN * decisive)).tolist()
-    if unclear:
-        exact = intersection_areas([first[i] for i in unclear], [second[i] for i in unclear])
-        common[unclear] = exact
-    return common
+    common = exact_intersection_area(text, prediction)
+    area = exact_area(prediction)
+    whole = area if ignored else exact_area(text) + area - common
+    share = common / whole
+    rounded = float(share)
+    if any(share > limit and rounded <= float(limit) for limit in LIMITS):
+        return float(np.nextafter(rounded, 1))
+    return rounded
 
 
-def first_come_matches(hits: np.ndarray) -> int:
-    """Count the matches when each text in turn takes the first free prediction that hits it.
+def first_come_pairs(hits: np.ndarray) -> list[tuple[int, int]]:
+    """Let each text in turn take the first free prediction that hits it.
 
     This is the order of ICDAR2015's own script and of MMOCR's strategy "vanilla".
 
     Args:
-        hits: (G, M) bool of `match_image`.
+        hits: (G, M) bool, which predictions could stand for which texts.
+
+    Returns:
+        (text, prediction) of each match, by text.
     """
-    matched, taken = set(), set()
+    matches: dict[int, int] = {}  # prediction: text
+    matched = -1
     for text, prediction in np.argwhere(hits).tolist():  # by text, then by prediction
-        if text not in matched and prediction not in taken:
-            matched.add(text)
-            taken.add(prediction)
-    return len(taken)
+        if text != matched and prediction not in matches:
+            matches[prediction] = matched = text
+    return [(text, prediction) for prediction, text in matches.items()]
+
+
+def first_come_matches(hits: np.ndarray) -> int:
+    """Count the `first_come_pairs` of `hits`, (G, M) bool."""
+    return len(first_come_pairs(hits))
 
 
 def maximum_matches(hits: np.ndarray) -> int:
     """Count the matches of a maximum bipartite matching, by augmenting paths.
 
     Args:
-        hits: (G, M) bool of `match_image`.
+        hits: (G, M) bool, which predictions could stand for which texts.
     """
     neighbours = [np.flatnonzero(row).tolist() for row in hits]
     text_of: dict[int, int] = {}
@@ -129,7 +140,7 @@ def _augment(start: int, neighbours: list[list[int]], text_of: dict[int, int]) -
 def _hand_over(
     free: int, origin: dict[int, tuple[int, int | None]], text_of: dict[int, int]
 ) -> None:
-    """Give each prediction on the path that ends in `free` to the text it was reached from."""
+    """Match each prediction on the path that ends in `free` with the text it was reached from."""
     prediction: int | None = free
     while prediction is not None:
         text, held = origin[prediction]
@@ -140,11 +151,11 @@ def _hand_over(
 def precision_recall_hmean(
     num_hits: int, num_texts: int, num_predictions: int
 ) -> tuple[float, float, float]:
-    """Precision, recall and their harmonic mean, from counts over a data set.
+    """Precision, recall and their harmonic mean, from counts over a dataset.
 
     Without texts the recall is 1, and the precision is 1 only without predictions; with texts but
     without predictions the precision is 0. So does MMOCR's `compute_hmean`. (ICDAR2015's script
-    agrees for a single image, but calls all three 0 for a data set without texts.)
+    agrees for a single image, but calls all three 0 for a dataset without texts.)
     """
     if num_texts == 0:
         precision = float(num_predictions == 0)

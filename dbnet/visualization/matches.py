@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dbnet.evaluation.matching import match_image
+from dbnet.evaluation.matching import MIN_IOU, match_image
 
 
 class Verdict(NamedTuple):
@@ -40,10 +40,10 @@ def judge_image(
         gt_ignored: True where a text is "don't care".
         polygons: Predictions, each (K, 2), in the same frame.
     """
-    hits, counted = match_image(gt_polygons, gt_ignored, polygons)
+    iou, counted = match_image(gt_polygons, gt_ignored, polygons)
     ignored = np.asarray(gt_ignored, dtype=bool)
     texts, predictions = np.flatnonzero(~ignored).tolist(), np.flatnonzero(counted).tolist()
-    taken = first_come_assignment(hits).tolist()
+    taken = first_come_assignment(iou > MIN_IOU).tolist()
     return Verdict(
         pairs=[(text, predictions[i]) for text, i in zip(texts, taken) if i >= 0],
         missed=[text for text, i in zip(texts, taken) if i < 0],
@@ -57,7 +57,7 @@ def first_come_assignment(hits: np.ndarray) -> np.ndarray:
     """Give each text in turn the first free prediction that hits it.
 
     Args:
-        hits: (G, M) bool of `match_image`.
+        hits: (G, M) bool, which predictions could stand for which texts.
 
     Returns:
         (G,) index of the prediction that each text took, -1 for none. As many are not -1 as

@@ -7,8 +7,7 @@ import torch
 import torch.multiprocessing as mp
 
 from dbnet.evaluation import HmeanIOUMetric, PredictionCollector, format_metrics
-from dbnet.evaluation.hmean_iou import SCORE_THRESHOLDS, count_at, count_at_all
-from dbnet.evaluation.matching import first_come_matches, maximum_matches
+from dbnet.evaluation.hmean_iou import SCORE_THRESHOLDS, count_at
 from dbnet.registry import METRICS
 
 
@@ -41,6 +40,10 @@ TEXTS = [box(0, 50 * i, 40, 50 * i + 20) for i in range(4)]
 SQUARE = box(0, 0, 10, 10)
 MISS = box(500, 500, 540, 520)
 SWEPT = [TEXTS[0], TEXTS[1], MISS, MISS, TEXTS[2], TEXTS[3]]
+FIT_OF_SWEPT = {  # every hit is the very text
+    **{f"icdar/hmean_iou{key}": pytest.approx(8 / 10) for key in ("60", "70", "80", "_mean")},
+    "icdar/mean_iou": 1,
+}
 
 
 def test_sweep_takes_the_lowest_of_the_best_thresholds():
@@ -57,6 +60,7 @@ def test_sweep_takes_the_lowest_of_the_best_thresholds():
         "icdar/official_recall": pytest.approx(1),
         "icdar/official_hmean": pytest.approx(8 / 10),
         "icdar/max_hmean": pytest.approx(6 / 9),
+        **FIT_OF_SWEPT,
     }
     assert {type(value) for value in metrics.values()} == {float}
 
@@ -78,7 +82,7 @@ def test_score_equal_to_the_threshold_passes(threshold, dtype):
     meta, prediction = sample([SQUARE], predictions=[SQUARE, MISS])
     prediction["scores"] = np.array([threshold, below], dtype=dtype)
     metric.process(dict(metas=[meta]), [prediction])
-    assert count_at(threshold, metric.results, first_come_matches) == (1, 1, 1)
+    assert count_at(threshold, metric.results) == (1, 1, 1)
 
 
 def test_best_thresholds_of_the_two_matchings_are_independent():
@@ -92,28 +96,33 @@ def test_best_thresholds_of_the_two_matchings_are_independent():
     assert metrics["icdar/max_hmean"] == 1
 
 
-@pytest.mark.parametrize("matches", [first_come_matches, maximum_matches])
-def test_all_thresholds_at_once_count_as_one_by_one(matches):
-    rng = np.random.default_rng(0)
-    results = []
-    for _ in range(150):
-        hits = rng.random(rng.integers(0, 9, 2)) < rng.choice([0.05, 0.15, 0.4])
-        scores = rng.choice(np.linspace(0.2, 1, 17, dtype=np.float32), hits.shape[1])
-        scores[rng.random(len(scores)) < 0.05] = np.nan
-        results.append(dict(hits=hits, scores=scores))
-    counts = count_at_all(SCORE_THRESHOLDS, results, matches)
-    assert counts == [count_at(threshold, results, matches) for threshold in SCORE_THRESHOLDS]
-    assert counts[0][0] > counts[-1][0] > 20
-    assert count_at_all([0.5], [], matches) == [(0, 0, 0)]
-
-
 def test_without_scores_only_the_official_metrics_exist():
     meta, prediction = sample(TEXTS, predictions=SWEPT)
     assert evaluate((meta, dict(prediction, scores=None))) == {
         "icdar/official_precision": pytest.approx(4 / 6),
         "icdar/official_recall": pytest.approx(1),
         "icdar/official_hmean": pytest.approx(8 / 10),
+        **FIT_OF_SWEPT,
     }
+
+
+def test_stricter_hmean_and_mean_iou_by_hand():
+    # A text of 100 x 10 and predictions that begin 10 and 20 pixels later: IoU 90 / 110 = .818 and
+    # 80 / 120 = .667; the third text is missed, the fourth ignored with its prediction.
+    texts = [box(0, y, 100, y + 10) for y in (0, 20, 40, 60)]
+    predictions = [box(10, 0, 110, 10), box(20, 20, 120, 30), box(0, 60, 90, 70)]
+    metrics = evaluate(sample(texts, [False, False, False, True], predictions))
+    # 2 hits / (3 texts + 2 predictions) up to .6, one hit at .7 and .8.
+    assert metrics["icdar/official_hmean"] == pytest.approx(4 / 5)
+    assert metrics["icdar/hmean_iou60"] == pytest.approx(4 / 5)
+    assert metrics["icdar/hmean_iou70"] == pytest.approx(2 / 5)
+    assert metrics["icdar/hmean_iou80"] == pytest.approx(2 / 5)
+    assert metrics["icdar/hmean_iou_mean"] == pytest.approx((4 + 4 + 2 + 2) / 5 / 4)
+    assert metrics["icdar/mean_iou"] == pytest.approx((90 / 110 + 80 / 120) / 2)
+
+
+def test_mean_iou_without_a_match_is_zero():
+    assert evaluate(sample([SQUARE], predictions=[MISS]))["icdar/mean_iou"] == 0
 
 
 def test_scores_may_be_a_tensor():
