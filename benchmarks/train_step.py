@@ -177,7 +177,7 @@ class CountWork(Hook):
 
 
 def count(args: argparse.Namespace) -> None:
-    hard_negatives._select_on_cpu = hard_negatives._select  # as on a GPU
+    hard_negatives._kth_largest_on_cpu = hard_negatives._kth_largest  # as on a GPU
     with tempfile.TemporaryDirectory() as work_dir:
         config = build_config(args, "bfloat16", work_dir)
         runner = SafeRunner.from_cfg(config)

@@ -12,7 +12,7 @@ from dbnet.data_check.annotation import check_word, entry_problem
 from dbnet.data_check.images import check_image
 from dbnet.data_check.kinds import DONT_CARE, Finding
 from dbnet.data_check.polygons import Measures, check_polygons, resize_factor
-from dbnet.datasets.annotation_file import stated_size
+from dbnet.datasets.annotations import stated_size
 
 Result = TypeVar("Result")
 

@@ -41,6 +41,26 @@ class SharedMemory:
         return self
 
 
+class SharedArray:
+    """A read-only copy of an array in `SharedMemory`."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._memory = SharedMemory(array.nbytes)
+        self._memory.bytes[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        self._view(array.dtype, array.shape)
+
+    def _view(self, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+        self.array = self._memory.bytes.view(dtype).reshape(shape)
+        self.array.flags.writeable = False
+
+    def __getstate__(self) -> tuple:
+        return self._memory, self.array.dtype, self.array.shape
+
+    def __setstate__(self, state: tuple) -> None:
+        self._memory, dtype, shape = state
+        self._view(dtype, shape)
+
+
 def unnamed_file(num_bytes: int) -> int:
     """Open a file of zeros that no folder lists, in memory where the system can; a descriptor.
 

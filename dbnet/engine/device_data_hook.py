@@ -63,7 +63,7 @@ class DeviceDataHook(Hook):
 
         planner = Planner(crop, jitter, targets, layout.versions)
         runner.train_loop.dataloader = planning_loader(
-            loader, planner, stand_ins(list(items), failed), device.type == "cuda"
+            loader, planner, substitutes_of(list(items), failed), device.type == "cuda"
         )
         maker = DeviceBatchMaker(store, crop.size, (targets.thresh_min, targets.thresh_max))
         self.handle = model.data_preprocessor.register_forward_pre_hook(maker.before_preprocessing)
@@ -101,7 +101,7 @@ def read_shapes(
     return shapes, failed
 
 
-def stand_ins(items: Sequence[int], failed: Collection[int]) -> dict[int, int]:
+def substitutes_of(items: Sequence[int], failed: Collection[int]) -> dict[int, int]:
     """Find for each unreadable image the next one of this process that is not.
 
     Raises:
@@ -130,7 +130,7 @@ def planning_loader(
     """
     dataset: Any = copy.copy(loader.dataset)
     dataset.pipeline = planner
-    dataset.stand_ins = replaced
+    dataset.substitutes = replaced
     dataset.images = None  # no pixels are asked of the data set's own cache
     sampler: Any = loader.sampler
     rank, world_size = get_dist_info()

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dbnet.datasets.text_det_dataset import TextDetDataset, unpack_entry
+from dbnet.datasets.annotations import read_annotation
 from dbnet.errors import UserError
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric
 from dbnet.evaluation.submission import (
@@ -167,8 +167,7 @@ def _parts(path: str) -> tuple[str, ...]:
 def _read_annotation(path: Path) -> list[tuple[str, GroundTruth]]:
     """Read an annotation file into pairs of image path and ground truth."""
     _check_readable(path)
-    entries = map(unpack_entry, TextDetDataset(str(path), lazy_init=True).load_data_list())
-    return [(e["img_path"], GroundTruth(e["polygons"], e["ignored"])) for e in entries]
+    return [(e.img_path, GroundTruth(e.polygons, e.ignored)) for e in read_annotation(path)]
 
 
 def _check_readable(path: Path) -> None:

@@ -20,7 +20,7 @@ from dbnet.data_check.annotation import check_word, entry_problem, read_entries
 from dbnet.data_check.images import TURNS, check_image
 from dbnet.data_check.inspection import Place, in_order, inspect_entry
 from dbnet.data_check.kinds import KINDS, NOTE, SEVERITIES
-from dbnet.datasets.annotation_file import stated_size
+from dbnet.datasets.annotations import stated_size
 from dbnet.errors import UserError
 from tests.conftest import rectangle
 from tests.scenes import write_scenes

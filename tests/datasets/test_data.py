@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import Resize as MMCVResize
-from mmengine.dataset import ConcatDataset, DefaultSampler
+from mmengine.dataset import DefaultSampler, RepeatDataset
 from torch.utils.data import DataLoader
 from torchvision.transforms import ColorJitter as TorchvisionColorJitter
 from torchvision.transforms.functional import adjust_saturation as torchvision_saturation
@@ -246,9 +246,10 @@ def test_samplers_that_send_no_epoch_are_refused_in_training(annotated):
     dataset = make_dataset(annotated)
     with pytest.raises(UserError, match="EpochKeySampler"):
         dataset[0]
+    config = dict(type="TextDetDataset", data_root=str(annotated), ann_file="train.json")
     for sampler in (EpochKeySampler, InfiniteKeySampler):
         with pytest.raises(UserError, match="ConcatDataset"):
-            sampler(ConcatDataset([dataset, dataset]), seed=0)
+            sampler(RepeatDataset(config, times=2), seed=0)
 
 
 def shaped(folder, sizes):

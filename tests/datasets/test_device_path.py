@@ -44,7 +44,7 @@ from dbnet.datasets.transforms.geometric import compose, crop_resize_matrix, fli
 from dbnet.datasets.transforms.loading import read_shape
 from dbnet.datasets.transforms.photometric import JitterFactors
 from dbnet.datasets.transforms.targets import draw_targets, touching_instances
-from dbnet.engine.device_data_hook import check_loader, stand_ins
+from dbnet.engine.device_data_hook import check_loader, substitutes_of
 from dbnet.errors import UserError
 from tests.conftest import rectangle
 from tests.scenarios.test_training import losses
@@ -449,9 +449,9 @@ def test_image_of_another_size_than_its_head_says(tmp_path):
 
 
 def test_stand_ins_are_the_next_readable_images_of_the_process():
-    assert stand_ins([1, 3, 5, 7], {3: 0, 7: 0}) == {3: 5, 7: 1}
+    assert substitutes_of([1, 3, 5, 7], {3: 0, 7: 0}) == {3: 5, 7: 1}
     with pytest.raises(UserError, match="none of 2 images can be read"):
-        stand_ins([0, 1], {0: 0, 1: 0})
+        substitutes_of([0, 1], {0: 0, 1: 0})
 
 
 # ---- what is refused

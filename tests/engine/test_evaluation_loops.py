@@ -138,7 +138,6 @@ def test_a_batch_is_post_processed_while_the_next_is_in_the_network(config_path,
 
 def test_an_empty_data_set_gives_the_metrics_of_nothing(config_path, tmp_path):
     runner = make_runner(config_path, tmp_path)
-    runner.test_loop.dataloader.dataset.full_init()
     runner.test_loop.dataloader.sampler.num_samples = 0
     runner.test_loop.dataloader.sampler.total_size = 0
     metrics, images, recorder = evaluate(runner)

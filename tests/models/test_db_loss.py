@@ -110,10 +110,7 @@ def drawn(size, kind):
 @pytest.fixture(params=["cpu", "any device"])
 def _way(request, monkeypatch):
     if request.param == "any device":  # what a GPU computes, here on the CPU
-        monkeypatch.setattr(hard_negatives, "_select_on_cpu", hard_negatives._select)
-    else:
-        monkeypatch.setattr(hard_negatives, "SAMPLE_SIZE", 256)
-        monkeypatch.setattr(hard_negatives, "CHUNK_SIZE", 1 << 12)
+        monkeypatch.setattr(hard_negatives, "_kth_largest_on_cpu", hard_negatives._kth_largest)
 
 
 @pytest.mark.usefixtures("_way")
