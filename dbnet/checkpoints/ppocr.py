@@ -74,7 +74,8 @@ def _read_convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor | None]]:
 def _parts() -> dict[str, nn.Module]:
     backbone = PPLCNetV4()
     neck = RepLKFPN(backbone.out_channels)
-    head = DBHead(neck.out_channels, norm=False, adaptive=False)
+    head = DBHead(neck.out_channels, norm=False)
+    del head.threshold  # which only training needs
     return dict(backbone=backbone, neck=neck, det_head=head)
 
 

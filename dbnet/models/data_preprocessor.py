@@ -51,24 +51,24 @@ class TextDetDataPreprocessor(BaseDataPreprocessor):
         )
         shape = (len(inputs), 3, height, width)
         batch = torch.empty(shape, device=self.mean.device, memory_format=torch.channels_last)
-        targets = list(batch) if isinstance(inputs, list) else [batch]
-        for image, target in zip(images, targets):
-            self._normalise(image, target)
+        slots = list(batch) if isinstance(inputs, list) else [batch]
+        for image, slot in zip(images, slots):
+            self._normalise(image, slot)
         return {**data, "inputs": batch}
 
     def _padded(self, size: int) -> int:
         return -(-size // self.pad_size_divisor) * self.pad_size_divisor
 
-    def _normalise(self, image: Tensor, target: Tensor) -> None:
-        """Write an image (..., 3, h, w) into the upper left of `target`, and 0 into the rest."""
+    def _normalise(self, image: Tensor, slot: Tensor) -> None:
+        """Write an image (..., 3, h, w) into the upper left of `slot`, and 0 into the rest."""
         if image.dtype != torch.uint8:
             raise ValueError(f"inputs must be uint8, got {image.dtype}")
         if self.bgr_to_rgb:
             image = image.flip(-3)
         height, width = image.shape[-2:]
-        target[..., height:, :] = 0
-        target[..., :height, width:] = 0
+        slot[..., height:, :] = 0
+        slot[..., :height, width:] = 0
         # Into its place at once: each further pass over a large float image costs as much.
-        content = target[..., :height, :width]
+        content = slot[..., :height, :width]
         torch.sub(image, self.mean, out=content)
         content /= self.std

@@ -194,14 +194,3 @@ def test_number_of_negatives_is_rounded_down(positives, ratio, kept):
     # Each pixel's gradient is +-1/2 of its share; shares sum to the number of pixels that count.
     expected = kept / 2 / (positives + kept)
     assert logits.grad[positives:].sum().item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_without_a_threshold_map_dice_is_of_the_probability_map():
-    prob = torch.tensor([[[0.5, 1.0], [0.0, 0.25]]])
-    logits = torch.logit(prob, eps=1e-6)
-    target = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
-    targets = dict(shrink_map=target, shrink_mask=torch.ones_like(target))
-    losses = DBLoss()(dict(prob_logits=logits, prob_map=prob), targets)
-    assert set(losses) == {"loss_prob", "loss_db"}
-    # Dice: 1 - 2 * 1.5 / (1.75 + 2)
-    assert losses["loss_db"].item() == pytest.approx(1 - 3 / 3.75, abs=1e-5)

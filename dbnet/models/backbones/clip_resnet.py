@@ -2,9 +2,11 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from dbnet.models.backbones.imagenet import load_imagenet_weights
-from dbnet.models.backbones.resnet import STAGE_CHANNELS
-from dbnet.models.backbones.staged import StagedBackbone
+from dbnet.models.backbones.resnet import (
+    STAGE_CHANNELS,
+    StagedBackbone,
+    load_imagenet_weights,
+)
 from dbnet.registry import MODELS
 
 EXPANSION = 4

@@ -3,8 +3,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation
 
+from dbnet.models.backbones.stages import SqueezeExcitation, run_stages
 from dbnet.registry import MODELS
 
 
@@ -39,24 +39,19 @@ class PPLCNetV4(nn.Module):
         before = channels[0]
         for stage, (width, depth) in enumerate(zip(channels, depths, strict=True)):
             blocks = [] if stage == 0 else [Block(before, width, stride=2)]
-            # Every second block weighs its channels.
+            # Every second block reweights its channels.
             blocks += [Block(width, width, squeeze=i % 2 == 0) for i in range(depth)]
             self.stages.append(nn.Sequential(*blocks))
             before = width
         self.out_channels = tuple(channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Give c2..c5, strides 4 to 32, of images (N, 3, H, W)."""
-        x = self.stem(x)
-        features = []
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return tuple(features)
+        """Map images (N, 3, H, W) to c2..c5, strides 4, 8, 16 and 32."""
+        return run_stages(self.stages, self.stem(x))
 
 
 class Stem(nn.Module):
-    """Two ways at stride 2, a pooling and two convolutions, joined and taken to stride 4."""
+    """Two parallel branches at stride 2 (pooling; two 2x2 convolutions), joined, then stride 4."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
@@ -67,16 +62,16 @@ class Stem(nn.Module):
         self.conv4 = nn.Conv2d(channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Take images (N, 3, H, W) to (N, out_channels, H/4, W/4)."""
+        """Map images (N, 3, H, W) to (N, out_channels, H/4, W/4)."""
         x = F.relu(self.conv1(x))
         convolved = F.relu(self.conv2b(pad_end(F.relu(self.conv2a(pad_end(x))))))
-        pooled = F.max_pool2d(pad_end(x), 2, stride=1)  # nothing is below the 0 of the pads
+        pooled = F.max_pool2d(pad_end(x), 2, stride=1)  # pads of 0 are neutral: x >= 0
         x = F.relu(self.conv3(torch.cat([pooled, convolved], dim=1)))
         return F.relu(self.conv4(x))
 
 
 def pad_end(x: Tensor) -> Tensor:
-    """Add a column of 0 at the right and a row at the bottom, for windows of 2x2."""
+    """Pad by 0, one column at the right and one row at the bottom, for windows of 2x2."""
     return F.pad(x, (0, 1, 0, 1))
 
 
@@ -87,7 +82,7 @@ class Block(nn.Module):
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         stride: 2 halves the resolution; such a block has no shortcut.
-        squeeze: Whether channels are weighed in between (squeeze and excitation).
+        squeeze: Reweight the channels in between (squeeze and excitation).
     """
 
     def __init__(
@@ -98,9 +93,7 @@ class Block(nn.Module):
             in_channels, in_channels, 3, stride=stride, padding=1, groups=in_channels
         )
         self.squeeze = (
-            SqueezeExcitation(in_channels, in_channels // 4, scale_activation=nn.Hardsigmoid)
-            if squeeze
-            else nn.Identity()
+            SqueezeExcitation(in_channels, nn.Hardsigmoid()) if squeeze else nn.Identity()
         )
         self.channel_mixer = nn.Sequential(
             nn.Conv2d(in_channels, 2 * in_channels, 1),
@@ -110,7 +103,7 @@ class Block(nn.Module):
         self.shortcut = stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
-        """Take (N, in_channels, H, W) to (N, out_channels, H/stride, W/stride)."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H/stride, W/stride)."""
         x = self.squeeze(self.token_mixer(x))
         mixed = self.channel_mixer(x)
         return x + mixed if self.shortcut else mixed

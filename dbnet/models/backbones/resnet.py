@@ -1,16 +1,95 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import resnet18, resnet50
 from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.ops import deform_conv2d
 
-from dbnet.models.backbones.deform_conv import ModulatedDeformConv2d
-from dbnet.models.backbones.imagenet import load_imagenet_weights
-from dbnet.models.backbones.staged import StagedBackbone
+from dbnet.checkpoints.read import read_checkpoint
+from dbnet.errors import UserError
+from dbnet.models.backbones.stages import run_stages
 from dbnet.registry import MODELS
 
 BUILDERS = {18: resnet18, 50: resnet50}
 STAGE_CHANNELS = (64, 128, 256, 512)  # before a block's expansion
+FIX = (
+    "give a local file with --cfg-options model.backbone.init_cfg.checkpoint=FILE, "
+    "or train from scratch on purpose with --cfg-options model.backbone.init_cfg=None"
+)
+
+
+class StagedBackbone(nn.Module):
+    """Stem and four stages with freezing (`frozen_stages`, `norm_eval`).
+
+    A subclass makes `layer1` to `layer4` and calls `keep_frozen` at the end of its `__init__`.
+
+    Args:
+        frozen_stages: The stem (0) and the stages 1..frozen_stages get no gradients and keep their
+            batch statistics; -1 freezes nothing.
+        norm_eval: Keep the running statistics of every batch norm fixed in training.
+        init_cfg: `dict(type="Pretrained", checkpoint=...)`, or None.
+    """
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
+    def __init__(self, frozen_stages: int, norm_eval: bool, init_cfg: dict | None) -> None:
+        super().__init__()
+        if not -1 <= frozen_stages <= 4:
+            raise ValueError(f"frozen_stages must lie in -1..4, got {frozen_stages}")
+        if init_cfg is not None and init_cfg.get("type") != "Pretrained":
+            raise ValueError(f'init_cfg must be None or of type "Pretrained", got {init_cfg}')
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self.init_cfg = init_cfg
+
+    @property
+    def stem_parts(self) -> list[nn.Module]:
+        """The parts of the stem that have weights."""
+        raise NotImplementedError
+
+    def forward_stem(self, x: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to what `layer1` takes, (N, C, H/4, W/4)."""
+        raise NotImplementedError
+
+    @property
+    def stages(self) -> list[nn.Sequential]:
+        return [self.layer1, self.layer2, self.layer3, self.layer4]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Map images (N, 3, H, W) to c2..c5, strides 4, 8, 16 and 32."""
+        return run_stages(self.stages, self.forward_stem(x))
+
+    def train(self, mode: bool = True) -> "StagedBackbone":
+        super().train(mode)
+        if mode:
+            self.keep_frozen()
+            if self.norm_eval:
+                keep_statistics(self)
+        return self
+
+    def keep_frozen(self) -> None:
+        """Freeze the stem and the stages that `frozen_stages` counts."""
+        stem = self.stem_parts if self.frozen_stages >= 0 else []
+        freeze([*stem, *self.stages[: max(self.frozen_stages, 0)]])
+
+
+def freeze(modules: Iterable[nn.Module]) -> None:
+    """Exclude modules from training, their batch statistics included."""
+    for module in modules:
+        module.eval()
+        module.requires_grad_(False)
+
+
+def keep_statistics(module: nn.Module) -> None:
+    """Make every batch norm in a module use its running statistics and leave them."""
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.eval()
 
 
 @MODELS.register_module()
@@ -96,3 +175,77 @@ def make_deformable(block: BasicBlock | Bottleneck) -> None:
     deformable = ModulatedDeformConv2d(plain.in_channels, plain.out_channels, plain.stride[0])
     deformable.weight.data.copy_(plain.weight.data)
     block.conv2 = deformable
+
+
+class ModulatedDeformConv2d(nn.Conv2d):
+    """Deformable convolution v2 (Zhu et al. 2019) on torchvision's operator.
+
+    Parameters have mmcv's names and layout (`weight`, `conv_offset.weight`, `conv_offset.bias`), so
+    MMOCR's checkpoints fit. `conv_offset` yields, for each of the K = kh * kw points, 2K offsets
+    (y and x in turn, in pixels) and K modulation logits. It starts at zero: the layer then is half
+    of the plain convolution (sigmoid(0) = 0.5), as in mmcv.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.conv_offset = nn.Conv2d(in_channels, 3 * 9, 3, stride, padding=1)
+        nn.init.zeros_(self.conv_offset.weight)
+        if self.conv_offset.bias is not None:
+            nn.init.zeros_(self.conv_offset.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
+        first, second, logits = self.conv_offset(x).chunk(3, dim=1)  # (N, 9, H', W') each
+        offset = torch.cat((first, second), dim=1)
+        # The operator has no half-precision kernel on CPUs; on GPUs torchvision casts likewise.
+        with torch.autocast(x.device.type, enabled=False):
+            return deform_conv2d(
+                x.float(),
+                offset.float(),
+                self.weight,
+                stride=self.stride,
+                padding=self.padding,
+                mask=logits.float().sigmoid(),
+            )
+
+
+def load_imagenet_weights(
+    backbone: nn.Module,
+    checkpoint: str,
+    what: str = "ImageNet",
+    rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict,
+) -> None:
+    """Load a pre-trained checkpoint, of a classifier or the like, into a backbone.
+
+    The classifier (`fc.*`) is left out; the offsets of deformable convolutions, which such a file
+    cannot hold, keep their start.
+
+    Args:
+        backbone: Module with the file's parameter names, after `rename`.
+        checkpoint: "torchvision://resnet18", a URL or a local file.
+        what: What the weights come from, for messages.
+        rename: Maps the file's state dict to the backbone's names.
+
+    Raises:
+        UserError: The file cannot be found or read, or is not of this backbone.
+    """
+    try:
+        loaded = read_checkpoint(checkpoint)
+    except UserError as error:
+        raise UserError(f"{what} weights: {error}; {FIX}") from None
+    state = rename(loaded.get("state_dict", loaded))
+    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    try:
+        result = backbone.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise UserError(
+            f"{what} weights {checkpoint} are not of this backbone: "
+            f"{str(error).splitlines()[1].strip()}; {FIX}"
+        ) from error
+    missing = [key for key in result.missing_keys if "conv_offset" not in key]
+    if missing or result.unexpected_keys:
+        raise UserError(
+            f"{what} weights {checkpoint} are not of this backbone: "
+            f"{len(missing)} keys missing, {len(result.unexpected_keys)} unexpected "
+            f"(first: {(missing + result.unexpected_keys)[0]}); {FIX}"
+        )

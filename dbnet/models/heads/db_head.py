@@ -21,20 +21,15 @@ class DBHead(nn.Module):
         k: Amplifying factor of the paper's equation 3.
         norm: False for convolutions with biases and no batch norms, as in files whose batch norms
             are folded.
-        adaptive: False leaves out the threshold branch, and with it the binary map.
     """
 
-    def __init__(
-        self, in_channels: int, k: float = 50.0, norm: bool = True, adaptive: bool = True
-    ) -> None:
+    def __init__(self, in_channels: int, k: float = 50.0, norm: bool = True) -> None:
         super().__init__()
         self.k = k
         # Balanced cross-entropy weighs 1 text pixel against 3 background ones: P = 0.25 is its
         # constant optimum, logit ln(0.25 / 0.75) = -1.1.
         self.binarize = upsampling_branch(in_channels, output_bias=-1.1, norm=norm)
-        self.threshold = (
-            upsampling_branch(in_channels, output_bias=0.0, norm=norm) if adaptive else None
-        )
+        self.threshold = upsampling_branch(in_channels, output_bias=0.0, norm=norm)
 
     def forward(self, x: Tensor, mode: str = "loss") -> dict[str, Tensor] | Tensor:
         """Compute the maps at the resolution of the image.
@@ -45,16 +40,14 @@ class DBHead(nn.Module):
 
         Returns:
             `prob_logits`, `prob_map`, `thresh_map` and `binary_map`, or `prob_map`; each
-            (N, H, W) float32. Without a threshold branch, the first two alone.
+            (N, H, W) float32.
         """
-        prob_logits = self.binarize(x).squeeze(1).float()
+        prob_logits = self.binarize(x).squeeze(1).float()  # (N, 1, H, W) to (N, H, W)
         prob_map = prob_logits.sigmoid()
         if mode == "predict":
             return prob_map
         if mode != "loss":
             raise ValueError(f'mode must be "loss" or "predict", got "{mode}"')
-        if self.threshold is None:
-            return dict(prob_logits=prob_logits, prob_map=prob_map)
         thresh_map = self.threshold(x).squeeze(1).float().sigmoid()
         return dict(
             prob_logits=prob_logits,

@@ -18,7 +18,7 @@ class FPNC(nn.Module):
     Args:
         in_channels: Channels of c2..c5.
         lateral_channels: Channels inside the pyramid.
-        out_channels: Channels that each level gives to the concatenation.
+        out_channels: Channels of each level in the concatenation.
         attention: Config of a module that maps the concatenation to a weight per level and pixel,
             such as `ScaleChannelSpatialAttention`, which makes DBNet++ (MMOCR's `asf_cfg`). None
             concatenates the levels as they are.
@@ -53,16 +53,22 @@ class FPNC(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Fuse c2..c5, strides 4 to 32, into (N, out_channels, H/4, W/4)."""
-        levels = [conv(feature) for conv, feature in zip(self.lateral_convs, features)]
-        for fine in range(len(levels) - 2, -1, -1):
-            levels[fine] = levels[fine] + upsample(levels[fine + 1], levels[fine])
-        smooth = [conv(level) for conv, level in zip(self.smooth_convs, levels)]  # p2..p5
-        smooth = [upsample(level, smooth[0]) for level in smooth]
-        fused = torch.cat(smooth, dim=1)
+        # c2..c5 to p2..p5, each (N, lateral_channels, H/4..H/32, W/4..W/32)
+        levels = top_down([conv(x) for conv, x in zip(self.lateral_convs, features)])
+        smooth = [conv(level) for conv, level in zip(self.smooth_convs, levels)]
+        smooth = [upsample(level, smooth[0]) for level in smooth]  # each (N, 64, H/4, W/4)
+        fused = torch.cat(smooth, dim=1)  # (N, 256, H/4, W/4)
         if self.asf_attn is None:
             return fused
         weights = self.asf_attn(self.asf_conv(fused))  # (N, 4, H/4, W/4)
         return torch.cat([level * weights[:, i : i + 1] for i, level in enumerate(smooth)], dim=1)
+
+
+def top_down(levels: list[Tensor]) -> list[Tensor]:
+    """Add each level of a pyramid, the finest first, to the next finer one, enlarged."""
+    for fine in range(len(levels) - 2, -1, -1):
+        levels[fine] = levels[fine] + upsample(levels[fine + 1], levels[fine])
+    return levels
 
 
 def upsample(coarse: Tensor, fine: Tensor) -> Tensor:

@@ -2,9 +2,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation
 
-from dbnet.models.necks.fpnc import upsample
+from dbnet.models.backbones.stages import SqueezeExcitation
+from dbnet.models.necks.fpnc import top_down, upsample
 from dbnet.registry import MODELS
 
 
@@ -12,9 +12,9 @@ from dbnet.registry import MODELS
 class RepLKFPN(nn.Module):
     """Feature pyramid of PP-OCRv6's detectors, as it is after training.
 
-    A pyramid like `FPNC` whose convolutions weigh their channels, and whose levels are smoothed by
-    one large depthwise kernel each (dilated branches, folded). Levels are concatenated p5, p4, p3,
-    p2.
+    A pyramid like `FPNC` whose convolutions reweight their channels, and whose levels are smoothed
+    by one large depthwise kernel each (dilated branches, folded). Levels are concatenated p5, p4,
+    p3, p2.
 
     Paper: https://arxiv.org/abs/2606.13108.
 
@@ -30,7 +30,7 @@ class RepLKFPN(nn.Module):
         super().__init__()
         per_level = out_channels // len(in_channels)
         self.lateral_convs = nn.ModuleList(
-            WeighedConv(channels, out_channels) for channels in in_channels
+            ReweightedConv(channels, out_channels) for channels in in_channels
         )
         self.large_kernels = nn.ModuleList(
             nn.Conv2d(
@@ -42,14 +42,14 @@ class RepLKFPN(nn.Module):
             )
             for _ in in_channels
         )
-        self.smooth_convs = nn.ModuleList(WeighedConv(out_channels, per_level) for _ in in_channels)
+        self.smooth_convs = nn.ModuleList(
+            ReweightedConv(out_channels, per_level) for _ in in_channels
+        )
         self.out_channels = per_level * len(in_channels)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Fuse c2..c5, strides 4 to 32, into (N, out_channels, H/4, W/4)."""
-        levels = [conv(feature) for conv, feature in zip(self.lateral_convs, features)]
-        for fine in range(len(levels) - 2, -1, -1):
-            levels[fine] = levels[fine] + upsample(levels[fine + 1], levels[fine])
+        levels = top_down([conv(x) for conv, x in zip(self.lateral_convs, features)])
         smooth = [
             conv(kernel(level))
             for kernel, conv, level in zip(self.large_kernels, self.smooth_convs, levels)
@@ -57,18 +57,16 @@ class RepLKFPN(nn.Module):
         return torch.cat([upsample(level, smooth[0]) for level in reversed(smooth)], dim=1)
 
 
-class WeighedConv(nn.Module):
-    """A pointwise convolution whose output is added to itself with its channels weighed."""
+class ReweightedConv(nn.Module):
+    """A pointwise convolution whose output is added to itself with its channels reweighted."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
-        self.squeeze = SqueezeExcitation(
-            out_channels, out_channels // 4, scale_activation=SteepHardsigmoid
-        )
+        self.squeeze = SqueezeExcitation(out_channels, SteepHardsigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Take (N, in_channels, H, W) to (N, out_channels, H, W)."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
         x = self.conv(x)
         return x + self.squeeze(x)
 

@@ -6,7 +6,7 @@ from dbnet.registry import MODELS
 
 @MODELS.register_module()
 class ScaleChannelSpatialAttention(nn.Module):
-    """Weigh the levels of a pyramid at every pixel: the attention of DBNet++.
+    """Reweight the levels of a pyramid at every pixel: the attention of DBNet++.
 
     Paper: https://arxiv.org/abs/2202.10304, "Adaptive Scale Fusion". Names in the state dict and
     the width are MMOCR's; MhLiao/DB squeezes the features to 64 channels first.
