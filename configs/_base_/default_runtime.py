@@ -9,8 +9,10 @@ env_cfg = dict(
 # function of (seed, epoch, image), so a resumed run goes on as the uninterrupted one would.
 randomness = dict(seed=0)
 
+# The hooks named "Safe" and "Batched" are this project's; a config's "CheckpointHook" and
+# "RuntimeInfoHook" mean the same two, and "OptimWrapper" means AsyncOptimWrapper.
 default_hooks = dict(
-    runtime_info=dict(type="RuntimeInfoHook"),
+    runtime_info=dict(type="BatchedRuntimeInfoHook"),
     timer=dict(type="IterTimerHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     logger=dict(type="LoggerHook", interval=5),
@@ -18,7 +20,7 @@ default_hooks = dict(
     sync_buffers=dict(type="SyncBuffersHook"),  # batch statistics, over processes, before each test
     # The last checkpoint is the result, never the best on the test set. The one before it stays as
     # a spare.
-    checkpoint=dict(type="CheckpointHook", interval=20, max_keep_ckpts=2),
+    checkpoint=dict(type="SafeCheckpointHook", interval=20, max_keep_ckpts=2),
 )
 custom_hooks = [
     dict(type="NonFiniteLossHook"),

@@ -1,4 +1,4 @@
-"""The files that a run is resumed from: written whole or not at all, and found again.
+"""Checkpoint files: atomic writes, and finding the newest one that can be resumed.
 
 A work directory holds `epoch_N.pth` or `iter_N.pth`, `interrupted.pth` after a signal, and
 `last_checkpoint`, a text file with the path of the newest. A name ending in `.tmp` is a file being
@@ -26,7 +26,7 @@ def temporary(path: Path) -> Path:
 
 
 def commit(path: Path) -> None:
-    """Give `temporary(path)` its final name, once its content is on the disk."""
+    """Rename `temporary(path)` to its final name, once its content is on the disk."""
     _sync(temporary(path))
     os.replace(temporary(path), path)
     _sync(path.parent)
@@ -46,7 +46,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def holds_checkpoints(work_dir: Path) -> bool:
-    """Tell whether a run has saved anything in a work directory."""
+    """Check whether a run has saved anything in a work directory."""
     return (work_dir / POINTER).exists() or any(work_dir.glob("*.pth"))
 
 
@@ -68,14 +68,14 @@ def find_resumable(work_dir: Path) -> tuple[str, dict] | None:
             print_log(f"skipped: {error}", logger="current", level=30)
     if holds_checkpoints(work_dir):
         raise UserError(
-            f"{work_dir}: none of its checkpoints can be resumed; start anew with another "
+            f"{work_dir}: none of its checkpoints can be resumed; start again with another "
             "--work-dir"
         )
     return None
 
 
 def read_state(path: str) -> dict:
-    """Read a checkpoint onto the CPU and see that it holds what training goes on from.
+    """Read a checkpoint onto the CPU; it must hold a training state, not weights alone.
 
     Raises:
         UserError: It cannot be read, or holds weights alone.
@@ -94,7 +94,7 @@ def _newest_first(work_dir: Path) -> Iterator[Path]:
     named = _pointed(work_dir)
     folders = {work_dir, named.parent if named else work_dir}  # checkpoints may lie elsewhere
     saved = [path for folder in folders for path in folder.glob("*.pth") if _number(path) >= 0]
-    interrupted = work_dir / INTERRUPTED  # is removed when the run has gone on
+    interrupted = work_dir / INTERRUPTED  # is removed once the run has been resumed
     others = [interrupted] if interrupted.exists() else []
     others += sorted(saved, key=_number, reverse=True)
     yield from dict.fromkeys([named, *others] if named else others)

@@ -9,14 +9,14 @@ from dbnet.engine.checkpoint_files import INTERRUPTED, point_to, remove_leftover
 from dbnet.registry import HOOKS
 
 
-@HOOKS.register_module(name="CheckpointHook")
+@HOOKS.register_module(name=["SafeCheckpointHook", "CheckpointHook"])
 class SafeCheckpointHook(CheckpointHook):
     """Save checkpoints, and never have fewer whole ones than before.
 
     mmengine removes the oldest checkpoint before it writes the new one, and overwrites
     `last_checkpoint` in place. Here the order is: write the checkpoint, point to it, remove. At the
-    peak the disk holds `max_keep_ckpts` + 1 checkpoints. The arguments are mmengine's, and so is
-    the name in configs.
+    peak the disk holds `max_keep_ckpts` + 1 checkpoints. Arguments are mmengine's; in configs it
+    has mmengine's name as well.
     """
 
     keep_ckpt_ids: deque  # epochs or iterations of the checkpoints that are kept

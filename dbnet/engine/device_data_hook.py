@@ -5,7 +5,6 @@ from typing import Any
 
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -22,6 +21,7 @@ from dbnet.datasets.device import (
 from dbnet.datasets.device.store import check_budget
 from dbnet.datasets.transforms.loading import read_shape
 from dbnet.errors import ImageError, UserError
+from dbnet.models.detectors.dbnet import unwrap
 from dbnet.registry import HOOKS
 
 
@@ -43,7 +43,7 @@ class DeviceDataHook(Hook):
         self.max_gb = max_gb
 
     def before_train(self, runner: Runner) -> None:
-        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model: Any = unwrap(runner.model)
         loader: Any = runner.train_loop.dataloader
         check_loader(loader)
         rank, world_size = get_dist_info()
@@ -91,7 +91,7 @@ def check_loader(loader: Any) -> None:
 def read_shapes(
     paths: Mapping[int, str],
 ) -> tuple[dict[int, tuple[int, int]], dict[int, ImageError]]:
-    """Read (H, W) off the heads of image files; give what is wrong with the others as well."""
+    """Read (H, W) from the headers of image files; return the errors of the others as well."""
     shapes, failed = dict[int, tuple[int, int]](), dict[int, ImageError]()
     for item, path in paths.items():
         try:
@@ -131,7 +131,7 @@ def planning_loader(
     dataset: Any = copy.copy(loader.dataset)
     dataset.pipeline = planner
     dataset.substitutes = replaced
-    dataset.images = None  # no pixels are asked of the data set's own cache
+    dataset.images = None  # no pixels are read from the dataset's own cache
     sampler: Any = loader.sampler
     rank, world_size = get_dist_info()
     if world_size > 1:

@@ -1,4 +1,11 @@
-"""Validation and test loops that post-process one batch while the network works on the next."""
+"""Validation and test loops that post-process one batch while the network works on the next.
+
+Who does what, with at most `MAX_PENDING` batches between the two:
+
+    main thread      batch 0: hooks, network | batch 1: hooks, network | batch 2 ...
+    "postprocessor"                          | batch 0: map to host, polygons, metric | batch 1 ...
+    main thread                                after_..._iter of batch 0, in the loader's order
+"""
 
 from collections import deque
 from collections.abc import Callable, Generator
@@ -7,13 +14,12 @@ from contextlib import closing
 from typing import Any
 
 import torch
-from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import TestLoop, ValLoop
 from mmengine.runner.amp import autocast
-from torch import Tensor, nn
+from torch import Tensor
 
 from dbnet.models.batch_norm_folding import fold_batch_norms
-from dbnet.models.detectors.dbnet import DBNet
+from dbnet.models.detectors.dbnet import DBNet, unwrap
 from dbnet.registry import LOOPS
 
 # Batches whose post-processing may be under way or wait, besides the one in the network.
@@ -37,9 +43,9 @@ class OverlappedTestLoop(TestLoop):
 
 
 def can_overlap(loop: ValLoop | TestLoop) -> bool:
-    """Tell whether a prediction is what `DBNet` makes of it: a map, then the postprocessor."""
+    """Check that the model predicts as `DBNet` does: a map, then the postprocessor."""
     steps = ("forward", "val_step", "test_step")
-    kind = type(_unwrapped(loop.runner.model))
+    kind = type(unwrap(loop.runner.model))
     return issubclass(kind, DBNet) and all(getattr(kind, s) is getattr(DBNet, s) for s in steps)
 
 
@@ -70,7 +76,7 @@ def overlapped_predictions(
 
     An exception of the postprocessor or a metric is raised in its batch's turn.
     """
-    model: Any = _unwrapped(loop.runner.model)
+    model: Any = unwrap(loop.runner.model)
     # Folded weights would be rounded otherwise than the originals in half precision.
     network = model if loop.fp16 else fold_batch_norms(model)
     pending: deque[tuple[int, dict, Future]] = deque()
@@ -105,7 +111,7 @@ def overlapped_predictions(
 def start_fetching(prob_map: Tensor) -> Callable[[], Tensor]:
     """Start to copy a map from a GPU to the host; return the function that waits for it.
 
-    The caller goes on at once, and whoever calls that function waits for this map alone, not for
+    The caller continues at once, and whoever calls that function waits for this map alone, not for
     what is queued behind it.
     """
     if not prob_map.is_cuda:
@@ -120,8 +126,3 @@ def start_fetching(prob_map: Tensor) -> Callable[[], Tensor]:
         return host
 
     return fetch
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """Take the detector out of the wrapper for several processes, which averages gradients only."""
-    return model.module if isinstance(model, MMDistributedDataParallel) else model

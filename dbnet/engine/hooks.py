@@ -1,20 +1,21 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from dbnet.engine.loss_hooks import Step
+from dbnet.models.detectors.dbnet import unwrap
 from dbnet.registry import HOOKS
 from dbnet.visualization.curves import plot_curves
 
 
 @HOOKS.register_module()
 class ConstantPredictorHook(Hook):
-    """Say once if training sits at the constant predictor P = 0.25.
+    """Warn once if training sits at the constant predictor P = 0.25.
 
     Balanced cross-entropy with 3 negatives per positive has its constant optimum 0.562 there, and
     the Dice loss stays near 1 (mmocr #349: "loss_prob 2.85 forever").
@@ -30,13 +31,13 @@ class ConstantPredictorHook(Hook):
         self.window = window
         self.steps = 0
         self.sums = np.zeros(2)
-        self.told = False
+        self.warned = False
 
     def after_losses_read(self, runner: Runner, steps: list[Step]) -> None:
-        """Look at the losses that `BatchedRuntimeInfoHook` has read."""
+        """Check the losses that `BatchedRuntimeInfoHook` has read."""
         for step in steps:
-            if self.told or not {"loss_prob", "loss_db"} <= set(step.losses):
-                return  # told already, or another loss
+            if self.warned or not {"loss_prob", "loss_db"} <= set(step.losses):
+                return  # warned already, or another loss
             self.sums += [float(step.losses[key]) for key in ("loss_prob", "loss_db")]
             self.steps += 1
             if self.steps % self.window == 0:
@@ -44,13 +45,13 @@ class ConstantPredictorHook(Hook):
                 self.sums[:] = 0
 
     def _judge(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        weight = getattr(model.loss_module, "prob_weight", math.nan)  # a user's loss may have none
+        loss: Any = unwrap(runner.model).loss_module
+        weight = getattr(loss, "prob_weight", math.nan)  # a user's loss may have none
         loss_prob, loss_db = (self.sums / self.window).tolist()
         low, high = self.BCE_RANGE
         stuck = low <= loss_prob / weight <= high and loss_db > self.MIN_DICE
         if stuck and self.steps > self.window:
-            self.told = True
+            self.warned = True
             runner.logger.warning(
                 f"the last {self.window} steps sit at the constant predictor P = 0.25 (loss_prob "
                 f"{loss_prob:.2f}, loss_db {loss_db:.2f}): nothing is learnt. Lower the learning "

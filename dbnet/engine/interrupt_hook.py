@@ -35,8 +35,9 @@ class InterruptHook(Hook):
     Several processes stop together, within `INTERVAL` steps or after a validation. Where gradients
     are accumulated they stop when the optimizer has used them.
 
-    What is saved is the middle of an epoch; the loops go on with the very next batch. A validation
-    under way is dropped, and done when the run goes on. A second signal ends the process at once.
+    What is saved is the middle of an epoch; the loops resume with the very next batch. A validation
+    under way is dropped, and done when the run is resumed. A second signal ends the process at
+    once.
     """
 
     priority = "LOWEST"  # all other hooks have done their part of the step
@@ -115,7 +116,7 @@ class InterruptHook(Hook):
         return int(received)
 
     def _has_stepped(self, runner: Runner) -> bool:
-        """Tell whether the optimizer has used all gradients; false amid their accumulation."""
+        """Check whether the optimizer has used all gradients; false amid their accumulation."""
         wrapper = runner.optim_wrapper
         return not isinstance(wrapper, OptimWrapper) or wrapper.should_update()
 
@@ -149,6 +150,6 @@ class InterruptHook(Hook):
     def _interrupted(self, runner: Runner, signum: int, iterations: int) -> Interrupted:
         return Interrupted(
             f"stopped by {signal.Signals(signum).name} after {iterations} iterations, saved as "
-            f"{Path(runner.work_dir) / INTERRUPTED}: go on with --resume",
+            f"{Path(runner.work_dir) / INTERRUPTED}: continue with --resume",
             signum,
         )

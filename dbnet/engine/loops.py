@@ -1,7 +1,7 @@
-"""Training loops that go on with the very batch that follows a checkpoint.
+"""Training loops that resume with the very batch that follows a checkpoint.
 
-mmengine's loops go on at the start of an epoch only, and where iterations are counted they load
-every past batch again. Both leave out a validation that a kill has cut short; these make up for it.
+mmengine's loops resume at the start of an epoch only, and where iterations are counted they load
+every past batch again. Both skip a validation that a kill has cut short; these make up for it.
 """
 
 import itertools
@@ -16,10 +16,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from dbnet.errors import UserError
+from dbnet.registry import LOOPS
 
 # How many samples of the epoch (of the run, where iterations are counted) all processes together
-# have seen, in the message hub, which every checkpoint holds. Samples, since a run may go on with
-# another batch size or another number of processes.
+# have seen, in the message hub, which every checkpoint holds. Samples, since a run may be resumed
+# with another batch size or another number of processes.
 SAMPLES_DONE = "samples_done"
 
 
@@ -50,6 +51,15 @@ def check_intervals(intervals: list[int]) -> None:
         )
 
 
+def validate_if_due(loop: Any, done: int, total: int) -> None:
+    """Validate if `done` of `total` epochs or iterations call for it, and at the end."""
+    if loop.runner.val_loop is None or done < loop.val_begin:
+        return
+    if done % loop.val_interval == 0 or done == total:
+        loop.runner.val_loop.run()
+
+
+@LOOPS.register_module(name=["ResumableEpochLoop", "EpochBasedTrainLoop"])
 class ResumableEpochLoop(EpochBasedTrainLoop):
     """Train by epochs, from the middle of one if the checkpoint was written there."""
 
@@ -85,16 +95,14 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 
     def _validate_if_due(self) -> None:
         self._decide_current_val_interval()
-        if self.runner.val_loop is None or self._epoch < self.val_begin:
-            return
-        if self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs:
-            self.runner.val_loop.run()
+        validate_if_due(self, self._epoch, self._max_epochs)
 
 
+@LOOPS.register_module(name=["ResumableIterLoop", "IterBasedTrainLoop"])
 class ResumableIterLoop(BaseLoop):
     """Train by iterations; the arguments are those of mmengine's `IterBasedTrainLoop`.
 
-    That one starts its workers when it is built, before it knows the iteration to go on from.
+    That one starts its workers when it is built, before it knows the iteration to resume from.
     """
 
     def __init__(
@@ -132,12 +140,12 @@ class ResumableIterLoop(BaseLoop):
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         if self._iter > 0:
-            self._validate_if_due()  # the checkpoint was written before this
+            validate_if_due(self, self._iter, self.max_iters)  # the checkpoint came before this
         batches = self._batches()
         while self._iter < self.max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(next(batches))
-            self._validate_if_due()
+            validate_if_due(self, self._iter, self.max_iters)
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
@@ -165,9 +173,3 @@ class ResumableIterLoop(BaseLoop):
                 sampler.set_epoch(epoch)
             yield from batches_after(self.dataloader, samples)
             epoch, samples = epoch + 1, 0
-
-    def _validate_if_due(self) -> None:
-        if self.runner.val_loop is None or self._iter < self.val_begin:
-            return
-        if self._iter % self.val_interval == 0 or self._iter == self.max_iters:
-            self.runner.val_loop.run()

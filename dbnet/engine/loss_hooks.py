@@ -16,7 +16,7 @@ from dbnet.registry import HOOKS
 
 
 class Step(NamedTuple):
-    """What one training step gives to the log.
+    """What one training step adds to the log.
 
     Attributes:
         epoch: Counted from 1, as `iteration` is.
@@ -30,9 +30,9 @@ class Step(NamedTuple):
     images: list[str]
 
 
-@HOOKS.register_module(name="RuntimeInfoHook")
+@HOOKS.register_module(name=["BatchedRuntimeInfoHook", "RuntimeInfoHook"])
 class BatchedRuntimeInfoHook(RuntimeInfoHook):
-    """Record what mmengine's hook of this name records, with one transfer for several steps.
+    """Record what mmengine's `RuntimeInfoHook` records, with one transfer for several steps.
 
     They end where a line is logged or a checkpoint saved. Their values, in order, then also go to
     the method `after_losses_read(runner, steps)` of all hooks that have one.
@@ -111,7 +111,7 @@ class NonFiniteLossHook(Hook):
     """
 
     def after_losses_read(self, runner: Runner, steps: list[Step]) -> None:
-        """Look at the losses that `BatchedRuntimeInfoHook` has read.
+        """Check the losses that `BatchedRuntimeInfoHook` has read.
 
         Raises:
             UserError: One of them is not finite.
@@ -136,5 +136,5 @@ class NonFiniteLossHook(Hook):
                 raise UserError(
                     f"weights not finite after iteration {runner.iter + 1} ({name}), nothing "
                     "saved; lower the learning rate, or clip gradients with "
-                    "optim_wrapper.clip_grad.max_norm=5, and go on with --resume"
+                    "optim_wrapper.clip_grad.max_norm=5, and resume with --resume"
                 )

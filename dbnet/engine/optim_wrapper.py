@@ -10,15 +10,14 @@ from torch import Tensor, nn
 from dbnet.registry import OPTIM_WRAPPERS
 
 
-@OPTIM_WRAPPERS.register_module(name="OptimWrapper")
+@OPTIM_WRAPPERS.register_module(name=["AsyncOptimWrapper", "OptimWrapper"])
 class AsyncOptimWrapper(OptimWrapper):
     """mmengine's `OptimWrapper`, which does not wait for the device to log the gradient's norm.
 
-    Arguments and the name in configs are mmengine's.
+    Arguments are mmengine's; in configs it has mmengine's name as well.
 
     Attributes:
-        log_scalars: What the last step adds to the log, as tensors on the device. Who reads them
-            empties it.
+        log_scalars: Scalars of the last step, still on the device. The reader must clear the dict.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -29,7 +28,7 @@ class AsyncOptimWrapper(OptimWrapper):
         groups = self.optimizer.param_groups
         params = [p for group in groups for p in group["params"] if p.grad is not None]
         norm = self.clip_func(params, **self.clip_grad_kwargs) if params else None
-        if norm is not None:  # clipping by value gives none
+        if norm is not None:  # clipping by value has none
             self.log_scalars[self.grad_name] = norm
 
 
@@ -52,7 +51,7 @@ class Bfloat16OptimWrapper(AsyncOptimWrapper):
 
 
 def has_fast_bfloat16() -> bool:
-    """Tell whether the device computes bfloat16 natively; emulation is slower than float32."""
+    """Check whether the device computes bfloat16 natively; emulation is slower than float32."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -2,7 +2,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import master_only
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
@@ -11,13 +10,11 @@ from dbnet.engine.checkpoint_files import commit, temporary
 from dbnet.engine.loops import ResumableEpochLoop, ResumableIterLoop
 from dbnet.engine.schedules import check_schedules
 from dbnet.errors import UserError
-
-# In place of mmengine's.
-OWN_LOOPS = dict(EpochBasedTrainLoop=ResumableEpochLoop, IterBasedTrainLoop=ResumableIterLoop)
+from dbnet.models.detectors.dbnet import unwrap
 
 
 class SafeRunner(Runner):
-    """mmengine's Runner, with checkpoints whole or absent and loops that resume exactly."""
+    """mmengine's Runner, with atomic checkpoints and loops that resume exactly."""
 
     _has_loaded: bool
 
@@ -35,7 +32,7 @@ class SafeRunner(Runner):
         except OSError as error:
             raise UserError(
                 f"{path}: could not be saved ({error.strerror}); the checkpoints before it are "
-                "whole: make room, then go on with --resume"
+                "whole: make room, then continue with --resume"
             ) from error
         finally:
             temporary(path).unlink(missing_ok=True)
@@ -52,14 +49,13 @@ class SafeRunner(Runner):
             self._has_loaded = True
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Go on from a checkpoint of the same model.
+        """Resume from a checkpoint of the same model.
 
         Raises:
             UserError: It is of another one.
         """
         state = state_dict_of(read_checkpoint(filename), filename)
-        model: Any = self.model.module if is_model_wrapper(self.model) else self.model
-        fit = match(state, model.state_dict())
+        fit = match(state, unwrap(self.model).state_dict())
         wrong = [*fit.missing, *fit.unexpected, *fit.wrong_shape]
         if wrong:
             raise UserError(
@@ -69,12 +65,11 @@ class SafeRunner(Runner):
         super().resume(filename, *args, **kwargs)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        if isinstance(loop, dict):
-            by_epoch = "Epoch" if loop.get("by_epoch", True) else "Iter"
-            kind = OWN_LOOPS.get(loop.get("type", f"{by_epoch}BasedTrainLoop"))
-            if kind is not None:
-                settings = {key: value for key, value in loop.items() if key != "by_epoch"}
-                loop = {**settings, "type": kind}
+        """Build a loop; without a `type`, `by_epoch` selects one of this project's."""
+        if isinstance(loop, dict) and "type" not in loop:
+            by_epoch = loop.get("by_epoch", True)
+            settings = {key: value for key, value in loop.items() if key != "by_epoch"}
+            loop = dict(settings, type=ResumableEpochLoop if by_epoch else ResumableIterLoop)
         return super().build_train_loop(loop)
 
     def build_param_scheduler(self, scheduler: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Hold the schedules of a config against the length of the run, before anything is trained."""
+"""Check the schedules of a config against the length of the run, before anything is trained."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -60,7 +60,7 @@ def check_schedules(schedulers: Any, max_epochs: int, max_iters: int) -> str | N
         return None
     places = ", ".join(f"{key}={value}" for key, value, _, _ in found)
     lengths = " or ".join(dict.fromkeys(f"{length} {unit}" for _, _, length, unit in found))
-    told = f"the schedule goes beyond the run of {lengths}: {places}"
+    problem = f"the schedule goes beyond the run of {lengths}: {places}"
     joints = {value for key, value, _, _ in found if key.endswith(".begin")}
     # One schedule hands over to the next, as a warm-up does, after a tenth of the run.
     fitting = " ".join(
@@ -68,5 +68,5 @@ def check_schedules(schedulers: Any, max_epochs: int, max_iters: int) -> str | N
         for key, value, length, _ in found
     )
     if joints:
-        raise UserError(f"{told}; lower them, such as --cfg-options {fitting}")
-    return f"{told}, so it is cut off; to fit it in, --cfg-options {fitting}"
+        raise UserError(f"{problem}; lower them, such as --cfg-options {fitting}")
+    return f"{problem}, so it is cut off; to fit it in, --cfg-options {fitting}"

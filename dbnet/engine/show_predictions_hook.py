@@ -91,7 +91,7 @@ class ShowPredictionsHook(Hook):
             write_image(self._sheet, sheet, MARK)
 
     def plan(self, paths: Sequence[str]) -> None:
-        """Name the files of the images, and see that nothing else is there.
+        """Name the files of the images, and ensure that nothing else is there.
 
         Raises:
             UserError: A file is there that no earlier run has drawn, or is one of the images.

@@ -364,7 +364,7 @@ def test_a_signal_saves_and_the_run_goes_on_exactly(
     lines = [line for line in capsys.readouterr().err.splitlines() if "stopped by" in line]
     done = step or 2 * EPOCHS
     assert len(lines) == 1 and f"{signum.name} after {done} iterations" in lines[0]
-    assert lines[0].endswith("interrupted.pth: go on with --resume")
+    assert lines[0].endswith("interrupted.pth: continue with --resume")
     assert [step for step, *_ in losses(tmp_path)] == list(range(1, done + 1))
     assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "interrupted.pth")
 

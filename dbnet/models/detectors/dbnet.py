@@ -1,5 +1,7 @@
-from mmengine.model import BaseModel
-from torch import Tensor
+from typing import Any
+
+from mmengine.model import BaseModel, is_model_wrapper
+from torch import Tensor, nn
 
 from dbnet.registry import MODELS
 
@@ -67,3 +69,8 @@ class DBNet(BaseModel):
         if mode == "predict":
             return self.postprocessor(prob_map, metas)
         raise ValueError(f'mode must be "tensor", "loss" or "predict", got "{mode}"')
+
+
+def unwrap(model: Any) -> nn.Module:
+    """Return the detector inside a wrapper for several processes, or the model itself."""
+    return model.module if is_model_wrapper(model) else model

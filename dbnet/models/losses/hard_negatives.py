@@ -50,7 +50,7 @@ class _SumOfLargest(torch.autograd.Function):
 
 def _kth_largest_on_cpu(values: Tensor, count: Tensor) -> Tensor:
     """Find the `count`-th largest value; infinity if `count` is 0."""
-    array, k = values.numpy(), int(count)
+    array, k = values.numpy(), int(count.numpy())
     rank = len(array) - k
     return torch.tensor(np.partition(array, rank)[rank] if k else np.inf)
 
