@@ -5,7 +5,7 @@ three points, no area) gives finite results everywhere.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -31,6 +31,25 @@ def _edges(polygon: Array) -> Iterable[tuple[list[float], list[float]]]:
     return zip(points, points[1:] + points[:1])
 
 
+def join_rings(polygons: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """Join closed outlines, so that all of them pass through NumPy at once.
+
+    Args:
+        polygons: M outlines, at least one, each (K, 2) with at least one vertex.
+
+    Returns:
+        vertices: (V, 2) float64, of one outline after the other.
+        following: (V, 2) float64, the next vertex of each.
+        starts: (M,) index of each outline's first vertex.
+    """
+    vertices = np.concatenate(polygons).astype(np.float64)
+    ends = np.cumsum([len(polygon) for polygon in polygons])
+    starts = np.concatenate(([0], ends[:-1]))
+    following = np.arange(1, len(vertices) + 1)
+    following[ends - 1] = starts
+    return vertices, vertices[following], starts
+
+
 def short_side(polygon: Array) -> float:
     """Shorter side of the minimum-area rectangle in pixels; 0 for fewer than two points."""
     points = np.asarray(polygon, dtype=np.float32).reshape(-1, 2)
@@ -45,6 +64,18 @@ def offset_distance(polygon: Array, ratio: float) -> float:
     """
     length = perimeter(polygon)
     return abs(signed_area(polygon)) * (1 - ratio**2) / length if length > 0 else 0.0
+
+
+def scale_matrix(scale_x: float, scale_y: float, left: float = 0, top: float = 0) -> Array:
+    """Matrix (2, 3) that scales the area of an image from its column `left` and row `top` on.
+
+    Pixel centres lie at 0, 1, ..., so the area begins at -0.5: x' + 0.5 = (x - left + 0.5) scale_x.
+
+    >>> scale_matrix(2, 2).tolist()  # the first pixel becomes two, with centres at 0 and 1
+    [[2.0, 0.0, 0.5], [0.0, 2.0, 0.5]]
+    """
+    scales = np.array([scale_x, scale_y])
+    return np.column_stack([np.diag(scales), (0.5 - np.array([left, top])) * scales - 0.5])
 
 
 def transform(polygon: Array, matrix: Array) -> Array:

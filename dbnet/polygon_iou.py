@@ -7,6 +7,8 @@ from fractions import Fraction
 import numpy as np
 import shapely
 
+from dbnet.geometry import join_rings
+
 Array = np.ndarray
 Point = tuple[Fraction, Fraction]
 Edge = tuple[Point, Point]
@@ -30,13 +32,9 @@ def areas_and_boxes(polygons: Sequence[Array]) -> tuple[Array, Array]:
     usable = _usable(polygons)
     if usable:
         chosen = polygons if len(usable) == len(polygons) else [polygons[i] for i in usable]
-        vertices = np.concatenate(chosen).astype(np.float64)
-        ends = np.cumsum([len(polygon) for polygon in chosen])
-        starts = np.concatenate(([0], ends[:-1]))
-        following = np.arange(1, len(vertices) + 1)
-        following[ends - 1] = starts
-        x, y = vertices.T
-        doubled = np.add.reduceat(x * y[following] - y * x[following], starts)
+        vertices, following, starts = join_rings(chosen)
+        (x, y), (next_x, next_y) = vertices.T, following.T
+        doubled = np.add.reduceat(x * next_y - y * next_x, starts)
         areas[usable] = 0.5 * np.abs(doubled)
         boxes[usable, :2] = np.minimum.reduceat(vertices, starts)
         boxes[usable, 2:] = np.maximum.reduceat(vertices, starts)

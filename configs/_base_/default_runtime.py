@@ -6,7 +6,7 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 # One seed fixes initialisation, order and augmentation; `--seed` gives another. Augmentation is a
-# function of (seed, epoch, image), so a resumed run goes on as the uninterrupted one would.
+# function of (seed, epoch, image), so a resumed run continues as the uninterrupted one would.
 randomness = dict(seed=0)
 
 # The hooks named "Safe" and "Batched" are this project's; a config's "CheckpointHook" and

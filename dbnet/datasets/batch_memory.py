@@ -78,7 +78,7 @@ def take_block(num_bytes: int) -> tuple[Key, bool]:
 
 
 def open_tensors(key: Key, memory: SharedMemory | None, layout: Layout) -> dict[str, Tensor]:
-    """Give the tensors of a worker's block, which becomes free when all of them are gone."""
+    """Return the tensors of a worker's block, which becomes free when all of them are gone."""
     if memory is not None:
         forget_dead_workers()
         _received[key] = memory

@@ -11,17 +11,17 @@ from dbnet.registry import DATASETS
 
 @DATASETS.register_module()
 class ConcatDataset:
-    """Several data sets as one, in the shares that one likes.
+    """Concatenate datasets; `weights` fixes the share of each per epoch.
 
     Without `weights`, an epoch has each sample once. With them, an epoch of the same length gives
-    each data set its share exactly; over the epochs a data set goes through its samples one whole
+    each dataset its share exactly; over the epochs a dataset goes through its samples one whole
     pass after the other, each pass in an order of its own, so that none is seen more often than
     another. Which sample a key stands for depends on the key alone.
 
     Registered in place of mmengine's class of that name, which cannot pass on the epoch.
 
     Args:
-        datasets: Configs of the data sets.
+        datasets: Configs of the datasets.
         weights: Share of each in an epoch, up to a common factor.
     """
 
@@ -40,24 +40,24 @@ class ConcatDataset:
         return int(self.ends[-1])
 
     def __getitem__(self, key: int | SampleKey) -> dict:
-        """Give the sample of a key, or of an index where all data sets are for tests."""
+        """Return the sample of a key, or of an index where all datasets are for tests."""
         which, offset = self._locate(key.item if isinstance(key, SampleKey) else int(key))
         if not isinstance(key, SampleKey):
             return self.datasets[which][offset]
         return self.datasets[which][self._key(key, which, offset)]
 
     def size_of(self, idx: int) -> tuple[int, int] | None:
-        """Give (H, W) of an image as its annotation states it, if it does."""
+        """Return (H, W) of an image as its annotation states it, if it does."""
         which, offset = self._locate(idx)
         return self.datasets[which].size_of(offset)
 
     def _locate(self, position: int) -> tuple[int, int]:
-        """Give the data set of a place in an epoch, and the place in its part."""
+        """Return the dataset of a place in an epoch, and the place in its part."""
         which = int(np.searchsorted(self.ends, position, side="right"))
         return which, position - int(self.ends[which]) + self.quotas[which]
 
     def _key(self, key: SampleKey, which: int, offset: int) -> SampleKey:
-        """Turn a place in an epoch into the pass and the sample of a data set."""
+        """Turn a place in an epoch into the pass and the sample of a dataset."""
         seed, length, quota = key.seed + which, self.lengths[which], self.quotas[which]
         if quota == length:
             return SampleKey(seed, key.epoch, offset)
@@ -77,14 +77,14 @@ class ConcatDataset:
 
 
 def quotas(weights: Sequence[float], lengths: Sequence[int]) -> list[int]:
-    """Split as many samples as there are by `weights`; each data set gets at least one.
+    """Split as many samples as there are by `weights`; each dataset gets at least one.
 
     Raises:
-        UserError: A weight is not positive, or there are more or fewer than data sets.
+        UserError: A weight is not positive, or there are more or fewer than datasets.
     """
     if not isinstance(weights, Sequence) or len(weights) != len(lengths):
         raise UserError(
-            f"ConcatDataset.weights: needs one for each of {len(lengths)} data sets, got {weights}"
+            f"ConcatDataset.weights: needs one for each of {len(lengths)} datasets, got {weights}"
         )
     if not all(isinstance(weight, int | float) and 0 < weight < math.inf for weight in weights):
         raise UserError(f"ConcatDataset.weights: must be positive, got {list(weights)}")

@@ -41,7 +41,7 @@ class ImageCache:
         return len(self._slots)
 
     def read(self, path: str) -> np.ndarray:
-        """Give the image at `path`, (H, W, 3) uint8 BGR, read-only if it comes from the memory."""
+        """Return an image, (H, W, 3) uint8 BGR, read-only if it comes from the memory."""
         slot = self._slots.get(path)
         if slot is None:
             return read_image(path)
@@ -60,7 +60,7 @@ class ImageCache:
 
 
 def assign_slots(images: Iterable[tuple[str, Size | None]], budget: int) -> dict[str, Slot]:
-    """Give places, one behind the other, to images until one does not fit into `budget` bytes."""
+    """Return places, one behind the other, to images until one does not fit into `budget` bytes."""
     slots: dict[str, Slot] = {}
     end = 0
     for path, size in images:

@@ -2,7 +2,7 @@ from typing import Any
 
 
 def image_paths(dataset: Any) -> list[str]:
-    """List the images of a data set or of the parts it is made of, in their order.
+    """List the images of a dataset or of the parts it is made of, in their order.
 
     One that cannot tell without drawing its images, such as `SyntheticTextDataset`, has none.
     """

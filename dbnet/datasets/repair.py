@@ -1,4 +1,4 @@
-"""What becomes of damaged annotations and images: one warning each, and an end if there are many.
+"""Damaged annotations and images: each is reported once; too many of them stop the run.
 
 An instance whose polygon has fewer than three points, no area or a coordinate that is not finite is
 left out; a quad whose sides cross, as when its corners were listed row by row, gets the order of
@@ -54,7 +54,7 @@ def read_polygon(numbers: Any) -> Finding:
 
 
 def sides_cross(quad: np.ndarray) -> bool:
-    """Tell whether two opposite sides of a (4, 2) quad pass through each other."""
+    """Check whether two opposite sides of a (4, 2) quad pass through each other."""
     a, b, c, d = quad.tolist()  # Python's floats: arrays of two numbers take ten times as long
     return _pass_through(a, b, c, d) or _pass_through(b, c, d, a)
 
@@ -64,7 +64,7 @@ def _pass_through(a: list[float], b: list[float], c: list[float], d: list[float]
 
 
 def _part(start: list[float], end: list[float], one: list[float], other: list[float]) -> bool:
-    """Tell whether a line has two points strictly on different sides."""
+    """Check whether a line has two points strictly on different sides."""
     left, right = sorted((_side(start, end, one), _side(start, end, other)))
     return left < 0 < right
 
@@ -115,7 +115,7 @@ class UnreadableImages:
     """Notes, for all workers of a process together, which images could not be read.
 
     Args:
-        num_images: Of the data set.
+        num_images: Of the dataset.
         max_damaged: Share of them that is bearable.
         ann_file: The annotation file, for the summary.
     """

@@ -1,9 +1,9 @@
-"""Samplers that tell the data set which epoch a sample is drawn for.
+"""Samplers that tell the dataset which epoch a sample is drawn for.
 
 Augmentation is a pure function of (seed, epoch, index). Persistent workers never learn the epoch
 by themselves, so the sampler sends it along with the index.
 
-A run that goes on from a checkpoint sets `start`: how many samples of this process the next
+A run that continues from a checkpoint sets `start`: how many samples of this process the next
 iteration leaves out, without anything being loaded for them.
 """
 
@@ -30,11 +30,11 @@ class SampleKey(NamedTuple):
 
     seed: int
     epoch: int
-    item: int  # index into the data set; a tuple's `index` is a method
+    item: int  # index into the dataset; a tuple's `index` is a method
 
 
 def as_sample_key(key: int | SampleKey, test_mode: bool) -> SampleKey:
-    """Complete what a sampler sent to a data set.
+    """Complete what a sampler sent to a dataset.
 
     Raises:
         UserError: A plain index for training: its samples must depend on the epoch.
@@ -78,7 +78,7 @@ class InfiniteKeySampler(Sampler):
     """Endless stream of `SampleKey`, one shuffled epoch after the other, sharded over processes.
 
     Args:
-        dataset: The data set, for its length.
+        dataset: The dataset, for its length.
         shuffle: Draw a new order for each epoch.
         seed: The same in all processes; None draws one.
     """
@@ -114,7 +114,7 @@ class InfiniteKeySampler(Sampler):
 
 @DATA_SAMPLERS.register_module()
 class EqualShapeBatchSampler(Sampler):
-    """Batch what a sampler yields in a row of one size, so that no image is padded to another's.
+    """Batch consecutive images of equal size, so that nothing is padded.
 
     The order stays, which sharding over processes relies on; `TextDetDataset(sort_by_size=True)`
     makes the rows long.

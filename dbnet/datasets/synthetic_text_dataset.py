@@ -138,7 +138,7 @@ def check_arguments(
 
 
 def is_pair(value: object) -> bool:
-    """Tell whether a config's value is two integers."""
+    """Check whether a config's value is two integers."""
     return (
         isinstance(value, tuple | list)
         and len(value) == 2

@@ -42,7 +42,7 @@ class Prediction(NamedTuple):
 
 
 def read_ground_truth(path: Path) -> dict[str, GroundTruth]:
-    """Read the ground truth of a data set, by the images' stems.
+    """Read the ground truth of a dataset, by the images' stems.
 
     Args:
         path: An annotation file (.json), or a zip or folder of `gt_img_N.txt`. What is no .txt in
@@ -57,7 +57,7 @@ def read_ground_truth(path: Path) -> dict[str, GroundTruth]:
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
-    """Read the predictions for a data set, by the images' stems.
+    """Read the predictions for a dataset, by the images' stems.
 
     Args:
         path: A `results.json`, or a zip or folder of `res_img_N.txt`. Anything else in there is an
@@ -79,7 +79,7 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
 def read_both(
     gt_path: Path, pred_path: Path
 ) -> tuple[dict[str, GroundTruth], dict[str, Prediction]]:
-    """Read the ground truth of a data set and the predictions for it, by the images' stems.
+    """Read the ground truth of a dataset and the predictions for it, by the images' stems.
 
     Where both are JSON files and images in several folders have one stem, they go by the end of
     their paths, with as many folders as it takes to tell the images of the ground truth apart.

@@ -10,7 +10,7 @@ class PredictionCollector(BaseMetric):
     """Gather the predictions of all processes, in the form that `results.json` has.
 
     After `evaluate`, the attribute `images` of the main process holds a dict per image, in the
-    order of the data set: `img_path`, `polygons` (flat lists [x1, y1, ...], pixels of the original
+    order of the dataset: `img_path`, `polygons` (flat lists [x1, y1, ...], pixels of the original
     image) and `scores`. It adds no metrics.
     """
 

@@ -85,7 +85,7 @@ def _parse_line(line: str) -> np.ndarray:
 
 
 def check_submission_path(path: Path) -> None:
-    """Make sure, before a long run, that a submission may be written to `path`.
+    """Check, before a long run, that a submission may be written to `path`.
 
     Raises:
         UserError: It does not end in .zip, or it is there and not a submission itself.
@@ -122,7 +122,7 @@ def submission_names(paths: Iterable[str]) -> list[str]:
 
 
 def write_submission(path: Path, images: Sequence[dict]) -> None:
-    """Write the zip whole or not at all.
+    """Write the zip atomically.
 
     Args:
         path: The zip; an earlier submission there is replaced, see `check_submission_path`.

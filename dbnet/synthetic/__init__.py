@@ -1,6 +1,5 @@
 """Scene-text-like images, drawn by the project itself."""
 
-from dbnet.synthetic.export import write_dataset
 from dbnet.synthetic.scene import Scene, draw_scene
 
-__all__ = ["Scene", "draw_scene", "write_dataset"]
+__all__ = ["Scene", "draw_scene"]

@@ -74,7 +74,7 @@ def draw_surface(rng: np.random.Generator, shape: tuple[int, int], difficulty: f
     texture = choices[rng.integers(len(choices))]
     field = texture(rng, shape)
     levels = np.clip(field * 255, 0, 255).astype(np.uint8)
-    image = cv2.LUT(cv2.merge([levels] * 3), draw_ramp(rng, texture, difficulty))
+    image = cv2.LUT(cv2.merge([levels] * 3), sample_ramp(rng, texture, difficulty))
     if texture in BUILT:
         image = cv2.warpPerspective(
             image, tilt(rng, shape), shape[::-1], borderMode=cv2.BORDER_REFLECT_101
@@ -82,8 +82,8 @@ def draw_surface(rng: np.random.Generator, shape: tuple[int, int], difficulty: f
     return image
 
 
-def draw_ramp(rng: np.random.Generator, texture: object, difficulty: float) -> np.ndarray:
-    """Draw the colours of a texture's values: (256, 1, 3) uint8 from dark to bright."""
+def sample_ramp(rng: np.random.Generator, texture: object, difficulty: float) -> np.ndarray:
+    """Sample the colours of a texture's values: (256, 1, 3) uint8 from dark to bright."""
     contrast = rng.uniform(0.3, 0.6 + 0.4 * difficulty) * 130
     middle = rng.uniform(15 + contrast / 2, 230 - contrast / 2)
     vividness, painted = rng.uniform(0, 0.75) ** 1.5, bool(rng.random() < 0.2)
@@ -99,7 +99,7 @@ def draw_ramp(rng: np.random.Generator, texture: object, difficulty: float) -> n
 
 
 def tilt(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Draw a homography (3, 3) that moves each corner inwards or outwards."""
+    """Sample a homography (3, 3) that moves each corner inwards or outwards."""
     height, width = shape
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     moved = corners * 1.4 - np.array([0.2 * width, 0.2 * height])
@@ -108,7 +108,7 @@ def tilt(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def half_plane(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Draw a mask (H, W) uint8 of one side of a line, which is mostly upright or level."""
+    """Sample a mask (H, W) uint8 of one side of a line, which is mostly upright or level."""
     height, width = shape
     angle = rng.integers(4) * np.pi / 2 + rng.normal(0, 0.2)
     point = rng.uniform(0.15, 0.85, size=2) * (width, height)

@@ -39,8 +39,8 @@ class Camera(NamedTuple):
         return float(np.hypot(self.blur, self.motion / np.sqrt(12) if self.motion >= 2 else 0.0))
 
 
-def draw_camera(rng: np.random.Generator, difficulty: float) -> Camera:
-    """Draw a camera: sharp and even at difficulty 0, a shaky hand at dusk at 1."""
+def sample_camera(rng: np.random.Generator, difficulty: float) -> Camera:
+    """Sample a camera: sharp and even at difficulty 0, a shaky hand at dusk at 1."""
     exposure = rng.uniform(1 - 0.25 * difficulty, 1.2)
     return Camera(
         blur=rng.uniform(0, 0.3 + 0.9 * difficulty),
@@ -55,7 +55,7 @@ def draw_camera(rng: np.random.Generator, difficulty: float) -> Camera:
 
 
 def take_picture(rng: np.random.Generator, image: np.ndarray, camera: Camera) -> np.ndarray:
-    """Give what a camera makes of a scene; (H, W, 3) uint8 BGR both."""
+    """Return what a camera makes of a scene; (H, W, 3) uint8 BGR both."""
     shape = image.shape[:2]
     if camera.blur > 0.3:
         image = cv2.GaussianBlur(image, (0, 0), camera.blur)

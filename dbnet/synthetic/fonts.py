@@ -1,4 +1,4 @@
-"""Fonts for synthetic text, named by strings, so that a data set pickles without open files."""
+"""Fonts for synthetic text, named by strings, so that a dataset pickles without open files."""
 
 from functools import lru_cache
 from pathlib import Path

@@ -54,8 +54,8 @@ class Style(NamedTuple):
     bold: float  # extra thickness of the strokes
 
 
-def draw_style(rng: np.random.Generator, font: str, size: float) -> Style:
-    """Draw a typography for letters that will be shrunk to a font size of `size` pixels."""
+def sample_style(rng: np.random.Generator, font: str, size: float) -> Style:
+    """Sample a typography for letters that will be shrunk to a font size of `size` pixels."""
     return Style(
         font=font,
         size=next((step for step in FONT_SIZES if step >= size), FONT_SIZES[-1]),
@@ -121,6 +121,6 @@ def paste(mask: np.ndarray, ink: np.ndarray, left: int, top: int) -> Box:
 
 
 def surround(boxes: Iterable[Box]) -> Box:
-    """Give the smallest box around others."""
+    """Return the smallest box around others."""
     left, top, right, bottom = zip(*boxes)
     return min(left), min(top), max(right), max(bottom)

@@ -90,7 +90,7 @@ def blend(image: np.ndarray, patch: Patch, color: np.ndarray) -> None:
 def random_color(
     rng: np.random.Generator, brightness: float, vividness: float, painted: bool = True
 ) -> np.ndarray:
-    """Draw a BGR colour (3,) float32 of a given luma.
+    """Sample a BGR colour (3,) float32 of a given luma.
 
     Args:
         rng: Source of randomness.

@@ -20,7 +20,7 @@ class Bend(Protocol):
     def unbend(self, points: np.ndarray) -> np.ndarray: ...
 
     def num_points(self, width: float) -> int:
-        """Say how many points along a word's length follow its curve."""
+        """Count how many points along a word's length follow its curve."""
 
 
 class Straight(NamedTuple):
@@ -127,8 +127,8 @@ def project(points: np.ndarray, homography: np.ndarray) -> np.ndarray:
     return mapped[..., :2] / mapped[..., 2:]
 
 
-def draw_bend(rng: np.random.Generator, block: Block, difficulty: float) -> Bend:
-    """Draw a baseline; only single lines that are longer than high are ever bent."""
+def sample_bend(rng: np.random.Generator, block: Block, difficulty: float) -> Bend:
+    """Sample a baseline; only single lines that are longer than high are ever bent."""
     height, width = block.mask.shape
     if len(block.lines) > 1 or width < 2 * height or rng.random() > 0.4 * difficulty:
         return Straight()
@@ -142,10 +142,10 @@ def draw_bend(rng: np.random.Generator, block: Block, difficulty: float) -> Bend
     return Wave(steepness * length / (2 * np.pi), length, rng.uniform(0, 2 * np.pi))
 
 
-def draw_plane(
+def sample_plane(
     rng: np.random.Generator, block: Block, scale: float, difficulty: float
 ) -> np.ndarray:
-    """Draw how a text plane is turned in space and seen by a camera.
+    """Sample how a text plane is turned in space and seen by a camera.
 
     Args:
         rng: Source of randomness.
@@ -185,7 +185,7 @@ def place_block(
         rng: Source of randomness.
         block: Its words.
         bend: Its baseline.
-        plane: (3, 3), as of `draw_plane`.
+        plane: (3, 3), as of `sample_plane`.
         padding: Free space around the ink, pixels of the mask.
         occupied: (H, W) uint8, not 0 where other blocks are. Gets the new one, in place.
 
@@ -198,7 +198,7 @@ def place_block(
         outline = placement.outline(box, padding)
         inner = placement.word_polygon(box)
         for _ in range(6):
-            shift = draw_shift(rng, inner, occupied.shape)
+            shift = sample_shift(rng, inner, occupied.shape)
             taken = np.rint(outline + shift).astype(np.int32)
             if claim(occupied, taken):
                 return placement._replace(to_image=translation(*shift) @ placement.to_image)
@@ -219,8 +219,10 @@ def translation(x: float, y: float) -> np.ndarray:
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
 
 
-def draw_shift(rng: np.random.Generator, polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Draw a shift (2,) that puts a polygon inside an (H, W) image."""
+def sample_shift(
+    rng: np.random.Generator, polygon: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Sample a shift (2,) that puts a polygon inside an (H, W) image."""
     lowest = BORDER - polygon.min(axis=0)
     highest = np.array(shape[::-1]) - 1 - BORDER - polygon.max(axis=0)
     return rng.uniform(lowest, np.maximum(lowest, highest))

@@ -7,13 +7,13 @@ import numpy as np
 
 from dbnet.geometry import perimeter, signed_area
 from dbnet.synthetic.backgrounds import draw_background
-from dbnet.synthetic.degradation import Camera, defocus, draw_camera, take_picture
+from dbnet.synthetic.degradation import Camera, defocus, sample_camera, take_picture
 from dbnet.synthetic.distractors import add_distractors
 from dbnet.synthetic.fonts import builtin_fonts, characters_of
-from dbnet.synthetic.lettering import RIM, Block, draw_style, set_block, surround
-from dbnet.synthetic.placement import Placement, draw_bend, draw_plane, place_block
+from dbnet.synthetic.lettering import RIM, Block, sample_style, set_block, surround
+from dbnet.synthetic.placement import Placement, place_block, sample_bend, sample_plane
 from dbnet.synthetic.signs import paint_sign
-from dbnet.synthetic.words import draw_word
+from dbnet.synthetic.words import sample_word
 
 Level = Literal["word", "line"]
 
@@ -72,7 +72,7 @@ def draw_scene(
     """
     shape = (size[1], size[0])
     scenery, clutter, text, optics = split_generator(rng, 4)
-    camera = draw_camera(optics, difficulty)
+    camera = sample_camera(optics, difficulty)
     image = draw_background(scenery, shape, difficulty, photos)
     add_distractors(clutter, image, difficulty)
     image = defocus(clutter, image, difficulty)
@@ -105,8 +105,8 @@ def draw_signs(
             break
         block, scale = draw_block(rng, shape, missing, difficulty, fonts)
         padding = 3 + rng.uniform(0.1, 0.5) * block.mask.shape[0] / len(block.lines)
-        bend = draw_bend(rng, block, difficulty)
-        plane = draw_plane(rng, block, scale, difficulty)
+        bend = sample_bend(rng, block, difficulty)
+        plane = sample_plane(rng, block, scale, difficulty)
         placement = place_block(rng, block, bend, plane, padding, occupied)
         if placement is not None:
             signs.append(Sign(placement, padding))
@@ -131,22 +131,22 @@ def draw_block(
         layout = (1,)
     font = fonts[int(rng.integers(len(fonts)))]
     characters = characters_of(font)
-    lines = [[draw_word(rng, characters) for _ in range(count)] for count in layout]
+    lines = [[sample_word(rng, characters) for _ in range(count)] for count in layout]
     smallest, largest = font_sizes(min(shape), difficulty)
     size = np.exp(rng.uniform(np.log(smallest), np.log(largest))) / len(layout) ** 0.4
-    style = draw_style(rng, font, size)
+    style = sample_style(rng, font, size)
     return set_block(lines, style), float(size / style.size)
 
 
 def font_sizes(side: int, difficulty: float) -> tuple[float, float]:
-    """Give the least and largest font size in pixels for images whose shorter side is `side`."""
+    """Return the least and largest font size in pixels for images whose shorter side is `side`."""
     easy, hard = max(0.11 * side, 12.0), 7.0
     smallest = easy ** (1 - difficulty) * hard**difficulty
     return smallest, max(smallest, (0.26 - 0.12 * difficulty) * side)
 
 
 def annotate(placements: Sequence[Placement], level: Level) -> tuple[list[np.ndarray], list[str]]:
-    """Give the polygons and texts of all words, or of all lines."""
+    """Return the polygons and texts of all words, or of all lines."""
     polygons, texts = [], []
     for placement in placements:
         for line in placement.block.lines:
@@ -159,7 +159,7 @@ def annotate(placements: Sequence[Placement], level: Level) -> tuple[list[np.nda
 
 
 def is_illegible(polygon: np.ndarray, camera: Camera) -> bool:
-    """Tell whether a text is too low to be read after the camera's blur."""
+    """Check whether a text is too low to be read after the camera's blur."""
     area = abs(signed_area(polygon))
     # A strip of height h and length l: A = h l and L = 2 (h + l).
     half = perimeter(polygon) / 2

@@ -27,8 +27,8 @@ class Board(NamedTuple):
     rounding: float
 
 
-def draw_board(rng: np.random.Generator) -> Board:
-    """Draw the look of a board: dark, coloured or whitish, with or without a frame."""
+def sample_board(rng: np.random.Generator) -> Board:
+    """Sample the look of a board: dark, coloured or whitish, with or without a frame."""
     brightness = float(rng.choice((35, 90, 140, 215)) + rng.uniform(-25, 25))
     color = random_color(rng, brightness, rng.uniform(0, 1) ** (0.5 if brightness < 160 else 2))
     frame_color = color * 0.5 if rng.random() < 0.5 else 255 - (255 - color) * 0.3
@@ -98,10 +98,10 @@ def paint_sign(
     letters = warp_mask(placement, placement.block.mask, image.shape[:2])
     mean, spread = ground_below(letters.window(image), letters.coverage)
     if rng.random() < 0.3 or spread > UNEVEN:
-        paint_board(rng, image, placement, padding, draw_board(rng))
+        paint_board(rng, image, placement, padding, sample_board(rng))
         mean, spread = ground_below(letters.window(image), letters.coverage)
     gap = 120 - 60 * difficulty + spread
-    paint_letters(rng, image, letters, draw_brightness(rng, mean, gap, difficulty), difficulty)
+    paint_letters(rng, image, letters, sample_brightness(rng, mean, gap, difficulty), difficulty)
 
 
 def paint_letters(
@@ -153,8 +153,10 @@ def ground_below(window: np.ndarray, coverage: np.ndarray) -> tuple[float, float
     return mean, float(np.sqrt(((gray - mean) ** 2 * reach).sum() / total))
 
 
-def draw_brightness(rng: np.random.Generator, mean: float, gap: float, difficulty: float) -> float:
-    """Draw a luma at least `gap` away from `mean`, or the farther end if there is no such."""
+def sample_brightness(
+    rng: np.random.Generator, mean: float, gap: float, difficulty: float
+) -> float:
+    """Sample a luma at least `gap` away from `mean`, or the farther end if there is no such."""
     room = {1: 255 - mean - gap, -1: mean - gap - BLACK}
     sides = [side for side in room if room[side] >= 0]
     if not sides:

@@ -34,8 +34,8 @@ CURRENCIES = ("$", "€", "£", "")
 CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def draw_word(rng: np.random.Generator, characters: frozenset[str]) -> str:
-    """Draw a word, number, price or code that a font can write.
+def sample_word(rng: np.random.Generator, characters: frozenset[str]) -> str:
+    """Sample a word, number, price or code that a font can write.
 
     Args:
         rng: Source of randomness.

@@ -1,4 +1,4 @@
-"""Several data sets as one."""
+"""Several datasets as one."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ from dbnet.registry import DATASETS
 
 @DATASETS.register_module()
 class KeysDataset:
-    """Give the name and the key that it is asked for."""
+    """Return the name and the key that it is asked for."""
 
     def __init__(self, name, length):
         self.name, self.length = name, length
@@ -45,7 +45,7 @@ def test_without_weights_each_sample_once():
         *[(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1)]
     ]
     assert {key.epoch for _, key in samples} == {4}
-    # Other random numbers for each data set, those of a single one for the first.
+    # Other random numbers for each dataset, those of a single one for the first.
     assert [key.seed for _, key in samples] == [7, 7, 7, 8, 9, 9]
 
 
@@ -86,7 +86,7 @@ def test_a_key_means_the_same_sample_whatever_came_before():
 
 
 def test_each_order_is_drawn_once_in_an_epoch_and_dropped_after_it(monkeypatch):
-    """A shuffled epoch that spans two passes of a data set goes to and fro between them."""
+    """A shuffled epoch that spans two passes of a dataset goes to and fro between them."""
     drawn = []
     default_rng = np.random.default_rng
 
@@ -120,13 +120,13 @@ def test_quotas(weights, lengths, expected):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([1], "needs one for each of 2 data sets, got .1."),
+        ([1], "needs one for each of 2 datasets, got .1."),
         ([1, 0], "must be positive"),
         ([1, -1], "must be positive"),
         ([1, float("nan")], "must be positive"),
         ([1, float("inf")], "must be positive"),
         (["a", 1], "must be positive"),
-        (2, "needs one for each of 2 data sets, got 2"),
+        (2, "needs one for each of 2 datasets, got 2"),
     ],
 )
 def test_wrong_weights(weights, message):
@@ -180,6 +180,6 @@ def write_config(folder, first, second):
 def test_data_root_of_all_or_an_error(tmp_path):
     config = load_config(write_config(tmp_path, "data/x", "data/x"), data_root="/d")
     assert [d.data_root for d in config.train_dataloader.dataset.datasets] == ["/d", "/d"]
-    with pytest.raises(UserError, match="train_dataloader has data sets in 2 folders") as caught:
+    with pytest.raises(UserError, match="in 2 folders") as caught:
         load_config(write_config(tmp_path, "data/x", "data/y"), data_root="/d")
     assert "train_dataloader.dataset.datasets.0.data_root=DIR" in str(caught.value)

@@ -62,7 +62,7 @@ def make_dataset(root, pipeline=TRAIN_PIPELINE, **kwargs):
     return TextDetDataset(data_root=str(root), ann_file="train.json", pipeline=pipeline, **kwargs)
 
 
-# ---- data set
+# ---- dataset
 
 
 def test_dataset_reads_polygons_and_ignored(annotated):
@@ -253,7 +253,7 @@ def test_samplers_that_send_no_epoch_are_refused_in_training(annotated):
 
 
 def shaped(folder, sizes):
-    """Make a data set for tests whose annotation states these (H, W), or none."""
+    """Make a dataset for tests whose annotation states these (H, W), or none."""
     entries = [
         dict(
             img_path=f"{i}.png",

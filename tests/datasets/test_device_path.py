@@ -77,7 +77,7 @@ def make_dataset(root, size=(128, 96), jitter=True, crop="RandomAffineCrop"):
 
 
 def on_device(dataset):
-    """Make the data set of plans, and what makes batches from them."""
+    """Make the dataset of plans, and what makes batches from them."""
     crop, jitter, targets = pipeline_parts(dataset.pipeline.transforms)
     paths = {i: dataset.get_data_info(i)["img_path"] for i in range(len(dataset))}
     layout = lay_out({i: read_shape(path) for i, path in paths.items()}, crop.size)
@@ -375,7 +375,7 @@ def test_what_lies_beyond_the_filled_corner_is_black():
 def test_jitter_is_that_of_the_transform(brightness, saturation, first):
     image = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
     jitter = ColorJitter(0.0, 0.0)
-    jitter.draw = lambda rng: JitterFactors(brightness, saturation, first)
+    jitter.sample = lambda rng: JitterFactors(brightness, saturation, first)
     expected = jitter(dict(img=image, rng=None))["img"]
     factors = (brightness, saturation, 1.0) if first else (1.0, saturation, brightness)
     result = jitter_batch(torch.from_numpy(image)[None].float(), torch.tensor([factors]))

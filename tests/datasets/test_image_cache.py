@@ -120,7 +120,7 @@ def test_a_damaged_image_is_named_each_time(folder):
                 cache.read(str(folder / "1.jpg"))
 
 
-# ---- through the data set
+# ---- through the dataset
 
 
 def batches(dataset, workers, context, epochs=2):
@@ -224,7 +224,7 @@ def test_a_python_without_memory_files_takes_the_c_librarys_or_a_file(monkeypatc
 
 
 def test_processes_see_what_others_write():
-    context = multiprocessing.get_context("fork")  # a data set that is spawned is above
+    context = multiprocessing.get_context("fork")  # a dataset that is spawned is above
     memory, (ours, theirs) = SharedMemory(2), context.Pipe()
     memory.bytes[0] = 1
     process = context.Process(target=write_and_report, args=(memory, theirs))

@@ -89,7 +89,7 @@ def official_counts(texts, ignored, predictions):
 
 
 def crosses_itself(quad):
-    """Tell whether two opposite edges cross, each having the other's ends on either side."""
+    """Check whether two opposite edges cross, each having the other's ends on either side."""
 
     def side(a, b, c):
         return np.sign((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))

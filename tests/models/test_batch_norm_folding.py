@@ -68,7 +68,7 @@ def test_model_is_left_alone_and_shares_what_is_not_folded():
 def test_hooks_are_shared_not_copied():
     class Uncopyable:
         def __deepcopy__(self, memo):
-            raise AssertionError("what a hook refers to may be as large as a data set")
+            raise AssertionError("what a hook refers to may be as large as a dataset")
 
         def __call__(self, module, args):
             calls.append(module)

@@ -1,4 +1,3 @@
-import json
 import multiprocessing
 import pickle
 import shutil
@@ -13,19 +12,19 @@ import torch
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from dbnet.datasets import SampleKey, SyntheticTextDataset, TextDetDataset
+from dbnet.datasets import SampleKey, SyntheticTextDataset
 from dbnet.errors import UserError
 from dbnet.geometry import short_side, signed_area
-from dbnet.synthetic import draw_scene, write_dataset
-from dbnet.synthetic.degradation import cut_grain, draw_camera, motion_kernel
+from dbnet.synthetic import draw_scene
+from dbnet.synthetic.degradation import cut_grain, motion_kernel, sample_camera
 from dbnet.synthetic.fonts import BEYOND_ASCII, builtin_fonts, characters_of
 from dbnet.synthetic.lettering import Block, Style, set_block
 from dbnet.synthetic.painting import LUMA, random_color, warp_mask
 from dbnet.synthetic.placement import Arc, Placement, Straight, Wave, translation
 from dbnet.synthetic.scene import annotate, draw_signs, is_illegible
-from dbnet.synthetic.signs import Board, draw_brightness, paint_board, paint_sign
+from dbnet.synthetic.signs import Board, paint_board, paint_sign, sample_brightness
 from dbnet.synthetic.textures import TEXTURES
-from dbnet.synthetic.words import draw_word
+from dbnet.synthetic.words import sample_word
 from tests.conftest import rectangle
 
 PIPELINE = [
@@ -261,7 +260,7 @@ def test_curved_polygon_follows_both_edges():
 
 
 def test_small_or_blurred_words_are_ignored():
-    camera = draw_camera(np.random.default_rng(0), 0.0)._replace(blur=0.0, motion=0.0)
+    camera = sample_camera(np.random.default_rng(0), 0.0)._replace(blur=0.0, motion=0.0)
     assert is_illegible(rectangle(0, 0, 40, 7.9), camera)
     assert not is_illegible(rectangle(0, 0, 40, 8.1), camera)
     assert is_illegible(rectangle(0, 0, 40, 11.9), camera._replace(blur=3.0))
@@ -312,9 +311,9 @@ def test_brightness_keeps_the_gap_or_takes_the_far_end():
     rng = np.random.default_rng(0)
     for mean in (0, 30, 100, 128, 200, 255):
         for _ in range(20):
-            assert abs(draw_brightness(rng, mean, 60, 0.5) - mean) >= 60 - 1e-6
-    assert draw_brightness(rng, 120, 250, 0.5) == 255
-    assert draw_brightness(rng, 140, 250, 0.5) == 0
+            assert abs(sample_brightness(rng, mean, 60, 0.5) - mean) >= 60 - 1e-6
+    assert sample_brightness(rng, 120, 250, 0.5) == 255
+    assert sample_brightness(rng, 140, 250, 0.5) == 0
 
 
 @pytest.mark.parametrize("painted", [True, False])
@@ -352,9 +351,9 @@ def test_tex_fonts_count_as_ascii_alone():
 def test_words_use_what_the_font_has():
     rng = np.random.default_rng(0)
     capitals = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
-    words = [draw_word(rng, capitals) for _ in range(300)]
+    words = [sample_word(rng, capitals) for _ in range(300)]
     assert all(word and set(word) <= capitals for word in words)
-    everything = [draw_word(rng, characters_of("Pillow")) for _ in range(300)]
+    everything = [sample_word(rng, characters_of("Pillow")) for _ in range(300)]
     assert any(word.islower() for word in everything) and any("." in word for word in everything)
     assert len(set(everything)) > 150
 
@@ -379,7 +378,7 @@ def test_camera_parts():
         assert abs(grain.mean()) < 0.05 and grain.std() == pytest.approx(1, abs=0.06)
 
 
-# ---- data set
+# ---- dataset
 
 
 def test_sample_is_what_the_pipeline_expects():
@@ -532,19 +531,4 @@ def test_damaged_photo_is_one_line(tmp_path):
         dataset.scene(0)
 
 
-# ---- as a data set on disk
-
-
-def test_write_dataset(tmp_path):
-    dataset = SyntheticTextDataset(size=(64, 48), length=3, seed=1)
-    annotation = write_dataset(dataset, tmp_path / "new" / "folder")
-    entries = json.loads(annotation.read_text())["data_list"]
-    stored = TextDetDataset(str(annotation), pipeline=[dict(type="LoadImage")], test_mode=True)
-    assert len(stored) == 3
-    for index in range(3):
-        scene, sample, entry = dataset.scene(index), stored[index], entries[index]
-        np.testing.assert_array_equal(sample["img"], scene.image)
-        assert [p.tolist() for p in sample["polygons"]] == [p.tolist() for p in scene.polygons]
-        assert sample["ignored"] == scene.ignored
-        assert [word["text"] for word in entry["instances"]] == scene.texts
-        assert (entry["width"], entry["height"]) == (64, 48)
+# ---- as a dataset on disk

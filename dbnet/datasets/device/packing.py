@@ -142,7 +142,7 @@ def _window(sample: int, instance: Instance) -> tuple[int, ...]:
 
 
 def _jitter(plan: SamplePlan) -> tuple[float, float, float]:
-    """Give the factors as if brightness were always changed twice, once by 1."""
+    """Return the factors as if brightness were always changed twice, once by 1."""
     brightness, saturation, first = plan.jitter
     return (brightness, saturation, 1.0) if first else (1.0, saturation, brightness)
 

@@ -1,4 +1,4 @@
-"""What is drawn for a sample, from its annotation and its image's size alone."""
+"""What is sampled for a training sample, from its annotation and its image's size alone."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -71,8 +71,8 @@ class Planner:
     def __call__(self, sample: dict) -> SamplePlan:
         versions = self.versions[sample["sample_idx"]]
         shape, size = versions[0].shape, self.crop.size
-        crop = self.crop.draw(sample["polygons"], sample["ignored"], shape, sample["rng"])
-        jitter = self.jitter.draw(sample["rng"])
+        crop = self.crop.sample(sample["polygons"], sample["ignored"], shape, sample["rng"])
+        jitter = self.jitter.sample(sample["rng"])
         source = versions[min(shrink_factor(crop.affine), len(versions)) - 1]
         affine = compose(crop.affine, enlarging_matrix(source.shape, shape))
         instances = touching_instances(

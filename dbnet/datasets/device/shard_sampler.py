@@ -10,7 +10,7 @@ from dbnet.datasets.samplers import SampleKey
 class ShardKeySampler(Sampler):
     """Shuffle by epoch within this process's own images, those it keeps on its device.
 
-    Deviation from `EpochKeySampler`, which deals all images anew in each epoch: a process always
+    Deviation from `EpochKeySampler`, which deals all images again in each epoch: a process always
     sees the same ones, every `world_size`-th. Where they cannot be dealt evenly, the processes with
     one image less see one of theirs twice.
 

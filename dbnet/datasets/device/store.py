@@ -43,7 +43,7 @@ class StoreLayout(NamedTuple):
     """Where every image lies.
 
     Attributes:
-        versions: For each image, by its index in the data set, the image itself and its versions
+        versions: For each image, by its index in the dataset, the image itself and its versions
             averaged down by 2, 3, ..., as far as a crop can ask for them.
         num_pixels: Pixels of the whole store, of 3 bytes each.
     """
@@ -61,7 +61,7 @@ def num_versions(shape: tuple[int, int], size: tuple[int, int]) -> int:
 
 
 def lay_out(shapes: Mapping[int, tuple[int, int]], size: tuple[int, int]) -> StoreLayout:
-    """Give every image of (H, W) its place; `size` (W, H) is that of the samples."""
+    """Return every image of (H, W) its place; `size` (W, H) is that of the samples."""
     versions: dict[int, list[Source]] = {}
     first = 0
     for item, (height, width) in shapes.items():
@@ -116,7 +116,7 @@ def fill_store(
     """
     failed: dict[int, ImageError] = {}
     store = torch.zeros((layout.num_pixels, 3), dtype=torch.uint8, device=device)
-    started = told = time.monotonic()
+    started = reported = time.monotonic()
     items = list(layout.versions)
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as threads:
         for done in range(0, len(items), DECODED_AT_ONCE):
@@ -129,8 +129,8 @@ def fill_store(
                     continue
                 for source, image in zip(sources, images, strict=True):
                     source.framed(store)[1:-1, 1:] = torch.from_numpy(image).to(device)
-            if time.monotonic() - told > SECONDS_BETWEEN_LINES:
-                told = time.monotonic()
+            if time.monotonic() - reported > SECONDS_BETWEEN_LINES:
+                reported = time.monotonic()
                 logger.info(f"device data: {done + len(part)} of {len(items)} images decoded")
     seconds = time.monotonic() - started
     logger.info(f"device data: {len(items)} images decoded in {seconds:.1f} s")

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from dbnet.geometry import clip, transform
+from dbnet.geometry import clip, scale_matrix, transform
 from dbnet.registry import TRANSFORMS
 
 Box = tuple[int, int, int, int]
 
 
 class AffineCrop(NamedTuple):
-    """What was drawn for an image, and where its texts lie then.
+    """The affine map sampled for an image, and where its texts lie then.
 
     Attributes:
         affine: (2, 3), from pixels of the loaded image to pixels of the new one.
@@ -29,7 +29,7 @@ class AffineCrop(NamedTuple):
 
 
 class AffineCropTransform(BaseTransform):
-    """What draws an `AffineCrop` and makes an image of it; the device path needs `draw` alone.
+    """Sample an `AffineCrop` and warp the image by it; the device path needs `sample` alone.
 
     Modifies `img`, `img_shape` (H, W), `polygons` and `ignored`. Adds `affine`, the (2, 3) matrix
     from pixels of the loaded image to pixels of the new one.
@@ -42,7 +42,7 @@ class AffineCropTransform(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         shape = results["img"].shape[:2]
-        crop = self.draw(results["polygons"], results["ignored"], shape, results["rng"])
+        crop = self.sample(results["polygons"], results["ignored"], shape, results["rng"])
         return {
             **results,
             "img": warp(results["img"], crop.affine, crop.filled, self.size),
@@ -52,14 +52,14 @@ class AffineCropTransform(BaseTransform):
             "affine": crop.affine,
         }
 
-    def draw(
+    def sample(
         self,
         polygons: Sequence[np.ndarray],
         ignored: Sequence[bool],
         shape: tuple[int, int],
         rng: np.random.Generator,
     ) -> AffineCrop:
-        """Draw the map of an (H, W) image; only its annotation is needed."""
+        """Sample the map of an (H, W) image; only its annotation is needed."""
         raise NotImplementedError
 
 
@@ -95,7 +95,7 @@ class RandomAffineCrop(AffineCropTransform):
         self.max_angle = max_angle
         self.min_crop_ratio = min_crop_ratio
 
-    def draw(
+    def sample(
         self,
         polygons: Sequence[np.ndarray],
         ignored: Sequence[bool],
@@ -137,10 +137,7 @@ def crop_resize_matrix(crop: Box, size: tuple[int, int]) -> tuple[np.ndarray, tu
     width, height = crop[2] - crop[0], crop[3] - crop[1]
     scale = min(size[0] / width, size[1] / height)
     new_size = (max(int(width * scale + 0.5), 1), max(int(height * scale + 0.5), 1))
-    scales = np.array([new_size[0] / width, new_size[1] / height])
-    # Pixel centres: x' + 0.5 = (x - left + 0.5) * scale
-    shift = (0.5 - np.array(crop[:2])) * scales - 0.5
-    return np.column_stack([np.diag(scales), shift]), new_size
+    return scale_matrix(new_size[0] / width, new_size[1] / height, *crop[:2]), new_size
 
 
 def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -206,8 +203,7 @@ def average_down(image: np.ndarray, factor: int) -> np.ndarray:
 
 def enlarging_matrix(small: tuple[int, int], large: tuple[int, int]) -> np.ndarray:
     """Matrix (2, 3) from pixels of a (H, W) image to pixels of its version of (H, W) `large`."""
-    scales = np.array([large[1] / small[1], large[0] / small[0]])
-    return np.column_stack([np.diag(scales), (scales - 1) / 2])
+    return scale_matrix(large[1] / small[1], large[0] / small[0])
 
 
 def image_box(shape: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -246,7 +242,7 @@ def sample_crop_box(
     min_crop_ratio: float,
     rng: np.random.Generator,
 ) -> Box:
-    """Draw a crop that cuts through no text and holds at least one, if there is any.
+    """Sample a crop that cuts through no text and holds at least one, if there is any.
 
     On each axis a text-free run is drawn uniformly, then the cut inside it (MMOCR's `RandomCrop`).
 
@@ -286,7 +282,7 @@ def _sample_interval(
     min_length: int,
     rng: np.random.Generator,
 ) -> tuple[int, int]:
-    """Draw start and end of the crop on one axis, among the cuts 0..side."""
+    """Sample start and end of the crop on one axis, among the cuts 0..side."""
     free = np.ones(side + 1, dtype=bool)
     for first, last in projections:
         free[first:last] = False
@@ -295,16 +291,16 @@ def _sample_interval(
     starts = free.copy()
     starts[min(side + 1 - min_length, latest_start) :] = False
     starts[0] = True
-    start = _draw_from_runs(starts, rng)
+    start = _sample_from_runs(starts, rng)
 
     ends = free.copy()
     ends[: max(start + max(min_length, 1), earliest_end)] = False
     ends[-1] = True
-    return start, _draw_from_runs(ends, rng)
+    return start, _sample_from_runs(ends, rng)
 
 
-def _draw_from_runs(allowed: np.ndarray, rng: np.random.Generator) -> int:
-    """Draw a run of True uniformly, then a position in it."""
+def _sample_from_runs(allowed: np.ndarray, rng: np.random.Generator) -> int:
+    """Sample a run of True uniformly, then a position in it."""
     steps = np.diff(np.concatenate([[0], allowed.astype(np.int8), [0]]))
     firsts, lasts = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
     run = rng.integers(len(firsts))

@@ -10,7 +10,7 @@ GREY_OF_BGR = np.full((3, 1), 1.0) @ np.array([[0.114, 0.587, 0.299]])  # ITU-R 
 
 
 class JitterFactors(NamedTuple):
-    """What was drawn for an image: two factors, and which of them comes first."""
+    """The jitter sampled for an image: two factors, and which of them comes first."""
 
     brightness: float
     saturation: float
@@ -36,7 +36,7 @@ class ColorJitter(BaseTransform):
         self.saturation = saturation
 
     def transform(self, results: dict) -> dict:
-        brightness, saturation, brightness_first = self.draw(results["rng"])
+        brightness, saturation, brightness_first = self.sample(results["rng"])
         image = results["img"]
         if brightness_first:
             image = adjust_saturation(adjust_brightness(image, brightness), saturation)
@@ -44,7 +44,7 @@ class ColorJitter(BaseTransform):
             image = adjust_brightness(adjust_saturation(image, saturation), brightness)
         return {**results, "img": image}
 
-    def draw(self, rng: np.random.Generator) -> JitterFactors:
+    def sample(self, rng: np.random.Generator) -> JitterFactors:
         brightness = rng.uniform(1 - self.brightness, 1 + self.brightness)
         saturation = rng.uniform(1 - self.saturation, 1 + self.saturation)
         return JitterFactors(brightness, saturation, bool(rng.random() < 0.5))

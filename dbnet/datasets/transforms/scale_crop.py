@@ -11,7 +11,7 @@ from dbnet.datasets.transforms.geometric import (
     image_box,
     move_polygons,
 )
-from dbnet.geometry import clip, signed_area, transform
+from dbnet.geometry import clip, scale_matrix, signed_area, transform
 from dbnet.registry import TRANSFORMS
 
 IDENTITY = np.eye(2, 3)
@@ -55,7 +55,7 @@ class RandomScaleCrop(AffineCropTransform):
         self.text_prob = text_prob
         self.min_visible = min_visible
 
-    def draw(
+    def sample(
         self,
         polygons: Sequence[np.ndarray],
         ignored: Sequence[bool],
@@ -71,7 +71,7 @@ class RandomScaleCrop(AffineCropTransform):
         scaling = scale_matrix(scale * math.sqrt(stretch), scale / math.sqrt(stretch))
         matrix = compose(scaling, flip_rotate_matrix(shape, flip, angle))
 
-        target = self._draw_target(polygons, ignored, shape, rng)
+        target = self._sample_target(polygons, ignored, shape, rng)
         corner = window_corner(matrix, target, shape, self.size, rng)
         matrix = compose(np.column_stack([np.eye(2), -corner]), matrix)
         moved = [transform(polygon, matrix) for polygon in polygons]
@@ -79,25 +79,19 @@ class RandomScaleCrop(AffineCropTransform):
             matrix, self.size, *cut_polygons(moved, ignored, self.size, self.min_visible)
         )
 
-    def _draw_target(
+    def _sample_target(
         self,
         polygons: Sequence[np.ndarray],
         ignored: Sequence[bool],
         shape: tuple[int, int],
         rng: np.random.Generator,
     ) -> np.ndarray:
-        """Draw the point of the image, (x, y), that the window will hold."""
+        """Sample the point of the image, (x, y), that the window will hold."""
         texts = [polygon for polygon, skipped in zip(polygons, ignored) if not skipped]
         if texts and rng.random() < self.text_prob:
             polygon = texts[rng.integers(len(texts))]
             return (polygon.min(axis=0) + polygon.max(axis=0)).astype(np.float64) / 2
         return rng.uniform(size=2) * (shape[1], shape[0]) - 0.5
-
-
-def scale_matrix(scale_x: float, scale_y: float) -> np.ndarray:
-    """Matrix (2, 3) that scales the area of an image, whose pixels have their centres at 0, 1..."""
-    scales = np.array([scale_x, scale_y])
-    return np.column_stack([np.diag(scales), (scales - 1) / 2])
 
 
 def window_corner(
@@ -107,7 +101,7 @@ def window_corner(
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw where a window begins that holds a point, and lies in the image if that is possible.
+    """Sample where a window begins that holds a point, and lies in the image if that is possible.
 
     Args:
         matrix: (2, 3), from pixels of the image to those that the window cuts from.

@@ -148,7 +148,7 @@ def touching_instances(
 
 
 def is_too_small(polygon: np.ndarray, min_text_size: float) -> bool:
-    """Tell whether a text is too small to learn from, by MMOCR's rule."""
+    """Check whether a text is too small to learn from, by MMOCR's rule."""
     return abs(signed_area(polygon)) < 1 or short_side(polygon) < min_text_size
 
 

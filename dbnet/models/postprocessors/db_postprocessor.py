@@ -6,6 +6,7 @@ import numpy as np
 import pyclipper
 from torch import Tensor
 
+from dbnet.geometry import join_rings
 from dbnet.registry import MODELS
 
 
@@ -138,13 +139,9 @@ def unclip_distances(polygons: Sequence[np.ndarray], unclip_ratio: float) -> lis
     """
     if not polygons:
         return []
-    vertices = np.concatenate(polygons).astype(np.float64)
-    ends = np.cumsum([len(polygon) for polygon in polygons])
-    starts = np.concatenate(([0], ends[:-1]))
-    following = np.arange(1, len(vertices) + 1)
-    following[ends - 1] = starts
-    x, y = vertices.T
-    next_x, next_y = vertices[following].T
+    vertices, following, starts = join_rings(polygons)
+    (x, y), (next_x, next_y) = vertices.T, following.T
+    ends = [*starts[1:], len(vertices)]
     edges = np.sqrt((next_x - x) ** 2 + (next_y - y) ** 2)
     # Whole numbers, so that their sums are exact in any order.
     areas = 0.5 * np.abs(np.add.reduceat(x * next_y - y * next_x, starts))
