@@ -14,8 +14,8 @@ from dbnet.cli.train import default_work_dir
 from dbnet.config.load import load_config
 from dbnet.datasets.samplers import SampleKey
 from dbnet.errors import UserError
+from dbnet.images import write_image
 from dbnet.registry import DATA_SAMPLERS, DATASETS
-from dbnet.visualization.draw import write_image
 from dbnet.visualization.legend import shorten
 from dbnet.visualization.samples import draw_sample, draw_tile
 from dbnet.visualization.sheet import contact_sheet

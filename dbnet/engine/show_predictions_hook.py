@@ -11,11 +11,10 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from dbnet.datasets.image_paths import image_paths
-from dbnet.datasets.transforms.loading import read_image
 from dbnet.errors import UserError
+from dbnet.images import has_mark, read_image, write_image
 from dbnet.registry import HOOKS
 from dbnet.visualization.detections import LEGEND, draw_detections, draw_tile
-from dbnet.visualization.draw import has_mark, write_image
 from dbnet.visualization.legend import add_legend
 from dbnet.visualization.matches import judge_image
 from dbnet.visualization.sheet import WorstImages, worst_sheet

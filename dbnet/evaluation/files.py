@@ -21,8 +21,8 @@ from dbnet.evaluation.submission import (
     stem_of,
     to_submission_quads,
 )
-from dbnet.labels.annotation import natural_key
 from dbnet.labels.icdar2015 import parse_ground_truth
+from dbnet.utils.text import natural_key
 
 T = TypeVar("T")
 

@@ -4,16 +4,15 @@ import filecmp
 import json
 import os
 import random
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
-from PIL import Image
 
 from dbnet.errors import UserError
+from dbnet.images import read_shape
 from dbnet.utils.files import replace_when_complete
 
 METAINFO = {
@@ -59,7 +58,7 @@ def make_entry(
     """
     if not len(polygons) == len(texts) == len(ignored):
         raise ValueError(f"{len(polygons)} polygons, {len(texts)} texts, {len(ignored)} ignored")
-    height, width = image_size(image)
+    height, width = read_shape(image)
     return {
         "img_path": relative_path(image, folder),
         "height": height,
@@ -77,17 +76,6 @@ def make_entry(
     }
 
 
-def image_size(image: Path) -> tuple[int, int]:
-    """Read (height, width) in pixels from the image's header, without its EXIF orientation."""
-    try:
-        with Image.open(image) as header:
-            return header.height, header.width
-    except OSError as error:
-        raise UserError(f"{image}: not a readable image, replace this file") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{image}: {error} Scale or cut the image.") from error
-
-
 def relative_path(path: Path, folder: Path) -> str:
     """Give the way from `folder` to `path` with forward slashes.
 
@@ -95,11 +83,6 @@ def relative_path(path: Path, folder: Path) -> str:
     file itself is not, for a link's name is the name that the annotation means.
     """
     return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
-
-
-def natural_key(name: str) -> list[str | int]:
-    """Make a sort key that puts `img_2` before `img_10`."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def count_words(entries: Sequence[Entry]) -> Counts:

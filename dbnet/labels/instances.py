@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from dbnet.datasets.transforms.loading import orientation_of
-from dbnet.errors import UserError
+from dbnet.images import probe
 from dbnet.labels.annotation import Entry, make_entry
 from dbnet.labels.json_node import JsonNode
 
@@ -62,16 +60,7 @@ def check_size(entry: Entry, image: Path, height: JsonNode | None, width: JsonNo
 
 def is_turned(image: Path) -> bool:
     """Tell whether a file's EXIF orientation shows its pixels turned or mirrored."""
-    return exif_orientation(image) != 1
-
-
-def exif_orientation(image: Path) -> int:
-    """Read a file's EXIF orientation: 1 is upright, as is a file without, 5 to 8 swap the sides."""
-    try:
-        with Image.open(image) as header:
-            return orientation_of(header)
-    except (OSError, Image.DecompressionBombError) as error:
-        raise UserError(f"{image}: not a readable image, replace this file") from error
+    return probe(image).orientation != 1
 
 
 def turned(image: Path) -> str:

@@ -8,14 +8,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from dbnet.errors import UserError
-from dbnet.labels.annotation import Entry, image_size
+from dbnet.images import probe, read_shape
+from dbnet.labels.annotation import Entry
 from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.instances import (
     UNREADABLE,
     Instance,
     check_size,
     entry_of,
-    exif_orientation,
     rectangle,
     turned,
 )
@@ -117,8 +117,8 @@ def _labelled_turned(image: Path, document: JsonNode) -> bool:
 
     So does LabelMe; where a turn swaps the sides, the JSON's tell whether another tool did not.
     """
-    orientation = exif_orientation(image)
-    height, width = image_size(image)
+    height, width = read_shape(image)
+    orientation = probe(image).orientation
     stated = [document.optional(key) for key in ("imageHeight", "imageWidth")]
     as_stored = [side.value if side else None for side in stated] == [height, width]
     return orientation not in (0, 1) and not (orientation >= 5 and height != width and as_stored)

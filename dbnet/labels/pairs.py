@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dbnet.errors import UserError
-from dbnet.labels.annotation import natural_key
+from dbnet.utils.text import natural_key
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif")  # in lower case, which a file need not be
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dbnet.errors import UserError
-from dbnet.labels.annotation import natural_key
 from dbnet.labels.downloads import to_folder
+from dbnet.utils.text import natural_key
 
 PART_WORDS = {
     "train": ("train", "training"),

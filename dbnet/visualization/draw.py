@@ -5,14 +5,12 @@ in its line as well.
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import shapely
 
-from dbnet.errors import UserError
 from dbnet.geometry import clip
 
 Color = tuple[int, int, int]
@@ -27,12 +25,6 @@ GREY: Color = (160, 160, 160)
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SUBPIXEL_BITS = 4
-# Colours at full resolution, since lines of a pixel or two turn grey otherwise.
-JPEG_SETTINGS = [
-    *(cv2.IMWRITE_JPEG_QUALITY, 92),
-    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-]
-MARK_WITHIN = 256  # bytes from a file's start
 MARGIN = 100  # pixels around the image beyond which polygons are cut off
 
 
@@ -152,49 +144,3 @@ def text_size(text: str, scale: float) -> tuple[int, int]:
 
 def to_ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode()
-
-
-def write_image(path: Path, image: np.ndarray, mark: bytes = b"") -> None:
-    """Encode an image by the suffix of `path` and write it; its folder is made.
-
-    Args:
-        path: The file; an earlier one is replaced.
-        image: BGR.
-        mark: What `has_mark` knows the file by, for a JPEG; at most 200 bytes.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
-    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
-    content = cv2.imencode(path.suffix, image, JPEG_SETTINGS if is_jpeg else [])[1].tobytes()
-    if mark:
-        content = add_comment(content, mark)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Not cv2.imwrite, which gives no reason and on Windows takes ASCII names only.
-        path.write_bytes(content)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-
-
-def add_comment(jpeg: bytes, comment: bytes) -> bytes:
-    """Put a comment into a JPEG, behind its first segment, where JFIF allows it first."""
-    end = 4 + int.from_bytes(jpeg[4:6], "big")  # the length, in bytes, counts itself
-    return jpeg[:end] + comment_segment(comment) + jpeg[end:]
-
-
-def comment_segment(comment: bytes) -> bytes:
-    """Encode a comment as ITU-T T.81, B.2.4.5, has it."""
-    return b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
-
-
-def has_mark(path: Path, mark: bytes) -> bool:
-    """Tell whether a file was written with a mark, or is empty, as a full disk leaves it."""
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            start = file.read(MARK_WITHIN)
-    except OSError:
-        return False
-    return not start or comment_segment(mark) in start

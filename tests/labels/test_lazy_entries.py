@@ -57,7 +57,7 @@ def test_unreadable_image_is_named_in_its_turn(tmp_path: Path, images: list[Imag
     images[3].image.write_bytes(b"no png")
     entries = iter(LazyEntries(20, lambda: images, tmp_path))
     assert [next(entries)["width"] for _ in range(3)] == [1, 2, 3]
-    with pytest.raises(UserError, match=r"4\.png: not a readable image"):
+    with pytest.raises(UserError, match=r"4\.png: not an image, or damaged"):
         next(entries)
 
 

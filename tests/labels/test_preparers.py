@@ -7,17 +7,17 @@ import pytest
 from PIL import Image
 
 from dbnet.errors import UserError
+from dbnet.images import read_shape
 from dbnet.labels.annotation import (
     METAINFO,
     annotation_writer,
     count_words,
     draw_indices,
-    image_size,
     make_entry,
-    natural_key,
     write_annotation,
 )
 from dbnet.labels.icdar2015 import parse_ground_truth
+from dbnet.utils.text import natural_key
 
 BOM = b"\xef\xbb\xbf"
 SQUARE = b"0,0,4,0,4,4,0,4,"
@@ -111,7 +111,7 @@ def test_size_ignores_exif_orientation(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30)).save(tmp_path / "img.jpg", exif=exif)
     with Image.open(tmp_path / "img.jpg") as image:
         assert image.getexif()[0x0112] == 6
-    assert image_size(tmp_path / "img.jpg") == (30, 40)
+    assert read_shape(tmp_path / "img.jpg") == (30, 40)
 
 
 def test_interrupted_writing_leaves_the_old_file(tmp_path: Path) -> None:

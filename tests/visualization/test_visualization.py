@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from dbnet.datasets.transforms.loading import read_image
 from dbnet.engine.show_predictions_hook import ShowPredictionsHook, original_image
 from dbnet.errors import UserError
 from dbnet.evaluation.matching import first_come_matches
+from dbnet.images import read_image, write_image
 from dbnet.visualization import detections
 from dbnet.visualization.draw import (
     BLACK,
@@ -22,7 +22,6 @@ from dbnet.visualization.draw import (
     draw_polygons,
     outline,
     resize_to_fit,
-    write_image,
 )
 from dbnet.visualization.legend import add_legend, flow, shorten
 from dbnet.visualization.matches import Verdict, first_come_assignment, judge_image
