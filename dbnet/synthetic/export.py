@@ -4,7 +4,7 @@ from typing import Protocol
 import cv2
 
 from dbnet.errors import UserError
-from dbnet.labels.annotation import make_entry, write_annotation
+from dbnet.labels.entries import Instance, make_entry, write_annotation
 from dbnet.synthetic.scene import Scene
 
 
@@ -32,7 +32,8 @@ def write_dataset(dataset: SceneSource, folder: str | Path) -> Path:
         scene, path = dataset.scene(index), images / dataset.image_name(index)
         if not cv2.imwrite(str(path), scene.image):
             raise UserError(f"{path}: cannot be written")
-        entries.append(make_entry(path, folder, scene.polygons, scene.texts, scene.ignored))
+        instances = map(Instance, scene.polygons, scene.texts, scene.ignored)
+        entries.append(make_entry(path, folder, instances))
     annotation = folder / "textdet_train.json"
     write_annotation(annotation, entries)
     return annotation

@@ -228,7 +228,7 @@ RLE = {"counts": [272, 2, 4], "size": [30, 40]}
         (coco({"segmentation": RLE}), "annotations[0].segmentation: a run-length mask"),
         (coco({"segmentation": RLE, "iscrowd": 1}), "annotations[0].segmentation: a run-length"),
         (coco({}, {}, {"bbox": [1, 2, -1, 4]}), "annotations[0]: no 'bbox'"),
-        (coco({"bbox": [1, 2, -1, 4]}), "annotations[0].bbox: [1.0, 2.0, -1.0, 4.0] is no box"),
+        (coco({"bbox": [1, 2, -1, 4]}), "annotations[0].bbox: [1, 2, -1, 4] has a negative"),
         (coco({"segmentation": SQUARE}), "annotations[0].segmentation[0]: expected a list"),
         (coco({"segmentation": [SQUARE, [1, 2]]}), "annotations[0].segmentation[1]: 1 points"),
         (coco({"bbox": [1, 2, 3, 4], "image_id": 8}), "annotations[0].image_id: no image has"),
