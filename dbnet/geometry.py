@@ -52,6 +52,12 @@ def transform(polygon: Array, matrix: Array) -> Array:
     return (np.asarray(polygon, np.float64) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
+def scale_matrix(scale_x: float, scale_y: float) -> Array:
+    """Matrix (2, 3) of resizing an image by factors: x' + 0.5 = (x + 0.5) * scale_x, y alike."""
+    scales = np.array([scale_x, scale_y])
+    return np.column_stack([np.diag(scales), (scales - 1) / 2])
+
+
 def clip(polygon: Array, lower: tuple[float, float], upper: tuple[float, float]) -> Array:
     """Intersect a polygon with an axis-parallel rectangle (Sutherland and Hodgman 1974).
 

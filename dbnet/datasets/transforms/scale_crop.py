@@ -11,7 +11,7 @@ from dbnet.datasets.transforms.geometric import (
     image_box,
     move_polygons,
 )
-from dbnet.geometry import clip, signed_area, transform
+from dbnet.geometry import clip, scale_matrix, signed_area, transform
 from dbnet.registry import TRANSFORMS
 
 IDENTITY = np.eye(2, 3)
@@ -92,12 +92,6 @@ class RandomScaleCrop(AffineCropTransform):
             polygon = texts[rng.integers(len(texts))]
             return (polygon.min(axis=0) + polygon.max(axis=0)).astype(np.float64) / 2
         return rng.uniform(size=2) * (shape[1], shape[0]) - 0.5
-
-
-def scale_matrix(scale_x: float, scale_y: float) -> np.ndarray:
-    """Matrix (2, 3) that scales the area of an image, whose pixels have their centres at 0, 1..."""
-    scales = np.array([scale_x, scale_y])
-    return np.column_stack([np.diag(scales), (scales - 1) / 2])
 
 
 def window_corner(
