@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dbnet.geometry import rectangle
 from dbnet.labels.entries import Entry, Instance, make_entry
 from dbnet.labels.files import list_files, pair_files
 from dbnet.labels.parts import find_part_folders, open_raw
-from dbnet.labels.text_lines import UNREADABLE, line_parser, rectangle, split_lines, to_polygon
+from dbnet.labels.text_lines import UNREADABLE, line_parser, split_lines, to_polygon
 
 PREFIX = "gt_"
 LINE = (

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from dbnet.errors import UserError
-from dbnet.labels.text_lines import rectangle, split_lines
+from dbnet.geometry import rectangle
+from dbnet.labels.text_lines import split_lines
 
 MAX_COORDINATE = 1e6  # pixels; no image is as large, so that more is a mistake
 SHOWN = 40  # characters of a wrong value in a message

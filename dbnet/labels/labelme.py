@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from dbnet.errors import UserError
+from dbnet.geometry import rectangle
 from dbnet.images import probe, read_shape
 from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.json_node import JsonNode, read_json
@@ -20,7 +21,7 @@ from dbnet.labels.parts import (
     make_checked_entry,
     open_raw,
 )
-from dbnet.labels.text_lines import UNREADABLE, rectangle
+from dbnet.labels.text_lines import UNREADABLE
 
 # Of four corners: LabelMe's, and X-AnyLabeling's two.
 ROTATED = ("oriented_rectangle", "rotation", "quadrilateral")

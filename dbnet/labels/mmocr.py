@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dbnet.geometry import rectangle
 from dbnet.labels.coco import read_annotation, read_document
 from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.json_node import JsonNode, read_json, read_json_lines
 from dbnet.labels.parts import ImageFinder, LabelFormat, make_checked_entry
-from dbnet.labels.text_lines import rectangle
 
 
 def _read(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:

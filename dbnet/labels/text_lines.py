@@ -72,8 +72,3 @@ def to_polygon(numbers: Sequence[str | float]) -> np.ndarray:
     if not np.isfinite(polygon).all():
         raise ValueError(f"a coordinate is not finite: {','.join(map(str, numbers))}")
     return polygon
-
-
-def rectangle(left: float, top: float, right: float, bottom: float) -> np.ndarray:
-    """Return the corners of an axis-parallel rectangle, (4, 2), clockwise from the top left."""
-    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
