@@ -32,7 +32,7 @@ from dbnet.datasets.device import (
     lay_out,
     pipeline_parts,
 )
-from dbnet.datasets.transforms.loading import read_shape
+from dbnet.images import read_shape
 from dbnet.registry import DATASETS
 
 BINARY = ("shrink_map", "shrink_mask", "thresh_mask")

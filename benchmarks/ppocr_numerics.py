@@ -18,7 +18,7 @@ import torch
 
 import dbnet
 from dbnet.checkpoints.ppocr import read_ppocr_onnx
-from dbnet.labels.annotation import natural_key
+from dbnet.utils.text import natural_key
 
 CONFIG = "dbnet_ppocrv6-small_3k_icdar2015"
 

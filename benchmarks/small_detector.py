@@ -24,8 +24,8 @@ import dbnet
 from dbnet.cli.test import write_results
 from dbnet.config.load import load_config, parse_size
 from dbnet.datasets import TextDetDataset
-from dbnet.datasets.transforms.loading import read_image
 from dbnet.evaluation import HmeanIOUMetric
+from dbnet.images import read_image
 from dbnet.weights import shipped_model
 
 Detector = Callable[[np.ndarray], dict]

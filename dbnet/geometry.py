@@ -15,6 +15,11 @@ Array = np.ndarray
 BLOCK = 1 << 16
 
 
+def rectangle(left: float, top: float, right: float, bottom: float) -> Array:
+    """Return the corners (4, 2) of an axis-parallel rectangle, clockwise from the top left."""
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+
+
 def signed_area(polygon: Array) -> float:
     """Area by the shoelace formula, positive if clockwise on the screen (y down)."""
     return 0.5 * sum(ax * by - ay * bx for (ax, ay), (bx, by) in _edges(polygon))

@@ -1,45 +1,68 @@
-"""Image files of any kind as (H, W, 3) uint8 BGR, the way a viewer shows them.
+"""Image files: find them, read them as (H, W, 3) uint8 BGR, probe them, write them.
 
-The EXIF orientation is applied, transparent parts are white, 16 bits are scaled to 8, and the first
-of several frames or pages is taken. Training and tests read with `read_image` of
-`dbnet.datasets.transforms.loading`; for a JPEG without an orientation both give the same pixels.
+`read_image` returns the pixels as stored, which training and tests use; `read_displayed` what a
+viewer shows: upright, transparent parts white, 16 bits scaled to 8, the first of several frames.
+For a JPEG without an EXIF orientation both return the same pixels.
 """
 
 import glob
 import io
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from dbnet.datasets.transforms.loading import orientation_of
-from dbnet.errors import UserError
-from dbnet.labels.annotation import natural_key
+from dbnet.errors import ImageError, UserError
+from dbnet.utils.files import is_visible
+from dbnet.utils.text import natural_key
 
 # Pillow's own limit. While it is read, a JPEG takes 6 bytes per pixel and a PNG with transparency,
 # the worst, 16: 1.1 and 2.9 GB at most (measured on 12000 x 12000 pixels).
 MAX_PIXELS = 178_956_970
 TOO_LARGE = f"more than {MAX_PIXELS} pixels, the limit; scale it down or cut it into pieces"
+NO_IMAGE = "not an image, or damaged"
 
 # What counts as an image in a folder, in lower case.
 SUFFIXES = (
-    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg"),
-    *(".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    *(".jpg", ".jpeg", ".jfif", ".jp2", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".avif", ".pbm", ".pgm", ".ppm"),
 )
+# Colours at full resolution, since lines of a pixel or two turn grey otherwise.
+JPEG_SETTINGS = [
+    *(cv2.IMWRITE_JPEG_QUALITY, 92),
+    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+]
+MARK_WITHIN = 256  # bytes from a file's start
+
+
+class Probe(NamedTuple):
+    """What a file says about its image.
+
+    Attributes:
+        shape: (H, W) as stored, None if Pillow cannot open it.
+        orientation: EXIF's, 1 to 8; 1 is upright, from 5 on the displayed image is (W, H).
+        damage: Why its content cannot be decoded, None if it can.
+    """
+
+    shape: tuple[int, int] | None
+    orientation: int
+    damage: str | None
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Replace folders and glob patterns by the image files in them, in natural order.
 
-    Folders are not searched below their first level, and hidden files are passed over. A path that
+    Folders are not searched below their first level, and hidden files are skipped. A path that
     does not exist and is no pattern of existing files is kept, so that its reader can complain.
 
     Raises:
-        UserError: A folder cannot be read, or holds no image.
+        UserError: A folder cannot be read, or has no image.
     """
     return [file for path in paths for file in _expand(os.fspath(path))]
 
@@ -55,84 +78,162 @@ def _expand(path: str) -> list[str]:
 
 def _list_folder(folder: str) -> list[str]:
     try:
-        entries = sorted(os.listdir(folder), key=natural_key)
+        names = sorted(os.listdir(folder), key=natural_key)
     except OSError as error:
         raise UserError(f"folder {folder}: {error.strerror}") from None
     files = [
         os.path.join(folder, name)
-        for name in entries
-        if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+        for name in names
+        if is_visible(Path(name)) and Path(name).suffix.lower() in SUFFIXES
     ]
     if not files:
         raise UserError(f"folder {folder}: no images in it ({' '.join(SUFFIXES)})")
     return files
 
 
-def read_displayed(path: str | os.PathLike[str]) -> np.ndarray:
-    """Decode an image file to (H, W, 3) uint8 BGR, as a viewer shows it.
+def read_image(path: str | os.PathLike[str], upright: bool = False) -> np.ndarray:
+    """Decode an image file to (H, W, 3) uint8 BGR.
+
+    Args:
+        path: The file.
+        upright: Decode it as a viewer shows it, instead of the pixels as stored.
 
     Raises:
-        UserError: The file is missing, damaged, no image, or of more than `MAX_PIXELS` pixels.
+        ImageError: The file is missing, damaged, no image, or has too many pixels.
     """
-    name = os.fspath(path)
-    try:
-        return decode(Path(path).read_bytes())
-    except UserError as error:
-        raise UserError(f"image {name}: {error}") from None
-    except OSError as error:
-        raise UserError(f"image {name}: {error.strerror or error}") from None
-    except ValueError as error:  # a null byte in the path
-        raise UserError(f"image {name!r}: {error}") from None
+    with _errors_named(os.fspath(path)):
+        data = Path(path).read_bytes()
+        return _decode_displayed(data) if upright else _decode_stored(data)
+
+
+def read_displayed(path: str | os.PathLike[str]) -> np.ndarray:
+    """Decode an image file to (H, W, 3) uint8 BGR as a viewer shows it, see `read_image`."""
+    return read_image(path, upright=True)
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decode the content of an image file to (H, W, 3) uint8 BGR, as a viewer shows it.
+    """Decode the content of an image file as `read_displayed` does."""
+    with _errors_named():
+        return _decode_displayed(data)
+
+
+def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Read (H, W) of the stored pixels from the header of an image file.
 
     Raises:
-        UserError: It is damaged, no image, or of more than `MAX_PIXELS` pixels.
+        ImageError: The file is missing or no image.
     """
+    with _errors_named(os.fspath(path)), Image.open(path) as image:
+        return image.height, image.width
+
+
+def probe(path: Path) -> Probe:
+    """Read size and orientation of an image file, and check that all of its pixels are there.
+
+    Some versions of OpenCV silently fill up a truncated file. So what does not end as a JPEG does
+    is decoded by Pillow, which complains; a JPEG that does need not be, which saves most of the
+    time.
+    """
+    shape, orientation = None, 1
     try:
-        with warnings.catch_warnings():
-            # What Pillow only warns of is harmless here: odd metadata, sizes below MAX_PIXELS.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                return _decode(image, data)
-    except (UserError, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        raise UserError("not an image, or of an unknown format") from None
-    except Image.DecompressionBombError:
-        raise UserError(TOO_LARGE) from None
+        with _opened(path) as image:
+            shape, orientation = (image.height, image.width), _orientation_of(image)
+            if not _is_whole_jpeg(image, _tail(path)):
+                image.load()
+            return Probe(shape, orientation, None)
     except Exception as error:  # a damaged file can raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"damaged, or of an unknown kind ({reason})") from None
+        return Probe(shape, orientation, _reason(error))
 
 
-def _decode(image: Image.Image, data: bytes) -> np.ndarray:
-    """Check the header, which alone has been read, and decode the rest."""
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise UserError(TOO_LARGE)  # where somebody has raised Pillow's limit
-    if image.format == "EPS":
-        raise UserError("EPS is a program, not an image")  # and would be run by Ghostscript
-    pixels = _decode_jpeg(image, data)
-    if pixels is None:
-        pixels = to_bgr(image)
-    # After decoding, since PNG may state it last; TIFF has been turned and states none by then.
-    return orient(pixels, orientation_of(image))
+@contextmanager
+def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
+    """Open an image; what Pillow only warns of is harmless: odd metadata, many pixels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(source) as image:
+            yield image
 
 
-def _decode_jpeg(image: Image.Image, data: bytes) -> np.ndarray | None:
-    """Decode a whole grey or colour JPEG with OpenCV, 3 times as fast as Pillow; otherwise None.
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-2, os.SEEK_END)
+        return file.read()
 
-    The pixels are Pillow's, bit by bit. OpenCV 4.10 fills a truncated file up without a word,
-    so what does not end as a JPEG does is left to Pillow.
-    """
-    is_plain = image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB")
-    if not is_plain or not data.endswith(b"\xff\xd9"):
-        return None
+
+def _orientation_of(image: Image.Image) -> int:
+    """Read EXIF's orientation; unreadable EXIF or an undefined value counts as 1."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged metadata, which can raise anything, are no reason to refuse
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _is_whole_jpeg(image: Image.Image, data: bytes) -> bool:
+    """Return whether an image is a JPEG whose last bytes are its end marker."""
+    return image.format in ("JPEG", "MPO") and data.endswith(b"\xff\xd9")
+
+
+@contextmanager
+def _errors_named(name: str = "") -> Iterator[None]:
+    """Turn all that opening and decoding an image can raise into an `ImageError`."""
+    try:
+        yield
+        return
+    except MemoryError:
+        raise
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise
+        problem = f"too large, or damaged ({error.err})"
+    except UnidentifiedImageError:
+        problem = NO_IMAGE
+    except Image.DecompressionBombError:
+        problem = TOO_LARGE
+    except UserError as error:
+        problem = str(error)
+    except Exception as error:  # a damaged file can raise anything
+        system = error.strerror if isinstance(error, OSError) else None
+        problem = system or f"damaged, or of an unknown kind ({_reason(error)})"
+    # A name with a null character or half a surrogate pair is no path.
+    place = f"image {name if name.isprintable() else repr(name)}: " if name else ""
+    raise ImageError(place + problem) from None
+
+
+def _decode_stored(data: bytes) -> np.ndarray:
+    """Decode the pixels as stored, by OpenCV except for GIF, which it knows from 4.11 on."""
+    if data[:4] == b"GIF8":
+        with Image.open(io.BytesIO(data)) as gif:
+            return cv2.cvtColor(np.asarray(gif.convert("RGB")), cv2.COLOR_RGB2BGR)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags) if data else None
+    if image is None:
+        raise UserError(NO_IMAGE)
+    return image
+
+
+def _decode_displayed(data: bytes) -> np.ndarray:
+    """Check the header, then decode the pixels as a viewer shows them.
+
+    OpenCV decodes a whole grey or colour JPEG 3 times as fast as Pillow, to the same pixels.
+    """
+    with _opened(io.BytesIO(data)) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise UserError(TOO_LARGE)  # where somebody has raised Pillow's limit
+        if image.format == "EPS":
+            raise UserError("EPS is a program, not an image")  # and would be run by Ghostscript
+        if image.mode in ("L", "RGB") and _is_whole_jpeg(image, data):
+            pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+            if pixels is not None:
+                return pixels
+        image.load()
+        with suppress(Exception):  # damaged metadata are no reason to refuse an image
+            ImageOps.exif_transpose(image, in_place=True)
+        return to_bgr(image)
 
 
 def to_bgr(image: Image.Image) -> np.ndarray:
@@ -141,7 +242,6 @@ def to_bgr(image: Image.Image) -> np.ndarray:
     Transparent parts are put on white: what lies below full transparency is often black, and so is
     the text. CMYK is converted without its ICC profile.
     """
-    image.load()
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return cv2.cvtColor((np.asarray(image) >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR)
     if image.mode in ("I", "F"):
@@ -160,7 +260,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
-    """As Pillow's `convert`, without a copy of what has the mode already."""
+    """Convert as Pillow does, without a copy of what has the mode already."""
     return image if image.mode == mode else image.convert(mode)
 
 
@@ -176,17 +276,42 @@ def stretch(values: np.ndarray) -> np.ndarray:
     return np.rint(scaled).astype(np.uint8)
 
 
-def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn stored pixels (H, W, 3) as EXIF's tag 274 says, so that they show upright.
+def write_image(path: Path, image: np.ndarray, mark: bytes = b"") -> None:
+    """Encode an image by the suffix of `path` and write it; its folder is made.
 
     Args:
-        pixels: As stored in the file.
-        orientation: 1..8. From 5 on, rows of the file are columns of the result.
+        path: The file; an earlier one is replaced.
+        image: BGR.
+        mark: What `has_mark` knows the file by, for a JPEG; at most 200 bytes.
+
+    Raises:
+        UserError: The file cannot be written.
     """
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):  # the file begins at the bottom
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):  # the file begins on the right
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    content = cv2.imencode(path.suffix, image, JPEG_SETTINGS if is_jpeg else [])[1].tobytes()
+    if mark:  # behind the first segment, where JFIF allows a comment; its length counts itself
+        end = 4 + int.from_bytes(content[4:6], "big")
+        content = content[:end] + _comment(mark) + content[end:]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not cv2.imwrite, which gives no reason and on Windows takes ASCII names only.
+        path.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+
+
+def _comment(text: bytes) -> bytes:
+    """Encode a comment segment of a JPEG (ITU-T T.81, B.2.4.5)."""
+    return b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text
+
+
+def has_mark(path: Path, mark: bytes) -> bool:
+    """Return whether a file was written with a mark, or is empty, as a full disk leaves it."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(MARK_WITHIN)
+    except OSError:
+        return False
+    return not start or _comment(mark) in start

@@ -14,11 +14,10 @@ from dbnet.cli.train import default_work_dir
 from dbnet.config.load import load_config
 from dbnet.datasets.samplers import SampleKey
 from dbnet.errors import UserError
+from dbnet.images import write_image
 from dbnet.registry import DATA_SAMPLERS, DATASETS
-from dbnet.visualization.draw import write_image
-from dbnet.visualization.legend import shorten
-from dbnet.visualization.samples import draw_sample, draw_tile
-from dbnet.visualization.sheet import contact_sheet
+from dbnet.visualization.samples import draw_sample, draw_small_sample
+from dbnet.visualization.sheet import contact_sheet, shorten
 
 PACKER = "PackTextDetInputs"
 MAX_TILES = 100  # in the sheet
@@ -117,7 +116,7 @@ def write_samples(folder: Path, dataset: BaseDataset, keys: Iterable[int | Sampl
         title = f"{shorten(path.name, 32)}  {describe(key)}"
         write_image(folder / f"{number:03d}_{path.stem}.jpg", draw_sample(sample, title))
         if number < MAX_TILES:
-            tiles.append(draw_tile(sample, f"{number:03d} {shorten(path.name, 24)}"))
+            tiles.append(draw_small_sample(sample, f"{number:03d} {shorten(path.name, 24)}"))
     if tiles:
         write_image(folder / "sheet.jpg", contact_sheet(tiles))
 

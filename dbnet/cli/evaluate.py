@@ -11,7 +11,7 @@ from dbnet.evaluation.files import (
     read_both,
     round_predictions,
 )
-from dbnet.labels.annotation import natural_key
+from dbnet.utils.text import natural_key
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -19,8 +19,8 @@ from dbnet.cli.progress import progress_line
 from dbnet.cli.test import check_writable, write_results
 from dbnet.config.load import load_config, parse_size
 from dbnet.errors import UserError
-from dbnet.images import find_images, read_displayed
-from dbnet.visualization.draw import draw_polygons, resize_to_fit, write_image
+from dbnet.images import find_images, read_displayed, write_image
+from dbnet.visualization.draw import draw_polygons, resize_to_fit
 from dbnet.weights import shipped_model
 
 JPEG_SIDE = 65_500  # pixels, libjpeg's limit

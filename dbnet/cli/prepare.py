@@ -10,8 +10,8 @@ from pathlib import Path
 from dbnet.cli.errors import one_line_errors
 from dbnet.config.load import config_folder
 from dbnet.errors import UserError
-from dbnet.labels import PREPARERS, Preparer
-from dbnet.labels.annotation import Entries, Entry, annotation_writer, draw_indices
+from dbnet.labels import PREPARERS, Preparer, describe
+from dbnet.labels.entries import Entries, Entry, annotation_writer, sample_indices
 
 PROGRESS_SECONDS = 10.0  # between two lines of progress; most data sets need none
 
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parse_args(argv)
     if args.list:
         for name, preparer in PREPARERS.items():
-            print(f"{name}: {(preparer.__doc__ or '').splitlines()[0]}")
+            print(f"{name}: {describe(preparer)}")
         return 0
     preparer = _find_preparer(args.name)
     if args.val_fraction is not None and not 0 < args.val_fraction < 1:
@@ -75,7 +75,7 @@ def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
     drawn = (
         None
         if args.val_fraction is None
-        else draw_indices(len(parts["train"]), args.val_fraction, args.seed)
+        else sample_indices(len(parts["train"]), args.val_fraction, args.seed)
     )
     for part, entries in parts.items():
         _write_part(args.out, part, entries, drawn if part == "train" else None)

@@ -1,21 +1,18 @@
 """Check image files: there, whole, of the size that was annotated, not turned by EXIF."""
 
 import os
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-from PIL import Image
 
 from dbnet.data_check.fingerprints import fingerprint
 from dbnet.data_check.kinds import MAX_ASPECT, MAX_PIXELS, MIN_SIDE, Finding
-from dbnet.datasets.transforms.loading import orientation_of, read_image
 from dbnet.errors import UserError
+from dbnet.images import probe, read_image
 
 Size = tuple[int, int]
 
-JPEG_END = b"\xff\xd9"
 # What viewers do with EXIF's tag 274, from 2 on.
 TURNS = (
     *("mirror it", "turn it by 180 degrees", "mirror it", "mirror and turn it"),
@@ -37,25 +34,11 @@ class ImageFacts(NamedTuple):
     findings: list[Finding]
 
 
-class Header(NamedTuple):
-    """What Pillow says of a file.
-
-    Attributes:
-        shape: (H, W) as stored, None if this is no image.
-        orientation: EXIF's, 1..8.
-        damage: What is wrong with its content, None for a whole file.
-    """
-
-    shape: Size | None
-    orientation: int
-    damage: str | None
-
-
 def check_image(path: Path, stated: Size | None) -> ImageFacts:
     """Decode an image file as training does, and compare it with the entry's (height, width)."""
     if not os.path.isfile(path):  # False too for a name that no file can have
         return ImageFacts(None, None, [Finding("missing-image", "not found")])
-    header = read_header(path)
+    header = probe(path)
     findings = check_size(header.shape, stated, header.orientation) if header.shape else []
     if header.shape and header.damage:
         findings.append(Finding("damaged-image", header.damage))
@@ -92,29 +75,3 @@ def check_size(shape: Size, stated: Size | None, orientation: int) -> list[Findi
     if short < MIN_SIDE or short * long > MAX_PIXELS or long > MAX_ASPECT * short:
         findings.append(Finding("extreme-size", here))
     return findings
-
-
-def read_header(path: Path) -> Header:
-    """Read size and orientation, and see whether the file is whole.
-
-    Some versions of OpenCV fill a truncated file up without a word. So what does not end as a JPEG
-    does is decoded by Pillow, which tells; a JPEG that does need not be, which saves most of the
-    time.
-    """
-    shape, orientation = None, 1
-    try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")  # odd metadata, large images
-            shape, orientation = (image.height, image.width), orientation_of(image)
-            if image.format not in ("JPEG", "MPO") or _tail(path) != JPEG_END:
-                image.load()
-            return Header(shape, orientation, None)
-    except Exception as error:  # a damaged file can raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return Header(shape, orientation, reason)
-
-
-def _tail(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(-2, os.SEEK_END)
-        return file.read()

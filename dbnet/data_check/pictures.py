@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from dbnet.data_check.annotation import points_of
-from dbnet.datasets.transforms.loading import read_image
 from dbnet.errors import UserError
 from dbnet.geometry import clip, transform
+from dbnet.images import read_image
 from dbnet.visualization.draw import (
     BLACK,
     GREEN,

@@ -4,8 +4,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dbnet.datasets.shared_memory import SharedMemory
-from dbnet.datasets.transforms.loading import read_image, read_shape
 from dbnet.errors import UserError
+from dbnet.images import read_image, read_shape
 
 Size = tuple[int, int]  # (H, W)
 

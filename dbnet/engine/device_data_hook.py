@@ -19,8 +19,8 @@ from dbnet.datasets.device import (
     pipeline_parts,
 )
 from dbnet.datasets.device.store import check_budget
-from dbnet.datasets.transforms.loading import read_shape
 from dbnet.errors import ImageError, UserError
+from dbnet.images import read_shape
 from dbnet.models.detectors.dbnet import unwrap
 from dbnet.registry import HOOKS
 

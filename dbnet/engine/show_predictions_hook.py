@@ -1,6 +1,5 @@
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,14 +10,18 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from dbnet.datasets.image_paths import image_paths
-from dbnet.datasets.transforms.loading import read_image
 from dbnet.errors import UserError
+from dbnet.images import has_mark, read_image, write_image
 from dbnet.registry import HOOKS
-from dbnet.visualization.detections import LEGEND, draw_detections, draw_tile
-from dbnet.visualization.draw import has_mark, write_image
-from dbnet.visualization.legend import add_legend
-from dbnet.visualization.matches import judge_image
-from dbnet.visualization.sheet import WorstImages, worst_sheet
+from dbnet.utils.worst import Worst
+from dbnet.visualization.detections import (
+    LEGEND,
+    draw_detections,
+    draw_small_detections,
+    judge_image,
+    layers_of,
+)
+from dbnet.visualization.sheet import add_legend, encode_tile, worst_sheet
 
 SHEET = "worst"
 NUM_WORST = 16
@@ -43,7 +46,7 @@ class ShowPredictionsHook(Hook):
 
     def __init__(self, show_dir: str) -> None:
         self.show_dir = Path(show_dir)
-        self.worst = WorstImages(NUM_WORST)
+        self.worst = Worst[bytes](NUM_WORST)
         self.images = {SHEET: ""}  # that a file shows, by the file's stem in lower case
         self.targets: dict[str, Path] = {}  # the file of an image
 
@@ -116,9 +119,12 @@ class ShowPredictionsHook(Hook):
         """
         path, truth = meta["img_path"], meta["gt_polygons"]
         verdict = judge_image(truth, meta["gt_ignored"], polygons)
-        facts = (original_image(meta, inputs), Path(path).name, verdict, truth, polygons)
+        layers = layers_of(verdict, truth, polygons)
+        facts = (original_image(meta, inputs), Path(path).name, verdict, layers)
         write_image(self._target(path), draw_detections(*facts), MARK)
-        self.worst.offer(verdict.num_errors, path, partial(draw_tile, *facts))
+        self.worst.offer(
+            (verdict.num_errors, path), lambda: encode_tile(draw_small_detections(*facts))
+        )
 
     @property
     def _sheet(self) -> Path:

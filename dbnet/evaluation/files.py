@@ -21,8 +21,8 @@ from dbnet.evaluation.submission import (
     stem_of,
     to_submission_quads,
 )
-from dbnet.labels.annotation import natural_key
-from dbnet.labels.icdar2015 import parse_ground_truth
+from dbnet.labels.public import parse_quads
+from dbnet.utils.text import natural_key
 
 T = TypeVar("T")
 
@@ -51,8 +51,11 @@ def read_ground_truth(path: Path) -> dict[str, GroundTruth]:
     if _is_json(path):
         return _by_key(path, _read_annotation(path), stem_of)
     texts = _read_files(path, lambda name: name.lower().endswith(".txt"))
-    parsed = [(name, parse_ground_truth(text, f"{path}: {name}")) for name, text in texts]
-    truths = [(name, GroundTruth(polygons, ignored)) for name, (polygons, _, ignored) in parsed]
+    parsed = [(name, parse_quads(text, f"{path}: {name}")) for name, text in texts]
+    truths = [
+        (name, GroundTruth([w.polygon for w in words], [w.ignored for w in words]))
+        for name, words in parsed
+    ]
     return _by_key(path, truths, lambda name: stem_of(name, "gt_"))
 
 

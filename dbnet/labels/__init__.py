@@ -1,45 +1,54 @@
-"""Preparers: one module per public data set or label format, from its files to entries."""
+"""Formats of labels: a preparer for each public dataset and each format that users have."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dbnet.labels.annotation import Entries
-from dbnet.labels.coco import prepare_coco
-from dbnet.labels.coco_text import prepare_cocotext
-from dbnet.labels.ctw1500 import prepare_ctw1500
-from dbnet.labels.icdar2013 import prepare_icdar2013, prepare_icdar2013_born_digital
-from dbnet.labels.icdar2015 import prepare_icdar2015
+from dbnet.labels.coco import COCO
+from dbnet.labels.cocotext_textocr import prepare_cocotext, prepare_textocr
+from dbnet.labels.entries import Entries
 from dbnet.labels.icdar_folder import prepare_icdar_folder
 from dbnet.labels.labelme import prepare_labelme
-from dbnet.labels.mlt import prepare_icdar2017_mlt, prepare_icdar2019_mlt
-from dbnet.labels.mmocr import prepare_mmocr
-from dbnet.labels.mmocr0 import prepare_mmocr0
-from dbnet.labels.paddleocr import prepare_paddleocr
+from dbnet.labels.mmocr import MMOCR, MMOCR0
+from dbnet.labels.paddleocr import PADDLEOCR
+from dbnet.labels.public import (
+    CTW1500,
+    ICDAR2013,
+    ICDAR2013_BORN_DIGITAL,
+    ICDAR2015,
+    ICDAR2017_MLT,
+    ICDAR2019_MLT,
+    TD500,
+)
 from dbnet.labels.synthtext import prepare_synthtext
-from dbnet.labels.td500 import prepare_td500
-from dbnet.labels.textocr import prepare_textocr
 from dbnet.labels.totaltext import prepare_totaltext
 
-# (raw folder, output folder, whether to copy) -> entries of "train", "test". The first line of
-# the function's docstring is what `--list` prints.
+# Called with (raw, out, copy), it returns the entries of "train", "test" and other parts:
+# raw: the folder of the downloads, each a zip or a folder, or of a user's labels and images;
+# out: the folder of the annotation files, below which zips are unpacked;
+# copy: whether folders are copied below `out` too, instead of being referenced where they lie.
 Preparer = Callable[[Path, Path, bool], Mapping[str, Entries]]
 
 PREPARERS: dict[str, Preparer] = {
-    "icdar2013": prepare_icdar2013,
-    "icdar2013_born_digital": prepare_icdar2013_born_digital,
-    "icdar2015": prepare_icdar2015,
-    "icdar2017_mlt": prepare_icdar2017_mlt,
-    "icdar2019_mlt": prepare_icdar2019_mlt,
+    "icdar2013": ICDAR2013,
+    "icdar2013_born_digital": ICDAR2013_BORN_DIGITAL,
+    "icdar2015": ICDAR2015,
+    "icdar2017_mlt": ICDAR2017_MLT,
+    "icdar2019_mlt": ICDAR2019_MLT,
     "totaltext": prepare_totaltext,
-    "ctw1500": prepare_ctw1500,
-    "td500": prepare_td500,
+    "ctw1500": CTW1500,
+    "td500": TD500,
     "synthtext": prepare_synthtext,
     "cocotext": prepare_cocotext,
     "textocr": prepare_textocr,
     "icdar_folder": prepare_icdar_folder,
-    "coco": prepare_coco,
+    "coco": COCO,
     "labelme": prepare_labelme,
-    "mmocr": prepare_mmocr,
-    "mmocr0": prepare_mmocr0,
-    "paddleocr": prepare_paddleocr,
+    "mmocr": MMOCR,
+    "mmocr0": MMOCR0,
+    "paddleocr": PADDLEOCR,
 }
+
+
+def describe(preparer: Preparer) -> str:
+    """Return a line for `dbnet prepare --list`."""
+    return getattr(preparer, "about", None) or (preparer.__doc__ or "").splitlines()[0]

@@ -1,18 +1,15 @@
-"""A user's data as a folder of images and a folder of text files, in the manner of ICDAR."""
+"""A folder of images and a folder of text files, in ICDAR's manner."""
 
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from dbnet.labels.annotation import Entry, make_entry
-from dbnet.labels.image_finder import IMAGE_SUFFIXES
-from dbnet.labels.instances import UNREADABLE, rectangle
-from dbnet.labels.pairs import list_files, pair_files
+from dbnet.geometry import rectangle
+from dbnet.labels.entries import Entry, Instance, make_entry
+from dbnet.labels.files import list_files, pair_files
 from dbnet.labels.parts import find_part_folders, open_raw
-from dbnet.labels.text_lines import parse_lines, split_lines, to_polygon
+from dbnet.labels.text_lines import UNREADABLE, line_parser, split_lines, to_polygon
 
 PREFIX = "gt_"
 LINE = (
@@ -38,18 +35,15 @@ class LineStyle(NamedTuple):
 def prepare_icdar_folder(raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
     """Prepare your data in ICDAR's manner: img_7.jpg with gt_img_7.txt or img_7.txt.
 
-    Args:
-        raw: The folder, or a folder for each part in it, with images in `images` or in itself, and
-            texts in `gt` or beside the images.
-        out: The folder of the annotation files.
-        copy: Whether all of `raw` is copied below `out` too.
+    The folder, or a folder for each part in it, has images in `images` or in itself, and texts in
+    `gt` or beside the images.
     """
     raw = open_raw(raw, out, copy)
     return {part: _read_part(folder, out) for part, folder in find_part_folders(raw).items()}
 
 
 def line_style(lines: Iterable[str]) -> LineStyle:
-    """Look through the lines of a folder."""
+    """Describe the lines of a folder."""
     fields = [line.split(",") for line in lines if line.strip()]
     counts = [_count_numbers(line) for line in fields]
     return LineStyle(
@@ -59,8 +53,8 @@ def line_style(lines: Iterable[str]) -> LineStyle:
     )
 
 
-def parse_line(line: str, style: LineStyle) -> tuple[np.ndarray, str, bool]:
-    """Parse a line into polygon (N, 2), transcription, and whether the text is ignored.
+def parse_line(line: str, style: LineStyle) -> Instance:
+    """Parse a line.
 
     All numbers before the transcription are coordinates, 4 of a box or at least 6 of a polygon. For
     a transcription that begins with numbers:
@@ -80,7 +74,7 @@ def parse_line(line: str, style: LineStyle) -> tuple[np.ndarray, str, bool]:
         if left > right or top > bottom:
             raise ValueError(f"{','.join(fields[:4])} is not left,top,right,bottom")
         polygon = rectangle(left, top, right, bottom)
-    return polygon, text, text.strip() == UNREADABLE
+    return Instance(polygon, text, text.strip() == UNREADABLE)
 
 
 def _count_coordinates(fields: Sequence[str], style: LineStyle) -> int:
@@ -103,16 +97,15 @@ def _read_part(folder: Path, out: Path) -> list[Entry]:
     images = folder / "images" if (folder / "images").is_dir() else folder
     texts = folder / "gt" if (folder / "gt").is_dir() else images
     prefix = PREFIX if list_files(texts, [".txt"], PREFIX) else ""
-    pairs = pair_files([images], texts, prefix, image_suffixes=IMAGE_SUFFIXES)
+    pairs = pair_files([images], texts, prefix)
     contents = [text.read_bytes() for _, text in pairs]
     style = line_style(
         line.decode("utf-8", errors="replace")
         for content in contents
         for line in split_lines(content)
     )
+    parse = line_parser(LINE, lambda line: parse_line(line, style))
     return [
-        make_entry(
-            image, out, *parse_lines(content, str(text), LINE, lambda line: parse_line(line, style))
-        )
+        make_entry(image, out, parse(content, str(text)))
         for (image, text), content in zip(pairs, contents)
     ]

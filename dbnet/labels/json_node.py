@@ -1,4 +1,4 @@
-"""Values of JSON documents that know where they lie, so that every complaint names the place."""
+"""Values of JSON documents that know their place, so that every complaint names it."""
 
 import json
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from dbnet.errors import UserError
+from dbnet.geometry import rectangle
 from dbnet.labels.text_lines import split_lines
 
 MAX_COORDINATE = 1e6  # pixels; no image is as large, so that more is a mistake
@@ -17,7 +18,7 @@ SHOWN = 40  # characters of a wrong value in a message
 
 @dataclass(frozen=True)
 class JsonNode:
-    """A value of a JSON document, with the document's file (and line) and the way to the value."""
+    """A value of a JSON document, with the document's file (and line) and its path in there."""
 
     value: Any
     source: str
@@ -29,14 +30,14 @@ class JsonNode:
         raise UserError(f"{place}: {problem}")
 
     def field(self, key: str) -> "JsonNode":
-        """Give the value of a key that must be there."""
+        """Return the value of a key that must be there."""
         found = self.optional(key)
         if found is None:
             self.fail(f"no {key!r}; add it, or choose the format that this file is in")
         return found
 
     def optional(self, key: str) -> "JsonNode | None":
-        """Give the value of a key; None if there is no such key or its value is null."""
+        """Return the value of a key; None if there is no such key or its value is null."""
         if not isinstance(self.value, dict):
             self.fail(f"expected an object with {key!r}, found {self._shown()}")
         if self.value.get(key) is None:
@@ -44,33 +45,33 @@ class JsonNode:
         return JsonNode(self.value[key], self.source, f"{self.path}.{key}" if self.path else key)
 
     def items(self) -> Iterator["JsonNode"]:
-        """Give the items of a list."""
+        """Yield the items of a list."""
         if not isinstance(self.value, list):
             self.fail(f"expected a list, found {self._shown()}")
         for index, item in enumerate(self.value):
             yield JsonNode(item, self.source, f"{self.path}[{index}]")
 
     def text(self) -> str:
-        """Give a string."""
+        """Return a string."""
         if not isinstance(self.value, str):
             self.fail(f"expected a text in quotes, found {self._shown()}")
         return self.value
 
     def flag(self) -> bool:
-        """Give true or false, for which 1 and 0 stand too."""
+        """Return true or false, which may be 1 or 0."""
         if self.value not in (0, 1):
             self.fail(f"expected true or false, found {self._shown()}")
         return bool(self.value)
 
     def number(self) -> float:
-        """Give a coordinate, finite and of a size that images have."""
+        """Return a coordinate, finite and of a size that images have."""
         is_number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
         if not is_number or not abs(self.value) <= MAX_COORDINATE:
             self.fail(f"expected a coordinate in pixels, found {self._shown()}")
         return float(self.value)
 
     def flat_polygon(self) -> np.ndarray:
-        """Give the polygon of a list x1, y1, x2, y2, ... as (N, 2) float64, N >= 3.
+        """Return the polygon of a list x1, y1, x2, y2, ... as (N, 2) float64, N >= 3.
 
         Not float32, in which 0.1 would be written back as 0.10000000149011612.
         """
@@ -79,8 +80,16 @@ class JsonNode:
             self.fail(f"{len(numbers)} numbers are no pairs of x and y; add or remove one")
         return self._polygon(np.array(numbers).reshape(-1, 2))
 
+    def box(self) -> np.ndarray:
+        """Return the corners (4, 2) of a list x, y, width, height."""
+        numbers = [item.number() for item in self.items()]
+        if len(numbers) != 4:
+            self.fail(f"{numbers} is no box x, y, width, height; fix it")
+        left, top, width, height = numbers
+        return rectangle(left, top, left + width, top + height)
+
     def points(self, least: int = 3) -> np.ndarray:
-        """Give a list of pairs [x, y] as (N, 2) float64, N >= `least`."""
+        """Return a list of pairs [x, y] as (N, 2) float64, N >= `least`."""
         pairs = [[number.number() for number in pair.items()] for pair in self.items()]
         for index, pair in enumerate(pairs):
             if len(pair) != 2:
@@ -103,7 +112,7 @@ def read_json(path: Path) -> JsonNode:
 
 
 def read_json_lines(path: Path) -> Iterator[JsonNode]:
-    """Read a file of one JSON document per line; empty lines are passed over."""
+    """Read a file of one JSON document per line; empty lines are skipped."""
     for source, line in _lines(path):
         yield _parse(line, source)
 

@@ -1,4 +1,4 @@
-"""A user's data in LabelMe's format, one JSON per image, as X-AnyLabeling writes it too."""
+"""LabelMe's format, one JSON per image, which X-AnyLabeling writes too."""
 
 import base64
 import io
@@ -8,27 +8,24 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from dbnet.errors import UserError
-from dbnet.labels.annotation import Entry, image_size
-from dbnet.labels.image_finder import ImageFinder
-from dbnet.labels.instances import (
-    UNREADABLE,
-    Instance,
-    check_size,
-    entry_of,
-    exif_orientation,
-    rectangle,
-    turned,
-)
+from dbnet.geometry import rectangle
+from dbnet.images import probe, read_shape
+from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.parts import (
+    ImageFinder,
     find_part_folders,
     is_output,
+    labels_are_upright,
     list_visible,
+    make_checked_entry,
     open_raw,
 )
+from dbnet.labels.text_lines import UNREADABLE
 
 # Of four corners: LabelMe's, and X-AnyLabeling's two.
 ROTATED = ("oriented_rectangle", "rotation", "quadrilateral")
+SIZE_KEYS = ("imageHeight", "imageWidth")
 IGNORE_FLAGS = ("ignore", "difficult")
 IMAGE_FOLDER = "images"  # below the output folder, for images that only a JSON held
 
@@ -36,11 +33,7 @@ IMAGE_FOLDER = "images"  # below the output folder, for images that only a JSON 
 def prepare_labelme(raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
     """Prepare your data of LabelMe or X-AnyLabeling: a JSON with "shapes" for each image.
 
-    Args:
-        raw: The folder with a folder of JSON files for each part, or with the files.
-        out: The folder of the annotation files, below which images that only a JSON holds are
-            written to `images`/part.
-        copy: Whether all of `raw` is copied below `out` too.
+    Images that only a JSON holds are written to `images`/part below `out`.
     """
     raw = open_raw(raw, out, copy)
     return {part: _read_part(folder, part, out) for part, folder in find_part_folders(raw).items()}
@@ -57,9 +50,7 @@ def _read_part(folder: Path, part: str, out: Path) -> list[Entry]:
         instances = [_read_shape(shape) for shape in document.field("shapes").items()]
         extracted = out / IMAGE_FOLDER / part / label_file.relative_to(folder)
         image = _find_image(document, label_file, finder, extracted)
-        entry = entry_of(image, out, instances)
-        check_size(entry, image, document.optional("imageHeight"), document.optional("imageWidth"))
-        entries.append(entry)
+        entries.append(make_checked_entry(image, out, instances, document, SIZE_KEYS))
     return entries
 
 
@@ -73,10 +64,10 @@ def _read_shape(node: JsonNode) -> Instance:
 
 
 def _outline(node: JsonNode) -> np.ndarray:
-    """Give the polygon of a shape.
+    """Return the polygon of a shape.
 
     Raises:
-        UserError: The shape has no outline. Passing over it might make a text background.
+        UserError: The shape has no outline. Skipping it might make a text background.
     """
     kind = node.optional("shape_type")
     points = node.field("points")
@@ -99,29 +90,29 @@ def _find_image(document: JsonNode, label_file: Path, finder: ImageFinder, extra
     """Find the image of a JSON, or write the one that the JSON holds.
 
     LabelMe shows images as their EXIF orientation says, and what it puts into the JSON is upright.
-    That image serves therefore where the file is missing or turned.
+    That image replaces the file where it is missing or turned.
     """
     name, data = document.field("imagePath"), document.optional("imageData")
     found = finder.look_up(name, label_file)
-    if data is None or (found is not None and not _labelled_turned(found, document)):
+    if data is None or (found is not None and not _is_labelled_upright(found, document)):
         image = finder.find(name, label_file)
     else:
         image = _extract(data, extracted)
-    if _labelled_turned(image, document):
-        name.fail(turned(image))
+    if _is_labelled_upright(image, document):
+        name.fail(labels_are_upright(image))
     return image
 
 
-def _labelled_turned(image: Path, document: JsonNode) -> bool:
-    """Tell whether the labels are of the image as EXIF shows it, and not of the stored one.
+def _is_labelled_upright(image: Path, document: JsonNode) -> bool:
+    """Return whether the labels are of the image as EXIF shows it, and not of the stored one.
 
-    So does LabelMe; where a turn swaps the sides, the JSON's tell whether another tool did not.
+    LabelMe's are; where a turn swaps the sides, the JSON's show whether another tool's are not.
     """
-    orientation = exif_orientation(image)
-    height, width = image_size(image)
-    stated = [document.optional(key) for key in ("imageHeight", "imageWidth")]
+    height, width = read_shape(image)
+    orientation = probe(image).orientation
+    stated = [document.optional(key) for key in SIZE_KEYS]
     as_stored = [side.value if side else None for side in stated] == [height, width]
-    return orientation not in (0, 1) and not (orientation >= 5 and height != width and as_stored)
+    return orientation != 1 and not (orientation >= 5 and height != width and as_stored)
 
 
 def _extract(data: JsonNode, stem: Path) -> Path:

@@ -9,9 +9,9 @@ from dbnet.errors import UserError
 
 
 def read_variable(file: Path | BinaryIO, source: str, name: str) -> np.ndarray:
-    """Read one variable of a `.mat` file; the others are passed over and take no memory.
+    """Read one variable of a `.mat` file; the others are skipped and take no memory.
 
-    SciPy is asked for only here, as nothing else of the project needs it.
+    Nothing else of the project needs SciPy.
 
     Args:
         file: The file, or its content.

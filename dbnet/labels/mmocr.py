@@ -1,47 +1,27 @@
-"""A user's data in the annotation format of MMOCR 1.x, checked and rewritten for another folder."""
+"""The annotation formats of MMOCR: 1.x, and 0.x's COCO-like one and one JSON per line."""
 
 from pathlib import Path
 
 import numpy as np
 
-from dbnet.errors import UserError
-from dbnet.labels.annotation import Entry
-from dbnet.labels.image_finder import ImageFinder
-from dbnet.labels.instances import Instance, check_size, entry_of, rectangle
-from dbnet.labels.json_node import JsonNode, read_json
-from dbnet.labels.parts import find_label_files, is_output, open_raw
-
-
-def prepare_mmocr(raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
-    """Prepare your data in MMOCR 1.x's JSON: {"metainfo": ..., "data_list": ...}.
-
-    Args:
-        raw: The folder with the label file of each part, see `find_label_files`.
-        out: The folder of the annotation files, another one.
-        copy: Whether all of `raw` is copied below `out` too.
-    """
-    raw = open_raw(raw, out, copy)
-    files = find_label_files(raw, None, [".json"], preferred="textdet")
-    for label_file, _ in files.values():
-        if is_output(label_file, out):
-            raise UserError(f"--out {out}: {label_file} would be overwritten, choose another --out")
-    return {
-        part: _read(label_file, ImageFinder(folder, part), out)
-        for part, (label_file, folder) in files.items()
-    }
+from dbnet.geometry import rectangle
+from dbnet.labels.coco import read_annotation, read_document
+from dbnet.labels.entries import Entry, Instance
+from dbnet.labels.json_node import JsonNode, read_json, read_json_lines
+from dbnet.labels.parts import ImageFinder, LabelFormat, make_checked_entry
 
 
 def _read(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:
-    images = read_json(label_file).field("data_list").items()
-    return [_read_image(node, label_file, finder, out) for node in images]
-
-
-def _read_image(node: JsonNode, label_file: Path, finder: ImageFinder, out: Path) -> Entry:
-    image = finder.find(node.field("img_path"), label_file)
-    instances = [_read_instance(item) for item in node.field("instances").items()]
-    entry = entry_of(image, out, instances)
-    check_size(entry, image, node.optional("height"), node.optional("width"))
-    return entry
+    """Read a file of MMOCR 1.x."""
+    return [
+        make_checked_entry(
+            finder.find(node.field("img_path"), label_file),
+            out,
+            [_read_instance(item) for item in node.field("instances").items()],
+            node,
+        )
+        for node in read_json(label_file).field("data_list").items()
+    ]
 
 
 def _read_instance(node: JsonNode) -> Instance:
@@ -57,5 +37,36 @@ def _read_instance(node: JsonNode) -> Instance:
 def _read_box(node: JsonNode) -> np.ndarray:
     numbers = [item.number() for item in node.items()]
     if len(numbers) != 4 or numbers[0] > numbers[2] or numbers[1] > numbers[3]:
-        node.fail(f"{numbers} is no box x1, y1, x2, y2 with x1 <= x2 and y1 <= y2; mend it")
+        node.fail(f"{numbers} is no box x1, y1, x2, y2 with x1 <= x2 and y1 <= y2; fix it")
     return rectangle(*numbers)
+
+
+def _read_old(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:
+    """Read a file of MMOCR 0.x."""
+    if label_file.suffix.lower() == ".json":
+        return read_document(label_file, finder, out)
+    return [
+        make_checked_entry(
+            finder.find(line.field("file_name"), label_file),
+            out,
+            # MMOCR 0.x has one category, so that its id says nothing.
+            [i for node in line.field("annotations").items() for i in read_annotation(node, {})],
+            line,
+        )
+        for line in read_json_lines(label_file)
+    ]
+
+
+MMOCR = LabelFormat(
+    'Prepare your data in MMOCR 1.x\'s JSON: {"metainfo": ..., "data_list": ...}.',
+    suffixes=[".json"],
+    preferred="textdet",
+    read=_read,
+    may_be_output=True,
+)
+MMOCR0 = LabelFormat(
+    "Prepare your data of MMOCR 0.x: instances_training.json, or .txt with one JSON per line.",
+    suffixes=[".json", ".txt"],
+    preferred="instances",
+    read=_read_old,
+)

@@ -1,12 +1,18 @@
-"""The parts of a user's data, "train", "val" and "test", by the names of folders and files."""
+"""Users' data: its parts "train", "val" and "test", their label files, and the images they name."""
 
+import os
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dbnet.errors import UserError
-from dbnet.labels.annotation import natural_key
-from dbnet.labels.downloads import to_folder
+from dbnet.images import SUFFIXES, probe
+from dbnet.labels.entries import Entry, Instance, make_entry
+from dbnet.labels.files import to_folder
+from dbnet.labels.json_node import JsonNode
+from dbnet.utils.files import is_visible
+from dbnet.utils.text import natural_key
 
 PART_WORDS = {
     "train": ("train", "training"),
@@ -14,10 +20,98 @@ PART_WORDS = {
     "test": ("test", "testing"),
 }
 LABEL_FOLDERS = ("", "annotations")  # in the folder itself, and where COCO's own layout has them
+UPRIGHT = "magick mogrify -auto-orient"
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """A preparer of data with one label file per part.
+
+    Attributes:
+        about: What `dbnet prepare --list` prints.
+        suffixes: What the names of label files end in, in lower case.
+        preferred: If some names begin so, in lower case, other files are skipped.
+        read: Reads the entries of a label file; the last argument is the output folder.
+        may_be_output: Whether the outputs of other runs are labels too.
+    """
+
+    about: str
+    suffixes: Sequence[str]
+    preferred: str
+    read: "Callable[[Path, ImageFinder, Path], list[Entry]]"
+    may_be_output: bool = False
+
+    def __call__(self, raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
+        """Read the entries of every part."""
+        raw = open_raw(raw, out, copy)
+        files = self.find_files(raw, out)
+        for path, _ in files.values():
+            if is_output(path, out):
+                raise UserError(f"--out {out}: {path} would be overwritten, choose another --out")
+        return {
+            part: self.read(path, ImageFinder(folder, part), out)
+            for part, (path, folder) in files.items()
+        }
+
+    def find_files(self, raw: Path, out: Path) -> dict[str, tuple[Path, Path]]:
+        """Find the label file of each part, with the part's folder.
+
+        The files of `raw` whose names have a part's word (`instances_train2017.json`) come first,
+        then the files in the folders of the parts, then the only file of `raw`, which is "train".
+        """
+        own = self._list_files(raw, out)
+        named: dict[str, list[Path]] = {}
+        for path in own:
+            named.setdefault(_part_of(path.stem), []).append(path)
+        named.pop("", None)
+        if named:
+            return {part: (_only(named[part], part), raw) for part in PART_WORDS if part in named}
+        folders = _sub_folders(raw)
+        files = {part: self._list_files(folder, out) for part, folder in folders.items()}
+        if not any(files.values()):
+            folders, files = {"train": raw}, {"train": own}
+        return {p: (self._only_named(files[p], p, folder), folder) for p, folder in folders.items()}
+
+    def _list_files(self, folder: Path, out: Path) -> list[Path]:
+        found = [
+            path
+            for name in LABEL_FOLDERS
+            if (folder / name).is_dir()
+            for path in sorted((folder / name).iterdir())
+            if path.suffix.lower() in self.suffixes
+            and is_visible(Path(path.name))
+            and path.is_file()
+            and (self.may_be_output or not is_output(path, out))
+        ]
+        return [path for path in found if path.name.lower().startswith(self.preferred)] or found
+
+    def _only_named(self, files: list[Path], part: str, folder: Path) -> Path:
+        if not files:
+            raise UserError(
+                f"{folder} and its folder annotations hold no label file "
+                f"(*{', *'.join(self.suffixes)}); put it there"
+            )
+        return _only([path for path in files if _part_of(path.stem) == part] or files, part)
+
+
+def _part_of(stem: str) -> str:
+    """Return the part that a file's name states; "" for none, or for more than one."""
+    words = set(re.findall(r"[a-z]+", stem.lower()))
+    parts = [part for part, its_words in PART_WORDS.items() if words & set(its_words)]
+    return parts[0] if len(parts) == 1 else ""
+
+
+def _only(files: list[Path], part: str) -> Path:
+    if len(files) > 1:
+        raise UserError(
+            f"{files[0]} and {files[1]} may both be the labels of the part {part!r}; move one "
+            "away, or put train, val or test into the names"
+        )
+    return files[0]
 
 
 def open_raw(raw: Path, out: Path, copy: bool) -> Path:
-    """Check that `raw` is a folder; give it, or its copy below `out`."""
+    """Check that `raw` is a folder; return it, or its copy below `out`."""
     if not raw.is_dir():
         raise UserError(f"--raw {raw} is no folder; give the folder of labels and images, unpacked")
     source, target = raw.resolve(), out.resolve()
@@ -34,52 +128,20 @@ def find_part_folders(raw: Path) -> dict[str, Path]:
     return _sub_folders(raw) or {"train": raw}
 
 
-def find_label_files(
-    raw: Path, out: Path | None, suffixes: Sequence[str], preferred: str
-) -> dict[str, tuple[Path, Path]]:
-    """Find the label file of each part, with the part's folder.
-
-    The files of `raw` whose names have a part's word (`instances_train2017.json`) come first, then
-    the files in the folders of the parts, then the only file of `raw`, which is "train".
-
-    Args:
-        raw: The user's folder.
-        out: The folder of the annotation files, which are no labels; None if they may be.
-        suffixes: What the names of label files end in, in lower case.
-        preferred: Where names begin so, in lower case, other files are passed over.
-    """
-    own = _label_files(raw, out, suffixes, preferred)
-    named: dict[str, list[Path]] = {}
-    for path in own:
-        named.setdefault(_part_of(path.stem), []).append(path)
-    named.pop("", None)
-    if named:
-        return {part: (_only(named[part], part), raw) for part in PART_WORDS if part in named}
-    folders = _sub_folders(raw)
-    files = {part: _label_files(folders[part], out, suffixes, preferred) for part in folders}
-    if any(files.values()):
-        return {
-            part: (_only_named(files[part], part, folders[part], suffixes), folders[part])
-            for part in folders
-        }
-    return {"train": (_only_named(own, "train", raw, suffixes), raw)}
-
-
 def list_visible(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """List the visible files below a folder, however deep, in natural order of their paths."""
-    below = [(path.relative_to(folder), path) for path in folder.rglob("*")]
-    shown = [
-        (name.as_posix(), path)
-        for name, path in below
+    found = [
+        path
+        for path in sorted(folder.rglob("*"), key=Path.as_posix)
         if path.suffix.lower() in suffixes
-        and not any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
+        and is_visible(path.relative_to(folder))
         and path.is_file()
     ]
-    return [path for _, path in sorted(sorted(shown), key=lambda pair: natural_key(pair[0]))]
+    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
 def is_output(path: Path, out: Path) -> bool:
-    """Tell whether a file is an annotation file that a run writes."""
+    """Return whether a file is an annotation file that a run writes."""
     is_named_so = re.fullmatch(r"textdet_(train|trainpart|val|test)\.json", path.name)
     return bool(is_named_so) and path.resolve().parent == out.resolve()
 
@@ -96,42 +158,124 @@ def _sub_folders(raw: Path) -> dict[str, Path]:
     return {part: found[part] for part in PART_WORDS if part in found}
 
 
-def _label_files(
-    folder: Path, out: Path | None, suffixes: Sequence[str], preferred: str
-) -> list[Path]:
-    found = [
-        path
-        for name in LABEL_FOLDERS
-        if (folder / name).is_dir()
-        for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() in suffixes
-        and not path.name.startswith(".")
-        and path.is_file()
-        and not (out and is_output(path, out))
-    ]
-    return [path for path in found if path.name.lower().startswith(preferred)] or found
+class ImageFinder:
+    """Find the images of one part, although they were moved; each may be named once.
 
+    A name is looked for
+    1. relative to the label file's folder, then to the part's;
+    2. as the end of the path of one file below the part's folder, for the prefix such as `imgs/`
+       that a config gave; among several, the one in a folder named for the part wins, such as
+       `images/train/1.jpg`;
+    3. as in 1, without its first folder, without the first two and so on, for the folder's own name
+       that PPOCRLabel puts in front, and for the folders of another computer.
 
-def _part_of(stem: str) -> str:
-    """Give the part that a file's name says; "" for none, or for more than one."""
-    words = re.findall(r"[a-z]+", stem.lower())
-    parts = {part for part, its_words in PART_WORDS.items() if set(words) & set(its_words)}
-    return parts.pop() if len(parts) == 1 else ""
+    Args:
+        folder: The part's folder.
+        part: The part.
+    """
 
+    def __init__(self, folder: Path, part: str) -> None:
+        self.folder = folder
+        self.part = part
+        self.by_name: dict[str, list[Path]] | None = None
+        self.named: dict[str, JsonNode] = {}
 
-def _only_named(files: list[Path], part: str, folder: Path, suffixes: Sequence[str]) -> Path:
-    if not files:
-        raise UserError(
-            f"{folder} and its folder annotations hold no label file (*{', *'.join(suffixes)}); "
-            "put it there"
+    def find(self, name: JsonNode, label_file: Path) -> Path:
+        """Find the image that a label file names.
+
+        Raises:
+            UserError: There is no such file, there are several, or it was named before.
+        """
+        found = self.look_up(name, label_file)
+        if found is None:
+            name.fail(
+                f"no image {name.text()} in {self.folder}; put it there, or delete its labels"
+            )
+        place = os.path.normpath(found)  # not resolved: two links to a file are two images
+        if place in self.named:
+            first = self.named[place]
+            name.fail(
+                f"{found} has labels already, in {first.source}: {first.path}; join the two, or "
+                "delete one"
+            )
+        self.named[place] = name
+        return found
+
+    def look_up(self, name: JsonNode, label_file: Path) -> Path | None:
+        """Find the image that a label file names; None if there is none."""
+        path = PurePosixPath(PureWindowsPath(name.text()).as_posix())
+        if not path.name:
+            name.fail("the name of an image is empty; fill it in")
+        bases = (label_file.parent, self.folder)
+        shorter = [PurePosixPath(*path.parts[start:]) for start in range(1, len(path.parts))]
+        return (
+            _first_file(bases, [path]) or self._ending_in(path, name) or _first_file(bases, shorter)
         )
-    return _only([path for path in files if _part_of(path.stem) == part] or files, part)
+
+    def _ending_in(self, path: PurePosixPath, name: JsonNode) -> Path | None:
+        images = self._index().get(path.name, [])
+        alike = [image for image in images if image.parts[-len(path.parts) :] == path.parts]
+        of_part = [image for image in alike if self._folders(image) & {*PART_WORDS[self.part]}]
+        found = of_part or alike
+        if len(found) > 1:
+            name.fail(f"{found[0]} and {found[1]} are both named so; move one away")
+        return found[0] if found else None
+
+    def _folders(self, path: Path) -> set[str]:
+        return {part.lower() for part in path.relative_to(self.folder).parts[:-1]}
+
+    def _index(self) -> dict[str, list[Path]]:
+        """List the images below the part's folder by their names, once."""
+        if self.by_name is None:
+            self.by_name = {}
+            for path in list_visible(self.folder, SUFFIXES):
+                self.by_name.setdefault(path.name, []).append(path)
+        return self.by_name
 
 
-def _only(files: list[Path], part: str) -> Path:
-    if len(files) > 1:
-        raise UserError(
-            f"{files[0]} and {files[1]} may both be the labels of the part {part!r}; move one "
-            "away, or put train, val or test into the names"
+def _first_file(bases: Sequence[Path], names: Sequence[PurePosixPath]) -> Path | None:
+    paths = (base / name for name in names for base in bases)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def make_checked_entry(
+    image: Path,
+    out: Path,
+    instances: Sequence[Instance],
+    labels: JsonNode,
+    keys: tuple[str, str] = ("height", "width"),
+) -> Entry:
+    """Make the entry of an image whose labels may state its size.
+
+    Args:
+        image: The image's file.
+        out: Where the annotation file will lie.
+        instances: The texts.
+        labels: The object that may state height and width; 0 and -1, as some tools write, do not.
+        keys: Of height and width.
+
+    Raises:
+        UserError: The stated size differs from that of the file.
+    """
+    entry = make_entry(image, out, instances)
+    size = (entry["height"], entry["width"])
+    nodes = [labels.optional(key) for key in keys]
+    for node, side in zip(nodes, size):
+        if node is None or node.value in (0, -1, side):
+            continue
+        swapped = [other and other.value for other in nodes] == [*size[::-1]]
+        if swapped and probe(image).orientation != 1:
+            node.fail(labels_are_upright(image))
+        node.fail(
+            f"{node.value}, but {image} is {size[1]} x {size[0]} pixels; the labels are of another "
+            "image, or it was resized: put the right file there"
         )
-    return files[0]
+    return entry
+
+
+def labels_are_upright(image: Path) -> str:
+    """Describe labels of the displayed image, whereas training reads the stored one."""
+    return (
+        f"the labels are of {image} as its EXIF orientation shows it, but training reads the "
+        f"pixels as stored: turn them, for example by `{UPRIGHT} FILE`"
+    )

@@ -6,27 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from dbnet.errors import UserError
-from dbnet.labels.annotation import Entries
-from dbnet.labels.downloads import find_archive
-from dbnet.labels.lazy_entries import ImageWords, LazyEntries
+from dbnet.labels.entries import Entries, Instance
+from dbnet.labels.files import find_archive
+from dbnet.labels.lazy import LabelledImage, LazyEntries
 from dbnet.labels.matlab import read_variable
-from dbnet.labels.text_lines import Words
 
 ORIGIN = "https://www.robots.ox.ac.uk/~vgg/data/scenetext (SynthText.zip, 41 GB, for research)"
 TRUTH = "gt.mat"
 
 
 def prepare_synthtext(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
-    """Prepare SynthText: 858,750 drawn images to pretrain on, words as quads; needs SciPy.
-
-    Args:
-        raw: The folder with SynthText, as a zip or a folder, or the one that holds gt.mat.
-        out: The folder of the annotation files, below which zips are unpacked.
-        copy: Whether folders are copied below `out` too.
-
-    Returns:
-        The entries of "train", in the order of gt.mat.
-    """
+    """Prepare SynthText: 858,750 drawn images to pretrain on, words as quads; needs SciPy."""
     folder = find_archive(raw, ["SynthText"], [TRUTH], out, copy, ORIGIN)
     truth = folder / TRUTH
     # One variable after the other, each reduced before the next is read; the largest, charBB, is
@@ -40,24 +30,21 @@ def prepare_synthtext(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
             "it again"
         )
 
-    def read() -> Iterator[ImageWords]:
+    def read() -> Iterator[LabelledImage]:
         for number, (name, text, box) in enumerate(zip(names, texts, boxes), start=1):
             source = f"{truth}, image {number} ({name})"
-            yield ImageWords(folder / name, to_words(box, text, source))
+            yield LabelledImage(folder / name, to_instances(box, text, source))
 
     return {"train": LazyEntries(len(names), read, out)}
 
 
-def to_words(boxes: np.ndarray, text: str, source: str) -> Words:
-    """Divide an image's text into its words.
+def to_instances(boxes: np.ndarray, text: str, source: str) -> list[Instance]:
+    """Divide an image's text into its words, none of which is ignored.
 
     Args:
         boxes: The words' corners, x and y in pixels, (2, 4, M), or (2, 4) for a single word.
         text: The words, separated by white space.
         source: The image's name for messages.
-
-    Returns:
-        Per word a (4, 2) quad, the word, and False: none is ignored.
     """
     words = text.split()
     shape = boxes.shape if boxes.ndim == 3 else (*boxes.shape, 1)
@@ -67,4 +54,4 @@ def to_words(boxes: np.ndarray, text: str, source: str) -> Words:
         raise UserError(f"{source}: a coordinate of wordBB is not finite")
     # Hundredths of a pixel in double precision, for 420.58956909179688 doubles the file's size.
     quads = boxes.reshape(shape).transpose(2, 1, 0).astype(np.float64).round(2)
-    return list(quads), words, [False] * len(words)
+    return [Instance(quad, word, False) for quad, word in zip(quads, words)]

@@ -1,15 +1,17 @@
-"""Ground truth in lines of text: decoded, split and read, with file and line in every complaint."""
+"""Ground truth in lines of text: split and parse it; every complaint names file and line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from dbnet.errors import UserError
+from dbnet.labels.entries import Instance
 
 BOM = b"\xef\xbb\xbf"
+UNREADABLE = "###"  # the transcription of a text that is ignored, in most formats
 
-# Polygons (N, 2) float32 in pixels, transcriptions, whether a word is ignored: one each per word.
-Words = tuple[list[np.ndarray], list[str], list[bool]]
+# Parses a file's bytes; its name is for messages.
+Parse = Callable[[bytes, str], list[Instance]]
 
 
 def split_lines(content: bytes) -> list[bytes]:
@@ -22,36 +24,39 @@ def split_lines(content: bytes) -> list[bytes]:
     return lines
 
 
-def parse_lines(
-    content: bytes,
+def line_parser(expected: str, parse_line: Callable[[str], Instance]) -> Parse:
+    """Make the parser of a file of one text per line, see `parse_records`."""
+    return lambda content, source: parse_records(
+        enumerate(split_lines(content), start=1), source, expected, parse_line
+    )
+
+
+def parse_records(
+    records: Iterable[tuple[int, bytes]],
     source: str,
     expected: str,
-    parse_line: Callable[[str], tuple[np.ndarray, str, bool]],
-) -> Words:
-    """Parse a file of one word per line.
+    parse_record: Callable[[str], Instance],
+) -> list[Instance]:
+    """Parse records of one text each.
 
     Args:
-        content: The file's bytes, UTF-8 with or without a byte-order mark, any line ends.
+        records: The number of the record's first line, and its bytes in UTF-8.
         source: The file's name for messages.
-        expected: How a line looks, for messages.
-        parse_line: Gives polygon, transcription and whether the word is ignored, or raises
-            `ValueError`, whose message follows "but" in this function's.
+        expected: How a record looks, for messages.
+        parse_record: Raises `ValueError`, whose message follows "but" in this function's.
 
     Raises:
-        UserError: A line cannot be read; it is named.
+        UserError: A record cannot be parsed; its line is named.
     """
-    polygons, texts, ignored = [], [], []
-    for number, line in enumerate(split_lines(content), start=1):
+    instances = []
+    for number, record in records:
         try:
-            polygon, text, ignore = parse_line(line.decode("utf-8"))
+            instances.append(parse_record(record.decode("utf-8")))
         except ValueError as error:  # UnicodeDecodeError is one
             raise UserError(
                 f"{source}, line {number}: expected {expected} in UTF-8, but {error}"
             ) from error
-        polygons.append(polygon)
-        texts.append(text)
-        ignored.append(ignore)
-    return polygons, texts, ignored
+    return instances
 
 
 def to_polygon(numbers: Sequence[str | float]) -> np.ndarray:

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from dbnet.errors import UserError
-from dbnet.labels.annotation import Entries
-from dbnet.labels.downloads import find_downloads, find_folder, to_folder
-from dbnet.labels.lazy_entries import LazyEntries, read_pairs
+from dbnet.labels.entries import Entries, Instance
+from dbnet.labels.files import find_downloads, find_folder, list_files, pair_files, to_folder
+from dbnet.labels.lazy import LazyEntries, read_pairs
 from dbnet.labels.matlab import read_variable
-from dbnet.labels.pairs import list_files, pair_files
-from dbnet.labels.text_lines import Words, split_lines, to_polygon
+from dbnet.labels.text_lines import parse_records, split_lines, to_polygon
 
 ORIGIN = "https://github.com/cs-chan/Total-Text-Dataset (images, and polygons as .txt or .mat)"
 DOWNLOADS = [
@@ -30,69 +29,12 @@ RECORD = re.compile(
 
 
 def prepare_totaltext(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
-    """Prepare Total-Text: 1255 training and 300 test images, words as polygons.
-
-    Args:
-        raw: The folder with images and ground truth, each a zip or a folder.
-        out: The folder of the annotation files, below which zips are unpacked.
-        copy: Whether folders are copied below `out` too.
-
-    Returns:
-        The entries of "train" and "test", in natural order of the images' names.
-    """
+    """Prepare Total-Text: 1255 training and 300 test images, words as polygons."""
     downloads = find_downloads(raw, DOWNLOADS, ORIGIN)
     images, truths = (to_folder(download, out, copy) for download in downloads)
     if (truths / "Polygon").is_dir():  # beside the rectangles of the same words
         truths = truths / "Polygon"
     return {part: _read_part(images, truths, part, out) for part in ("train", "test")}
-
-
-def parse_polygons(content: bytes, source: str) -> Words:
-    """Parse a file of `x: [[..]], y: [[..]], ornt: [u'c'], transcriptions: [u'..']`.
-
-    Args:
-        content: The file's bytes, UTF-8; a record may go on in the next lines.
-        source: The file's name for messages.
-
-    Returns:
-        Per word a (N, 2) float32 polygon in pixels, the transcription, and whether it is ignored.
-    """
-    polygons, texts, ignored = [], [], []
-    for number, record in _split_records(content):
-        try:
-            polygon, text, ignore = _parse_record(record.decode("utf-8"))
-        except ValueError as error:
-            raise UserError(
-                f"{source}, line {number}: expected x: [[..]], y: [[..]], ornt: [..], "
-                f"transcriptions: [..] in UTF-8, but {error}"
-            ) from error
-        polygons.append(polygon)
-        texts.append(text)
-        ignored.append(ignore)
-    return polygons, texts, ignored
-
-
-def parse_matlab(content: bytes, source: str) -> Words:
-    """Parse the variable `polygt` of a MATLAB file: rows of "x:", xs, "y:", ys, text, orientation.
-
-    Args:
-        content: The file's bytes.
-        source: The file's name for messages.
-
-    Returns:
-        The same as `parse_polygons`.
-    """
-    polygons, texts, ignored = [], [], []
-    for number, row in enumerate(read_variable(io.BytesIO(content), source, "polygt"), start=1):
-        try:
-            _, x, _, y, *strings = row
-            text, orientation = (str(np.ravel(s)[0]) if np.size(s) else "" for s in strings)
-            polygons.append(_to_polygon(np.ravel(x).tolist(), np.ravel(y).tolist()))
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{source}, row {number} of polygt: {error}") from error
-        texts.append(text)
-        ignored.append(_is_ignored(text, orientation))
-    return polygons, texts, ignored
 
 
 def _read_part(images: Path, truths: Path, part: str, out: Path) -> LazyEntries:
@@ -102,8 +44,29 @@ def _read_part(images: Path, truths: Path, part: str, out: Path) -> LazyEntries:
     return read_pairs(pairs, parse_polygons if suffix == ".txt" else parse_matlab, out)
 
 
+def parse_polygons(content: bytes, source: str) -> list[Instance]:
+    """Parse records `x: [[..]], y: [[..]], ornt: [u'c'], transcriptions: [u'..']`."""
+    expected = "x: [[..]], y: [[..]], ornt: [..], transcriptions: [..]"
+    return parse_records(_split_records(content), source, expected, _parse_record)
+
+
+def parse_matlab(content: bytes, source: str) -> list[Instance]:
+    """Parse the variable `polygt` of a .mat file: rows "x:", xs, "y:", ys, text, orientation."""
+    instances = []
+    for number, row in enumerate(read_variable(io.BytesIO(content), source, "polygt"), start=1):
+        try:
+            _, x, _, y, *strings = row
+            text, orientation = (str(np.ravel(s)[0]) if np.size(s) else "" for s in strings)
+            instances.append(
+                _instance(np.ravel(x).tolist(), np.ravel(y).tolist(), text, orientation)
+            )
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{source}, row {number} of polygt: {error}") from error
+    return instances
+
+
 def _split_records(content: bytes) -> list[tuple[int, bytes]]:
-    """Join the lines of each record, which begins with `x:`; give its first line's number too."""
+    """Join the lines of each record, which begins with `x:`; add its first line's number."""
     records: list[tuple[int, bytes]] = []
     for number, line in enumerate(split_lines(content), start=1):
         if line.startswith(b"x:") or not records:
@@ -114,28 +77,24 @@ def _split_records(content: bytes) -> list[tuple[int, bytes]]:
     return records
 
 
-def _parse_record(record: str) -> tuple[np.ndarray, str, bool]:
+def _parse_record(record: str) -> Instance:
     match = RECORD.fullmatch(record)
     if match is None:
         raise ValueError(f"it is {record!r}")
     x, y = (re.split(r"[\s,]+", match[axis].strip()) for axis in "xy")
-    text = _unquote(match["text"])
-    return _to_polygon(x, y), text, _is_ignored(text, _unquote(match["orientation"]))
+    return _instance(x, y, _unquote(match["text"]), _unquote(match["orientation"]))
 
 
-def _to_polygon(x: list, y: list) -> np.ndarray:
+def _instance(x: list, y: list, text: str, orientation: str) -> Instance:
     if len(x) != len(y):
         raise ValueError(f"there are {len(x)} x and {len(y)} y")
-    return to_polygon([number for point in zip(x, y) for number in point])
+    polygon = to_polygon([number for point in zip(x, y) for number in point])
+    return Instance(polygon, text, text in ("", UNREADABLE) or orientation == UNREADABLE)
 
 
 def _unquote(strings: str) -> str:
-    """Read a list of strings as Python prints it; a comma stands where several are joined."""
+    """Read a list of strings as Python prints it; a comma joins several."""
     try:
         return ",".join(map(str, ast.literal_eval(strings)))
     except (SyntaxError, ValueError):  # typed by hand, such as [u'DON'T']
         return re.sub(r"\A\[\s*u?['\"]?|['\"]?\s*\]\Z", "", strings)
-
-
-def _is_ignored(text: str, orientation: str) -> bool:
-    return text in ("", UNREADABLE) or orientation == UNREADABLE

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dbnet.datasets.transforms.loading import read_image
 from dbnet.errors import UserError
+from dbnet.images import read_image
 from dbnet.synthetic.painting import random_color
 from dbnet.synthetic.textures import BUILT, PLAIN, TEXTURES, foliage, sky
 

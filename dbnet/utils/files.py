@@ -1,13 +1,13 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes, and the files in folders that are meant to be read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 
 @contextmanager
 def replace_when_complete(path: Path) -> Iterator[Path]:
-    """Give a name to write to, and rename that file to `path` once the block is left.
+    """Yield a name to write to, and rename that file to `path` when the block ends.
 
     The name is hidden and in the same folder. If an exception leaves the block, the file is removed
     and an earlier one at `path` stays as it was.
@@ -19,3 +19,12 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def is_visible(path: PurePath) -> bool:
+    """Return whether no part of a relative path is hidden or the `__MACOSX` of macOS's zips.
+
+    >>> [is_visible(PurePath(name)) for name in ("a/b.jpg", "a/.b.jpg", "__MACOSX/b.jpg")]
+    [True, False, False]
+    """
+    return not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)

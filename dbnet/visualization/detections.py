@@ -1,20 +1,22 @@
+"""Texts and predictions of an image: which match, and a drawing of them."""
+
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from dbnet.geometry import transform
+from dbnet.evaluation.matching import MIN_IOU, first_come_pairs, match_image
 from dbnet.visualization.draw import (
     GREEN,
     GREY,
     SKY_BLUE,
     VERMILION,
     YELLOW,
+    Layer,
     LineStyle,
-    draw_polygons,
-    resize_to_fit,
+    draw_layers,
 )
-from dbnet.visualization.legend import add_legend, caption, shorten
-from dbnet.visualization.matches import Verdict
+from dbnet.visualization.sheet import add_legend, draw_tile, shorten
 
 MATCHED_TEXT = LineStyle(SKY_BLUE, edged=False)
 MATCHED = LineStyle(GREEN)
@@ -35,21 +37,59 @@ LEGEND = (
 TILE_SIZE = (640, 480)  # (W, H) at most of an image in a contact sheet, pixels
 
 
-def draw_verdict(
-    image: np.ndarray,
-    verdict: Verdict,
-    gt_polygons: Sequence[np.ndarray],
-    polygons: Sequence[np.ndarray],
-) -> np.ndarray:
-    """Return a copy of a BGR image with texts and predictions, each in the style of its verdict.
+class Verdict(NamedTuple):
+    """The matches of one image by the competition's protocol, with every prediction in it.
+
+    Indices of texts and predictions, each in one of the first three or the last two.
+
+    Attributes:
+        pairs: (text, prediction) that match.
+        missed: Texts that no prediction took.
+        false_alarms: Predictions that took no text.
+        ignored_texts: Texts marked "don't care".
+        ignored_predictions: Predictions that lie in an ignored text.
+    """
+
+    pairs: list[tuple[int, int]]
+    missed: list[int]
+    false_alarms: list[int]
+    ignored_texts: list[int]
+    ignored_predictions: list[int]
+
+    @property
+    def num_errors(self) -> int:
+        return len(self.missed) + len(self.false_alarms)
+
+
+def judge_image(
+    gt_polygons: Sequence[np.ndarray], gt_ignored: Sequence[bool], polygons: Sequence[np.ndarray]
+) -> Verdict:
+    """Match the texts and predictions of an image as `icdar/official_*` counts them.
 
     Args:
-        image: (H, W, 3) uint8.
-        verdict: Of `judge_image`, with indices of the other two arguments.
-        gt_polygons: Ground truth, each (K, 2), in pixels of `image`.
+        gt_polygons: Ground truth, each (K, 2), in pixels of the original image.
+        gt_ignored: True where a text is "don't care".
         polygons: Predictions, each (K, 2), in the same frame.
     """
-    layers = [
+    iou, counted = match_image(gt_polygons, gt_ignored, polygons)
+    ignored = np.asarray(gt_ignored, dtype=bool)
+    texts, predictions = np.flatnonzero(~ignored).tolist(), np.flatnonzero(counted).tolist()
+    pairs = [(texts[t], predictions[p]) for t, p in first_come_pairs(iou > MIN_IOU)]
+    found, taken = {text for text, _ in pairs}, {prediction for _, prediction in pairs}
+    return Verdict(
+        pairs=pairs,
+        missed=[text for text in texts if text not in found],
+        false_alarms=[prediction for prediction in predictions if prediction not in taken],
+        ignored_texts=np.flatnonzero(ignored).tolist(),
+        ignored_predictions=np.flatnonzero(~counted).tolist(),
+    )
+
+
+def layers_of(
+    verdict: Verdict, gt_polygons: Sequence[np.ndarray], polygons: Sequence[np.ndarray]
+) -> list[Layer]:
+    """Sort texts and predictions by how they are drawn, see `judge_image`."""
+    return [
         (IGNORED_TEXT, [gt_polygons[i] for i in verdict.ignored_texts]),
         (IGNORED_PREDICTION, [polygons[i] for i in verdict.ignored_predictions]),
         (MATCHED_TEXT, [gt_polygons[text] for text, _ in verdict.pairs]),
@@ -57,36 +97,30 @@ def draw_verdict(
         (FALSE_ALARM, [polygons[i] for i in verdict.false_alarms]),
         (MISSED, [gt_polygons[i] for i in verdict.missed]),  # its gaps show what is below
     ]
-    for style, outlines in layers:
-        image = draw_polygons(image, outlines, style)
-    return image
 
 
 def draw_detections(
-    image: np.ndarray,
-    name: str,
-    verdict: Verdict,
-    gt_polygons: Sequence[np.ndarray],
-    polygons: Sequence[np.ndarray],
+    image: np.ndarray, name: str, verdict: Verdict, layers: Sequence[Layer]
 ) -> np.ndarray:
-    """As `draw_verdict`, above a legend with the image's name and the counts."""
+    """Draw an image's texts and predictions above a legend with its name and the counts.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        name: Of its file.
+        verdict: Of `judge_image`.
+        layers: Of `layers_of`.
+    """
     counts = [len(verdict.pairs), None, *map(len, verdict[1:])]
     entries = [
         (style, label if count is None else f"{label} {count}")
         for (style, label), count in zip(LEGEND, counts)
     ]
-    return add_legend(draw_verdict(image, verdict, gt_polygons, polygons), name, entries)
+    return add_legend(draw_layers(image, layers), name, entries)
 
 
-def draw_tile(
-    image: np.ndarray,
-    name: str,
-    verdict: Verdict,
-    gt_polygons: Sequence[np.ndarray],
-    polygons: Sequence[np.ndarray],
+def draw_small_detections(
+    image: np.ndarray, name: str, verdict: Verdict, layers: Sequence[Layer]
 ) -> np.ndarray:
-    """As `draw_verdict`, on a small copy below a line with the image's name and its errors."""
-    image, matrix = resize_to_fit(image, TILE_SIZE)
-    small = [[transform(p, matrix) for p in group] for group in (gt_polygons, polygons)]
+    """Draw what `draw_detections` does on a small copy, below its name and errors."""
     errors = f"{len(verdict.missed)} missed, {len(verdict.false_alarms)} false"
-    return caption(draw_verdict(image, verdict, *small), f"{shorten(name, 32)}: {errors}")
+    return draw_tile(image, layers, TILE_SIZE, f"{shorten(name, 32)}: {errors}")

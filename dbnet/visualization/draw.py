@@ -5,15 +5,13 @@ in its line as well.
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import shapely
 
-from dbnet.errors import UserError
-from dbnet.geometry import clip
+from dbnet.geometry import clip, scale_matrix
 
 Color = tuple[int, int, int]
 
@@ -27,12 +25,6 @@ GREY: Color = (160, 160, 160)
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SUBPIXEL_BITS = 4
-# Colours at full resolution, since lines of a pixel or two turn grey otherwise.
-JPEG_SETTINGS = [
-    *(cv2.IMWRITE_JPEG_QUALITY, 92),
-    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-]
-MARK_WITHIN = 256  # bytes from a file's start
 MARGIN = 100  # pixels around the image beyond which polygons are cut off
 
 
@@ -53,19 +45,31 @@ class LineStyle(NamedTuple):
     edged: bool = True
 
 
+Layer = tuple[LineStyle, Sequence[np.ndarray]]  # polygons (N, 2), all in one style
+
+
 def line_width(shape: Sequence[int]) -> int:
-    """Width in pixels of a line on an image of `shape` (H, W, ...): 2 on a photo of 1280x720."""
+    """Return a line's width in pixels on an image of `shape` (H, W, ...): 2 on 1280x720."""
     return max(1, round(max(shape[:2]) / 640))
 
 
 def draw_polygons(
-    image: np.ndarray, polygons: Iterable[np.ndarray], style: LineStyle
+    image: np.ndarray,
+    polygons: Iterable[np.ndarray],
+    style: LineStyle,
+    width: int | None = None,
 ) -> np.ndarray:
     """Return a copy of a BGR image with the outlines of polygons, (N, 2) in its pixels.
 
     Polygons that are not finite are left out.
+
+    Args:
+        image: (H, W, 3) uint8.
+        polygons: Their points.
+        style: Of the lines.
+        width: Of the lines in pixels, `line_width` of the image if not given.
     """
-    width = line_width(image.shape)
+    width = width or line_width(image.shape)
     edge = width // 2
     if not style.edged:
         width = max(1, width // 2)
@@ -83,19 +87,26 @@ def draw_polygons(
     return image
 
 
+def draw_layers(image: np.ndarray, layers: Iterable[Layer]) -> np.ndarray:
+    """Return a copy of a BGR image with polygons in its pixels; later layers cover earlier ones."""
+    for style, polygons in layers:
+        image = draw_polygons(image, polygons, style)
+    return image
+
+
 def outline(polygon: np.ndarray, style: LineStyle, width: float) -> list[np.ndarray]:
-    """Lines (K, 2) that a polygon (N, 2) is drawn with, `width` pixels wide; none for no points."""
+    """Return the lines (K, 2), `width` pixels wide, that outline a polygon (N, 2)."""
     if len(polygon) == 0:
         return []
     closed = np.concatenate([polygon, polygon[:1]]).astype(np.float64)
-    rings = [closed, *surround(closed, 2 * width + 1)] if style.double else [closed]
+    rings = [closed, *ring_around(closed, 2 * width + 1)] if style.double else [closed]
     if style.dash:
         return [dash for ring in rings for dash in cut_into_dashes(ring, style.dash * width)]
     return rings
 
 
-def surround(closed: np.ndarray, distance: float) -> list[np.ndarray]:
-    """Closed line (K, 2) at a `distance` in pixels around a closed line (N, 2)."""
+def ring_around(closed: np.ndarray, distance: float) -> list[np.ndarray]:
+    """Return the closed line (K, 2) at a distance in pixels around a closed line (N, 2)."""
     around = shapely.LineString(closed).buffer(distance, join_style="mitre")
     return [np.array(part.exterior.coords) for part in shapely.get_parts(around)]
 
@@ -130,9 +141,7 @@ def resize_to_fit(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray,
     scale = min(size[0] / width, size[1] / height)
     new_size = (max(1, round(width * scale)), max(1, round(height * scale)))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    scales = np.array([new_size[0] / width, new_size[1] / height])
-    # Pixel centres: x' + 0.5 = (x + 0.5) * scale
-    matrix = np.column_stack([np.diag(scales), (scales - 1) / 2])
+    matrix = scale_matrix(new_size[0] / width, new_size[1] / height)
     return cv2.resize(image, new_size, interpolation=interpolation), matrix
 
 
@@ -145,56 +154,10 @@ def put_text(image: np.ndarray, text: str, origin: tuple[int, int], scale: float
 
 
 def text_size(text: str, scale: float) -> tuple[int, int]:
-    """Width and height in pixels of what `put_text` writes, without descenders."""
+    """Return width and height in pixels of what `put_text` writes, without descenders."""
     (width, height), _ = cv2.getTextSize(to_ascii(text), FONT, scale, 1)
     return width, height
 
 
 def to_ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode()
-
-
-def write_image(path: Path, image: np.ndarray, mark: bytes = b"") -> None:
-    """Encode an image by the suffix of `path` and write it; its folder is made.
-
-    Args:
-        path: The file; an earlier one is replaced.
-        image: BGR.
-        mark: What `has_mark` knows the file by, for a JPEG; at most 200 bytes.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
-    is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
-    content = cv2.imencode(path.suffix, image, JPEG_SETTINGS if is_jpeg else [])[1].tobytes()
-    if mark:
-        content = add_comment(content, mark)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Not cv2.imwrite, which gives no reason and on Windows takes ASCII names only.
-        path.write_bytes(content)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-
-
-def add_comment(jpeg: bytes, comment: bytes) -> bytes:
-    """Put a comment into a JPEG, behind its first segment, where JFIF allows it first."""
-    end = 4 + int.from_bytes(jpeg[4:6], "big")  # the length, in bytes, counts itself
-    return jpeg[:end] + comment_segment(comment) + jpeg[end:]
-
-
-def comment_segment(comment: bytes) -> bytes:
-    """Encode a comment as ITU-T T.81, B.2.4.5, has it."""
-    return b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
-
-
-def has_mark(path: Path, mark: bytes) -> bool:
-    """Tell whether a file was written with a mark, or is empty, as a full disk leaves it."""
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            start = file.read(MARK_WITHIN)
-    except OSError:
-        return False
-    return not start or comment_segment(mark) in start

@@ -1,18 +1,11 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
 
-from dbnet.geometry import transform
-from dbnet.visualization.draw import (
-    GREEN,
-    GREY,
-    LineStyle,
-    draw_polygons,
-    resize_to_fit,
-)
-from dbnet.visualization.legend import add_legend, caption
-from dbnet.visualization.sheet import contact_sheet
+from dbnet.geometry import scale_matrix, transform
+from dbnet.visualization.draw import GREEN, GREY, Layer, LineStyle, draw_layers
+from dbnet.visualization.sheet import add_legend, caption, contact_sheet, draw_tile
 
 TEXT = LineStyle(GREEN)
 IGNORED = LineStyle(GREY, dash=3)
@@ -42,42 +35,37 @@ def draw_sample(sample: Mapping, title: str) -> np.ndarray:
     return add_legend(sheet, title, entries)
 
 
-def draw_tile(sample: Mapping, title: str) -> np.ndarray:
+def draw_small_sample(sample: Mapping, title: str) -> np.ndarray:
     """Draw a small copy of a sample's image with its polygons, below a title."""
-    image, matrix = resize_to_fit(sample["img"], TILE_SIZE)
-    polygons = [transform(polygon, matrix) for polygon in polygons_of(sample)]
-    return caption(draw_outlines(image, polygons, sample["ignored"]), title)
+    return draw_tile(sample["img"], layers_of(sample), TILE_SIZE, title)
 
 
 def draw_texts(sample: Mapping) -> np.ndarray:
-    """Return a copy of a sample's image with its polygons."""
-    return draw_outlines(sample["img"], polygons_of(sample), sample["ignored"])
+    """Return a copy of a sample's image with its polygons, ignored ones in grey."""
+    return draw_layers(sample["img"], layers_of(sample))
 
 
-def draw_outlines(
-    image: np.ndarray, polygons: Sequence[np.ndarray], ignored: Sequence[bool]
-) -> np.ndarray:
-    """Return a copy of a BGR image with texts, (N, 2) in its pixels, ignored ones in grey."""
-    image = draw_polygons(image, [p for p, skip in zip(polygons, ignored) if skip], IGNORED)
-    return draw_polygons(image, [p for p, skip in zip(polygons, ignored) if not skip], TEXT)
+def layers_of(sample: Mapping) -> list[Layer]:
+    """Sort a sample's polygons by how they are drawn."""
+    pairs = list(zip(polygons_of(sample), sample["ignored"]))
+    texts, ignored = ([p for p, skip in pairs if bool(skip) == wanted] for wanted in (False, True))
+    return [(IGNORED, ignored), (TEXT, texts)]
 
 
 def polygons_of(sample: Mapping) -> list[np.ndarray]:
-    """Polygons (N, 2) of a sample in pixels of its image.
+    """Return the polygons (N, 2) of a sample in pixels of its image.
 
     With targets they are there already. Test pipelines resize the image alone, by `scale_factor`
     (w, h), and leave the polygons in pixels of the original, for the metric.
     """
     if "targets" in sample or "scale_factor" not in sample:
         return list(sample["polygons"])
-    scales = np.array(sample["scale_factor"], np.float64)
-    # Pixel centres: x' + 0.5 = (x + 0.5) * scale
-    matrix = np.column_stack([np.diag(scales), (scales - 1) / 2])
+    matrix = scale_matrix(*sample["scale_factor"])
     return [transform(polygon, matrix) for polygon in sample["polygons"]]
 
 
 def draw_map(image: np.ndarray, name: str, values: np.ndarray) -> tuple[np.ndarray, str]:
-    """Lay a map over an image turned grey; give it with a line on the range of the values.
+    """Lay a map over an image in grey.
 
     Colours run from dark blue to yellow in steady brightness (viridis), which survives colour
     blindness and grey printing.
@@ -86,6 +74,9 @@ def draw_map(image: np.ndarray, name: str, values: np.ndarray) -> tuple[np.ndarr
         image: (H, W, 3) uint8 BGR.
         name: Of the map.
         values: (H, W) float32.
+
+    Returns:
+        The image, and a line about the range of the values.
     """
     low, high = float(values.min()), float(values.max())
     if high > low:

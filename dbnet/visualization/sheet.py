@@ -1,18 +1,112 @@
-import heapq
+"""Pictures put together: with a legend, below a caption, as tiles of a sheet."""
+
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 
-from dbnet.visualization.legend import BACKGROUND
+from dbnet.geometry import rectangle, transform
+from dbnet.visualization.draw import (
+    Layer,
+    LineStyle,
+    draw_layers,
+    draw_polygons,
+    put_text,
+    resize_to_fit,
+    text_size,
+)
 
+BACKGROUND = (48, 48, 48)
+TEXT_SCALE = 1 / 26  # of OpenCV's font, per pixel of a line's height
 MARGIN = 8  # pixels between the tiles of a sheet
+
+# Rank, with the image's path behind it, and the picture as PNG: processes send it to each other.
+RankedTile = tuple[tuple[int, str], bytes]
+
+
+def add_legend(
+    image: np.ndarray, title: str, entries: Sequence[tuple[LineStyle, str]]
+) -> np.ndarray:
+    """Put an image (H, W, 3) above a strip with a title and a legend of line styles.
+
+    The strip has as many lines as needed; an image narrower than an entry is widened.
+    """
+    unit = _unit(image.shape)
+    scale = unit * TEXT_SCALE
+    swatch = 3 * unit
+    widths = [text_size(title, scale)[0] + 2 * unit]
+    widths += [swatch + unit + text_size(label, scale)[0] + 2 * unit for _, label in entries]
+    places, num_lines = flow(widths, image.shape[1] - unit)
+
+    width = max(image.shape[1], max(widths) + unit)
+    strip = np.full(((2 * num_lines + 1) * unit, width, 3), BACKGROUND, np.uint8)
+    for (x, line), name, style in zip(
+        places, [title, *(label for _, label in entries)], [None, *(s for s, _ in entries)]
+    ):
+        left, top = unit + x, unit + 2 * line * unit
+        if style is not None:
+            strip = draw_polygons(strip, [rectangle(left, top, left + swatch, top + unit)], style)
+            left += swatch + unit
+        put_text(strip, name, (left, top + unit - unit // 8), scale)
+    missing = width - image.shape[1]
+    image = cv2.copyMakeBorder(image, 0, 0, 0, missing, cv2.BORDER_CONSTANT, value=BACKGROUND)
+    return np.vstack([image, strip])
+
+
+def flow(widths: Sequence[int], line_length: int) -> tuple[list[tuple[int, int]], int]:
+    """Place boxes side by side, breaking the line where one does not fit.
+
+    Returns:
+        (x, line) of each box, and how many lines there are.
+    """
+    places: list[tuple[int, int]] = []
+    x = line = 0
+    for width in widths:
+        if x > 0 and x + width > line_length:
+            x, line = 0, line + 1
+        places.append((x, line))
+        x += width
+    return places, line + 1
+
+
+def caption(image: np.ndarray, text: str) -> np.ndarray:
+    """Put an image (H, W, 3) below a line of text, which is cut where it does not fit."""
+    unit = _unit(image.shape)
+    strip = np.full((2 * unit, image.shape[1], 3), BACKGROUND, np.uint8)
+    put_text(strip, text, (unit // 2, unit + unit // 2), unit * TEXT_SCALE)
+    return np.vstack([strip, image])
+
+
+def shorten(name: str, length: int) -> str:
+    """Cut the middle out of a file's name that is longer than `length` characters."""
+    half = (length - 2) // 2
+    return name if len(name) <= length else f"{name[:half]}..{name[-half:]}"
+
+
+def _unit(shape: Sequence[int]) -> int:
+    """Return the height in pixels of a line of text below an image of `shape` (H, W, ...)."""
+    return max(12, round(max(shape[:2]) / 90))
+
+
+def draw_tile(
+    image: np.ndarray, layers: Iterable[Layer], size: tuple[int, int], title: str
+) -> np.ndarray:
+    """Draw a small copy of an image with polygons, below a title.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        layers: Polygons in pixels of `image`.
+        size: (W, H) at most of the copy.
+        title: ASCII is legible.
+    """
+    small, matrix = resize_to_fit(image, size)
+    scaled = [(style, [transform(p, matrix) for p in polygons]) for style, polygons in layers]
+    return caption(draw_layers(small, scaled), title)
 
 
 def contact_sheet(tiles: Sequence[np.ndarray], columns: int | None = None) -> np.ndarray:
-    """Set images (H, W, 3) out in rows, each at the top left of a cell that holds the largest.
+    """Arrange images (H, W, 3) in rows, each at the top left of a cell that fits the largest.
 
     Args:
         tiles: At least one.
@@ -31,50 +125,19 @@ def contact_sheet(tiles: Sequence[np.ndarray], columns: int | None = None) -> np
     return sheet
 
 
-class RankedTile(NamedTuple):
-    """A picture of one image for the sheet of the worst; the last in order is the worst.
-
-    Attributes:
-        num_errors: Missed texts and false alarms.
-        img_path: Of two images with as many errors the last path counts as worse.
-        png: The picture, encoded, since processes send it to each other.
-    """
-
-    num_errors: int
-    img_path: str
-    png: bytes
-
-
-class WorstImages:
-    """Keep pictures of the images with the most errors, and no others.
-
-    Args:
-        capacity: How many to keep.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.kept: list[RankedTile] = []
-
-    def offer(self, num_errors: int, img_path: str, draw: Callable[[], np.ndarray]) -> None:
-        """Keep an image, drawn by `draw`, if it is among the worst so far."""
-        rank = RankedTile(num_errors, img_path, b"")
-        if len(self.kept) < self.capacity or rank > self.kept[0]:
-            tile = rank._replace(png=cv2.imencode(".png", draw())[1].tobytes())
-            heapq.heappush(self.kept, tile)
-            if len(self.kept) > self.capacity:
-                heapq.heappop(self.kept)
+def encode_tile(tile: np.ndarray) -> bytes:
+    """Encode an image (H, W, 3) as PNG."""
+    return cv2.imencode(".png", tile)[1].tobytes()
 
 
 def worst_sheet(kept: Iterable[RankedTile], capacity: int) -> np.ndarray | None:
-    """Set the worst of some images out, the worst first; None if there are none.
+    """Set out the worst of some images, the worst first; None if there are none.
 
     Args:
-        kept: From several processes, which may have seen the same image: it comes once.
+        kept: From several processes, which may have seen the same image: it is shown once.
         capacity: How many to show at most.
     """
-    by_path = {tile.img_path: tile for tile in kept}
-    worst = sorted(by_path.values(), reverse=True)[:capacity]
-    encoded = [np.frombuffer(tile.png, np.uint8) for tile in worst]
-    pictures = [np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)) for data in encoded]
-    return contact_sheet(pictures) if pictures else None
+    by_path = {rank[1]: (rank, png) for rank, png in kept}
+    encoded = [png for _, png in sorted(by_path.values(), reverse=True)[:capacity]]
+    pictures = [cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) for png in encoded]
+    return contact_sheet([np.asarray(picture) for picture in pictures]) if pictures else None

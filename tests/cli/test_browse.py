@@ -7,7 +7,7 @@ import pytest
 from dbnet.cli import browse
 from dbnet.config.load import load_config
 from dbnet.datasets.samplers import EpochKeySampler, InfiniteKeySampler, SampleKey
-from dbnet.datasets.transforms.loading import read_image
+from dbnet.images import read_image
 from dbnet.registry import DATASETS
 from dbnet.visualization.draw import GREEN, GREY
 from dbnet.visualization.samples import draw_map, draw_sample, draw_texts, polygons_of

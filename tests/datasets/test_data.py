@@ -21,9 +21,10 @@ from dbnet.datasets import (
     collate_text_det,
 )
 from dbnet.datasets.transforms import LimitedResize, Resize
-from dbnet.datasets.transforms.loading import LoadImage, read_image, read_shape
+from dbnet.datasets.transforms.loading import LoadImage
 from dbnet.datasets.transforms.photometric import ColorJitter, adjust_brightness, adjust_saturation
 from dbnet.errors import ImageError, UserError
+from dbnet.images import read_image, read_shape
 from dbnet.models.data_preprocessor import TextDetDataPreprocessor
 from tests.conftest import rectangle
 

@@ -41,11 +41,11 @@ from dbnet.datasets.transforms import (
     RandomAffineCrop,
 )
 from dbnet.datasets.transforms.geometric import compose, crop_resize_matrix, flip_rotate_matrix
-from dbnet.datasets.transforms.loading import read_shape
 from dbnet.datasets.transforms.photometric import JitterFactors
 from dbnet.datasets.transforms.targets import draw_targets, touching_instances
 from dbnet.engine.device_data_hook import check_loader, substitutes_of
 from dbnet.errors import UserError
+from dbnet.images import read_shape
 from tests.conftest import rectangle
 from tests.scenarios.test_training import losses
 from tests.scenes import write_config, write_scenes

@@ -17,8 +17,8 @@ from dbnet.datasets import EpochKeySampler, TextDetDataset, collate_text_det
 from dbnet.datasets import malloc as heap
 from dbnet.datasets.image_cache import ImageCache
 from dbnet.datasets.shared_memory import SharedMemory
-from dbnet.datasets.transforms.loading import read_image
 from dbnet.errors import UserError
+from dbnet.images import read_image
 from tests.conftest import rectangle
 
 PIPELINE = [

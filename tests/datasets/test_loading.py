@@ -9,8 +9,9 @@ from torch.utils.data import DataLoader
 
 from dbnet.datasets import EpochKeySampler, TextDetDataset, collate_text_det
 from dbnet.datasets.transforms.formatting import PackTextDetInputs
-from dbnet.datasets.transforms.loading import LoadImage, read_image, read_shape
+from dbnet.datasets.transforms.loading import LoadImage
 from dbnet.errors import ImageError, UserError
+from dbnet.images import read_image, read_shape
 from tests.conftest import rectangle
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)

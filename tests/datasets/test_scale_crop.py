@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from dbnet.datasets.transforms import RandomScaleCrop
-from dbnet.datasets.transforms.scale_crop import cut_polygons, scale_matrix, window_corner
-from dbnet.geometry import transform
+from dbnet.datasets.transforms.scale_crop import cut_polygons, window_corner
+from dbnet.geometry import scale_matrix, transform
 from tests.conftest import rectangle
 
 EYE = np.eye(2, 3)

@@ -8,7 +8,7 @@ from dbnet.cli import evaluate as evaluate_tool
 from dbnet.evaluation.files import (
     evaluate_predictions,
 )
-from dbnet.labels.annotation import METAINFO
+from dbnet.labels.entries import METAINFO
 
 SQUARE = "0,0,10,0,10,10,0,10"
 FAR = "50,50,60,50,60,60,50,60"

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from dbnet.errors import UserError
-from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode
-from dbnet.labels.parts import find_label_files, find_part_folders, open_raw
+from dbnet.labels.parts import ImageFinder, LabelFormat, find_part_folders, open_raw
 
 
 def make_files(folder: Path, *names: str) -> None:
@@ -18,7 +17,8 @@ def make_files(folder: Path, *names: str) -> None:
 
 
 def label_files(raw: Path, suffix: str = ".json", preferred: str = "instances") -> dict[str, str]:
-    found = find_label_files(raw, raw / "out", [suffix], preferred)
+    form = LabelFormat("", [suffix], preferred, read=lambda *_: [])
+    found = form.find_files(raw, raw / "out")
     return {part: path.relative_to(raw).as_posix() for part, (path, _) in found.items()}
 
 
@@ -90,7 +90,8 @@ def test_files_of_ppocrlabel(tmp_path: Path) -> None:
 
 def test_annotation_files_of_an_earlier_run_are_no_labels(tmp_path: Path) -> None:
     make_files(tmp_path, "a.json", "textdet_train.json", "textdet_trainpart.json")
-    found = find_label_files(tmp_path, tmp_path / ".", [".json"], "instances")
+    form = LabelFormat("", [".json"], "instances", read=lambda *_: [])
+    found = form.find_files(tmp_path, tmp_path / ".")
     assert found == {"train": (tmp_path / "a.json", tmp_path)}
 
 

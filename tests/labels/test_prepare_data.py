@@ -9,7 +9,7 @@ from PIL import Image
 
 from dbnet.cli.prepare import main
 from dbnet.labels import PREPARERS
-from dbnet.labels.annotation import draw_indices
+from dbnet.labels.entries import sample_indices
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
 TRAIN_IMAGES = "ch4_training_images"
@@ -380,9 +380,9 @@ def test_split_files(raw: Path, tmp_path: Path) -> None:
     train, part, val = (read(tmp_path, name) for name in ("train", "trainpart", "val"))
     assert (len(train), len(part), len(val)) == (3, 2, 1)
     assert sorted(part + val, key=train.index) == train
-    (drawn,) = draw_indices(3, 0.34, seed=5)
+    (drawn,) = sample_indices(3, 0.34, seed=5)
     assert val == [train[drawn]]
-    assert draw_indices(3, 0.34, seed=0) != {drawn}
+    assert sample_indices(3, 0.34, seed=0) != {drawn}
 
 
 @pytest.mark.parametrize("fraction", ["0", "1", "-0.5", "1.5", "nan", "0.1", "0.9"])

@@ -18,11 +18,15 @@ from dbnet.cli.prepare import main
 from dbnet.config.load import config_folder
 from dbnet.errors import UserError
 from dbnet.labels import PREPARERS
-from dbnet.labels.ctw1500 import parse_text, parse_xml
-from dbnet.labels.icdar2013 import parse_rectangles
-from dbnet.labels.mlt import parse_words
-from dbnet.labels.synthtext import to_words
-from dbnet.labels.td500 import parse_lines_of_text, rotated_rectangle
+from dbnet.labels.public import (
+    parse_ctw1500,
+    parse_ctw1500_xml,
+    parse_mlt,
+    parse_rectangles,
+    parse_td500,
+    rotated_rectangle,
+)
+from dbnet.labels.synthtext import to_instances
 from dbnet.labels.totaltext import parse_polygons
 
 PUBLIC = [
@@ -87,7 +91,7 @@ def failure(capsys: pytest.CaptureFixture[str], status: int) -> str:
 )
 def test_rectangles(line: str, text: str) -> None:
     content = b"\xef\xbb\xbf" + f"{line}\r\n{line}\r\n".encode()
-    quads, texts, ignored = parse_rectangles(content, "gt.txt")
+    quads, texts, ignored = map(list, zip(*parse_rectangles(content, "gt.txt")))
     assert texts == [text] * 2
     assert ignored == [text == "###"] * 2
     np.testing.assert_array_equal(quads[1], [[38, 43], [920, 43], [920, 215], [38, 215]])
@@ -142,7 +146,7 @@ QUAD = "0,0,4,0,4,4,0,4"
 
 def test_words_of_mlt() -> None:
     content = f"{QUAD},Latin,a,b\r\n{QUAD},None,###\r\n{QUAD},Arabic,\n".encode()
-    quads, texts, ignored = parse_words(b"\xef\xbb\xbf" + content, "gt.txt")
+    quads, texts, ignored = map(list, zip(*parse_mlt(b"\xef\xbb\xbf" + content, "gt.txt")))
     assert (texts, ignored) == (["a,b", "###", ""], [False, True, False])
     np.testing.assert_array_equal(quads[0], [[0, 0], [4, 0], [4, 4], [0, 4]])
 
@@ -153,7 +157,7 @@ def test_words_of_mlt() -> None:
 )
 def test_broken_words_of_mlt(line: str, reason: str) -> None:
     with pytest.raises(UserError, match=r"^gt\.txt, line 2: ") as error:
-        parse_words(f"{QUAD},Latin,a\n{line}\n{QUAD},Latin,a".encode(), "gt.txt")
+        parse_mlt(f"{QUAD},Latin,a\n{line}\n{QUAD},Latin,a".encode(), "gt.txt")
     assert reason in str(error.value)
 
 
@@ -227,7 +231,9 @@ def record(text: str = "[u'A']", orientation: str = "[u'c']", x: str = "[[1 9 9]
     ],
 )
 def test_transcriptions_of_totaltext(text: str, expected: str) -> None:
-    polygons, texts, ignored = parse_polygons(f"{record(text)}\n{record()}".encode(), "gt.txt")
+    polygons, texts, ignored = map(
+        list, zip(*parse_polygons(f"{record(text)}\n{record()}".encode(), "gt.txt"))
+    )
     assert (texts, ignored) == ([expected, "A"], [False, False])
     np.testing.assert_array_equal(polygons[0], [[1, 2], [9, 2], [9, 30]])
     assert polygons[0].dtype == np.float32
@@ -243,7 +249,7 @@ def test_transcriptions_of_totaltext(text: str, expected: str) -> None:
     ],
 )
 def test_ignored_words_of_totaltext(line: str) -> None:
-    assert parse_polygons(line.encode(), "gt.txt")[2] == [True]
+    assert [word.ignored for word in parse_polygons(line.encode(), "gt.txt")] == [True]
 
 
 def test_records_go_on_in_the_next_lines() -> None:
@@ -252,11 +258,11 @@ def test_records_go_on_in_the_next_lines() -> None:
         " transcriptions: [u'x: A']\n\nx: [[1, 2, 3]], y: [[4,5,6]], ornt: [u'h'], "
         "transcriptions: [u'B']\n"
     )
-    polygons, texts, _ = parse_polygons(content.encode(), "gt.txt")
+    polygons, texts, _ = map(list, zip(*parse_polygons(content.encode(), "gt.txt")))
     assert texts == ["x: A", "B"]
     np.testing.assert_array_equal(polygons[0], [[101, 1], [-102, 2], [103, 3], [104, 4], [105, 5]])
     np.testing.assert_array_equal(polygons[1], [[1, 4], [2, 5], [3, 6]])
-    assert parse_polygons(b"\n", "gt.txt") == ([], [], [])
+    assert parse_polygons(b"\n", "gt.txt") == []
 
 
 @pytest.mark.parametrize(
@@ -335,7 +341,7 @@ CURVE = ",".join(map(str, range(28)))
 
 def test_text_of_ctw1500() -> None:
     content = f"{CURVE},####a,b\n{CURVE},#######\n{CURVE},####\n".encode()
-    polygons, texts, ignored = parse_text(content, "gt.txt")
+    polygons, texts, ignored = map(list, zip(*parse_ctw1500(content, "gt.txt")))
     assert (texts, ignored) == (["a,b", "###", ""], [False, True, False])
     np.testing.assert_array_equal(polygons[0], np.arange(28).reshape(14, 2))
 
@@ -346,7 +352,7 @@ def test_text_of_ctw1500() -> None:
 )
 def test_broken_text_of_ctw1500(line: str, reason: str) -> None:
     with pytest.raises(UserError, match=r"^gt\.txt, line 2: ") as error:
-        parse_text(f"{CURVE},####a\n{line}\n".encode(), "gt.txt")
+        parse_ctw1500(f"{CURVE},####a\n{line}\n".encode(), "gt.txt")
     assert reason in str(error.value)
 
 
@@ -360,7 +366,9 @@ def boxes(*segs: str) -> str:
 
 
 def test_xml_of_ctw1500() -> None:
-    polygons, texts, ignored = parse_xml(boxes(CURVE, CURVE).encode(), "0200.xml")
+    polygons, texts, ignored = map(
+        list, zip(*parse_ctw1500_xml(boxes(CURVE, CURVE).encode(), "0200.xml"))
+    )
     assert (texts, ignored) == (["a & b"] * 2, [False] * 2)
     np.testing.assert_array_equal(polygons[1], np.arange(28).reshape(14, 2))
 
@@ -377,7 +385,7 @@ def test_xml_of_ctw1500() -> None:
 )
 def test_broken_xml_of_ctw1500(content: str, place: str) -> None:
     with pytest.raises(UserError, match=f"^{re.escape(place)}"):
-        parse_xml(content.encode(), "0200.xml")
+        parse_ctw1500_xml(content.encode(), "0200.xml")
 
 
 def fill_ctw1500(raw: Path) -> None:
@@ -413,7 +421,7 @@ def test_rotated_rectangle(theta: float, expected: list[list[float]]) -> None:
 
 def test_lines_of_td500() -> None:
     content = b"0 0 10 20 20 6 0.000000\r\n1 1 10 20 20 6 0.5\r\n"
-    quads, texts, ignored = parse_lines_of_text(content, "a.gt")
+    quads, texts, ignored = map(list, zip(*parse_td500(content, "a.gt")))
     assert (texts, ignored) == (["", ""], [False, True])
     np.testing.assert_array_equal(quads[0], [[10, 20], [30, 20], [30, 26], [10, 26]])
     # By hand: (20 - 10 cos 0.5 + 3 sin 0.5, 23 - 10 sin 0.5 - 3 cos 0.5)
@@ -433,7 +441,7 @@ def test_lines_of_td500() -> None:
 )
 def test_broken_lines_of_td500(line: str, reason: str) -> None:
     with pytest.raises(UserError, match=r"^a\.gt, line 2: ") as error:
-        parse_lines_of_text(f"0 0 1 2 3 4 0\n{line}\n0 0 1 2 3 4 0".encode(), "a.gt")
+        parse_td500(f"0 0 1 2 3 4 0\n{line}\n0 0 1 2 3 4 0".encode(), "a.gt")
     assert reason in str(error.value)
 
 
@@ -508,12 +516,12 @@ def test_synthtext(tmp_path: Path, inside: str) -> None:
 )
 def test_broken_words_of_synthtext(boxes: np.ndarray, text: str, reason: str) -> None:
     with pytest.raises(UserError, match=r"^gt\.mat, image 7 \(a\.jpg\): ") as error:
-        to_words(boxes, text, "gt.mat, image 7 (a.jpg)")
+        to_instances(boxes, text, "gt.mat, image 7 (a.jpg)")
     assert reason in str(error.value)
 
 
 def test_degenerate_words_of_synthtext_are_kept() -> None:
-    (quad,), _, _ = to_words(np.zeros((2, 4, 1), np.float32), "word", "a.jpg")
+    ((quad, _, _),) = to_instances(np.zeros((2, 4, 1), np.float32), "word", "a.jpg")
     assert quad.tolist() == [[0, 0]] * 4
 
 

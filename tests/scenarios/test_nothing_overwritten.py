@@ -19,8 +19,8 @@ from dbnet.engine.runner import EvaluationRunner
 from dbnet.engine.show_predictions_hook import MARK, ShowPredictionsHook
 from dbnet.errors import UserError
 from dbnet.evaluation.files import read_both
+from dbnet.images import has_mark, write_image
 from dbnet.registry import DATASETS
-from dbnet.visualization.draw import has_mark, write_image
 from tests.bright import PATCH_POLYGON, draw_patch, write_bright
 from tests.cli.test_cli import one_line
 from tests.scenes import write_config, write_scenes

@@ -15,7 +15,7 @@ from PIL import Image
 from dbnet.apis import init_detector
 from dbnet.cli import main as console
 from dbnet.cli.prepare import main as prepare
-from dbnet.labels.image_finder import IMAGE_SUFFIXES
+from dbnet.images import SUFFIXES
 
 PAGE = Path(__file__).parents[2] / "docs" / "your_data.md"
 CONFIG = "dbnet_r18_fpnc_1200e_icdar2015"
@@ -70,7 +70,7 @@ def read_section(title: str) -> Example:
 def write_files(example: Example) -> None:
     for name in example.names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-        if name.endswith(IMAGE_SUFFIXES):
+        if name.endswith(SUFFIXES):
             seed = sum(map(ord, name))  # `dbnet check` finds equal pictures
             noise = np.random.default_rng(seed).integers(0, 256, (9, 16, 3), dtype=np.uint8)
             Image.fromarray(noise).resize((1280, 720)).save(name)
@@ -109,7 +109,7 @@ def test_every_printed_file_is_listed() -> None:
         example = read_section(name)
         assert example.contents.keys() <= set(example.names)
         others = set(example.names) - example.contents.keys() - {"my_data/fileState.txt"}
-        assert all(name.endswith(IMAGE_SUFFIXES) for name in others)
+        assert all(name.endswith(SUFFIXES) for name in others)
 
 
 def test_table_names_the_formats() -> None:

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from dbnet.datasets.transforms.loading import read_image
 from dbnet.engine.show_predictions_hook import ShowPredictionsHook, original_image
 from dbnet.errors import UserError
-from dbnet.evaluation.matching import first_come_matches
+from dbnet.images import read_image, write_image
+from dbnet.utils.worst import Worst
 from dbnet.visualization import detections
+from dbnet.visualization.detections import Verdict, judge_image
 from dbnet.visualization.draw import (
     BLACK,
     GREEN,
@@ -22,11 +23,16 @@ from dbnet.visualization.draw import (
     draw_polygons,
     outline,
     resize_to_fit,
-    write_image,
 )
-from dbnet.visualization.legend import add_legend, flow, shorten
-from dbnet.visualization.matches import Verdict, first_come_assignment, judge_image
-from dbnet.visualization.sheet import MARGIN, WorstImages, contact_sheet, worst_sheet
+from dbnet.visualization.sheet import (
+    MARGIN,
+    add_legend,
+    contact_sheet,
+    encode_tile,
+    flow,
+    shorten,
+    worst_sheet,
+)
 from tests.conftest import rectangle
 
 SQUARE = np.float64([[0, 0], [40, 0], [40, 40], [0, 40], [0, 0]])
@@ -44,24 +50,6 @@ def count(image, color, tolerance=25):
 
 
 # Which text took which prediction
-
-
-def test_first_come_assignment_by_hand():
-    hits = np.array([[0, 1, 1], [0, 1, 0], [1, 1, 1], [0, 0, 0]], bool)
-    # Text 0 takes 1, so that text 1 has none left; text 2 takes 0; nothing hits text 3.
-    assert first_come_assignment(hits).tolist() == [1, -1, 0, -1]
-
-
-@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (7, 9), (9, 7)])
-def test_first_come_assignment_agrees_with_the_metric(shape):
-    rng = np.random.default_rng(sum(shape))
-    for density in (0.1, 0.4, 0.8):
-        hits = rng.random(shape) < density
-        taken = first_come_assignment(hits)
-        found = taken[taken >= 0].tolist()
-        assert len(found) == first_come_matches(hits)
-        assert len(set(found)) == len(found)
-        assert all(hits[text, p] for text, p in enumerate(taken) if p >= 0)
 
 
 def test_verdict_of_every_kind():
@@ -212,24 +200,24 @@ def test_contact_sheet_places_tiles_in_rows():
     assert count(sheet, (5, 5, 5), 0) == 24
 
 
-def drawn_with(value):
-    return lambda: np.full((2, 2, 3), value, np.uint8)
+def encoded(value):
+    return lambda: encode_tile(np.full((2, 2, 3), value, np.uint8))
 
 
-def test_worst_images_keeps_the_worst_and_draws_no_others():
-    worst, drawn = WorstImages(2), []
+def test_worst_keeps_the_worst_and_makes_no_others():
+    worst, drawn = Worst(2), []
     for errors, path in [(3, "a"), (1, "b"), (5, "c"), (2, "d"), (0, "e")]:
-        worst.offer(errors, path, lambda path=path: drawn.append(path) or np.zeros((2, 2, 3)))
+        worst.offer((errors, path), lambda path=path: drawn.append(path))
     assert drawn == ["a", "b", "c"]
-    assert sorted(tile[:2] for tile in worst.kept) == [(3, "a"), (5, "c")]
+    assert [rank for rank, _ in worst.in_order()] == [(5, "c"), (3, "a")]
 
 
 def test_worst_sheet_joins_processes():
-    first, second = WorstImages(2), WorstImages(2)
-    first.offer(1, "a", drawn_with(10))
-    first.offer(3, "b", drawn_with(30))
-    second.offer(3, "b", drawn_with(30))  # the sampler pads the last batch with it
-    second.offer(2, "c", drawn_with(20))
+    first, second = Worst(2), Worst(2)
+    first.offer((1, "a"), encoded(10))
+    first.offer((3, "b"), encoded(30))
+    second.offer((3, "b"), encoded(30))  # the sampler pads the last batch with it
+    second.offer((2, "c"), encoded(20))
     sheet = worst_sheet([*first.kept, *second.kept], 2)
     assert sheet[MARGIN, MARGIN, 0] == 30
     assert sheet[MARGIN, 2 * MARGIN + 2, 0] == 20

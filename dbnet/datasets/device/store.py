@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from dbnet.datasets.transforms.geometric import average_down
-from dbnet.datasets.transforms.loading import read_image
 from dbnet.errors import ImageError, UserError
+from dbnet.images import read_image
 
 DECODED_AT_ONCE = 64  # images that wait on the host for their copy
 SECONDS_BETWEEN_LINES = 10.0

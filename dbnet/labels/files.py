@@ -1,13 +1,16 @@
-"""Downloads of a data set, zips or folders, found and turned into folders."""
+"""Files of public datasets: find downloads, unpack them, and pair images with ground truth."""
 
 import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dbnet.errors import UserError
+from dbnet.images import SUFFIXES
+from dbnet.utils.files import is_visible
+from dbnet.utils.text import natural_key
 
 
 def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> list[Path]:
@@ -20,7 +23,7 @@ def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> l
         origin: Where the downloads come from, for the message if one is missing.
     """
     if not raw.is_dir():
-        raise UserError(f"--raw {raw} is no folder; put the downloads into one, from {origin}")
+        raise UserError(f"--raw {raw} is not a folder; put the downloads into one, from {origin}")
     found = [_find(raw, names) for names in wanted]
     missing = [" or ".join(names) for names, path in zip(wanted, found) if path is None]
     if missing:
@@ -32,10 +35,10 @@ def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> l
 
 
 def to_folder(download: Path, out: Path, copy: bool) -> Path:
-    """Give the folder that holds a download's files.
+    """Return the folder of a download's files.
 
-    A zip is unpacked to `out`/its name. A folder stays where it is unless `copy` is set and it does
-    not lie below `out` already. Running again finds what an earlier run made.
+    A zip is unpacked to `out`/its name. A folder stays where it is unless `copy` is set and it is
+    not below `out` already. Running again finds what an earlier run made.
     """
     if download.is_dir() and (not copy or download.resolve().is_relative_to(out.resolve())):
         return innermost_folder(download)
@@ -64,7 +67,7 @@ def to_folder(download: Path, out: Path, copy: bool) -> Path:
 def find_archive(
     raw: Path, names: Sequence[str], contents: Sequence[str], out: Path, copy: bool, origin: str
 ) -> Path:
-    """Give the folder of a data set that is a single zip, of which `raw` may be the content.
+    """Return the folder of a dataset that is a single zip, of which `raw` may be the content.
 
     Args:
         raw: The folder with the zip or its folder, or that folder itself.
@@ -86,7 +89,7 @@ def find_archive(
 
 
 def find_folder(folder: Path, name: str, origin: str) -> Path:
-    """Give the folder `name`, in upper or lower case, that lies in a folder of a download."""
+    """Return the folder `name`, in upper or lower case, inside a folder of a download."""
     for path in sorted(folder.iterdir()):
         if path.name.lower() == name.lower() and path.is_dir():
             return path
@@ -94,9 +97,9 @@ def find_folder(folder: Path, name: str, origin: str) -> Path:
 
 
 def innermost_folder(folder: Path) -> Path:
-    """Go down for as long as a folder holds nothing but one folder, as some zips do."""
+    """Descend while a folder has nothing but one folder in it, as in some zips."""
     while True:
-        inside = [path for path in folder.iterdir() if not _is_clutter(path.relative_to(folder))]
+        inside = [path for path in folder.iterdir() if is_visible(path.relative_to(folder))]
         if len(inside) != 1 or not inside[0].is_dir():
             return folder
         folder = inside[0]
@@ -111,23 +114,18 @@ def _find(raw: Path, names: Sequence[str]) -> Path | None:
     return None
 
 
-def _is_clutter(path: PurePath) -> bool:
-    """Tell the hidden files and `__MACOSX` that file managers add from a data set's own."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-
-
 def _list_files(download: Path) -> dict[PurePosixPath, int]:
-    """Give the size in bytes of every file in a zip or folder."""
+    """Return the size in bytes of every file in a zip or folder."""
     if download.is_dir():
         paths = [path for path in download.rglob("*") if path.is_file()]
         sizes = {PurePosixPath(p.relative_to(download).as_posix()): p.stat().st_size for p in paths}
-        return {path: size for path, size in sizes.items() if not _is_clutter(path)}
+        return {path: size for path, size in sizes.items() if is_visible(path)}
     with _open_zip(download) as archive:
         return {path: member.file_size for path, member in _zip_members(archive)}
 
 
 def _zip_members(archive: zipfile.ZipFile) -> list[tuple[PurePosixPath, zipfile.ZipInfo]]:
-    """Give the files of a zip with their paths, all of which stay inside the folder."""
+    """List the files of a zip with their paths, all of which stay inside the folder."""
     members = []
     for info in archive.infolist():
         path = PureWindowsPath(info.filename)  # knows both slashes and drives, on any system
@@ -136,14 +134,14 @@ def _zip_members(archive: zipfile.ZipFile) -> list[tuple[PurePosixPath, zipfile.
                 f"{archive.filename}: the entry {info.filename!r} leaves the folder; this is not "
                 "the official file, download it again"
             )
-        if not info.filename.endswith(("/", "\\")) and not _is_clutter(path):
+        if not info.filename.endswith(("/", "\\")) and is_visible(path):
             members.append((PurePosixPath(path.as_posix()), info))
     return members
 
 
 @contextmanager
 def _open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip; what is wrong with it while it is open becomes a `UserError`."""
+    """Open a zip; what is wrong with it becomes a `UserError`."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
@@ -165,3 +163,64 @@ def _copy_files(download: Path, files: Sequence[PurePosixPath], folder: Path) ->
     for path in files:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(download / path, folder / path)
+
+
+def list_files(folder: Path, suffixes: Sequence[str], prefix: str = "") -> list[Path]:
+    """List a folder's visible files, in natural order of their names; not those of its folders.
+
+    Names begin with `prefix` and end in one of `suffixes`, in lower case, which a file need not be.
+    """
+    paths = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in suffixes
+        and path.name.startswith(prefix)
+        and is_visible(Path(path.name))
+    ]
+    return sorted(sorted(paths), key=lambda path: natural_key(path.stem))  # img_1 and img_01 tie
+
+
+def pair_files(
+    image_folders: Sequence[Path],
+    truth_folder: Path,
+    prefix: str = "gt_",
+    suffix: str = ".txt",
+) -> list[tuple[Path, Path]]:
+    """Pair every image with its ground truth, in natural order of the images' names.
+
+    Args:
+        image_folders: The folders of the images, all files of which are read.
+        truth_folder: The folder of the ground truth, which may be one of those.
+        prefix: `gt_img_7.txt` belongs to `img_7.jpg`, if it is `gt_`.
+        suffix: What the names of the ground truth end in, in lower case.
+
+    Raises:
+        UserError: A file has no partner, two have the same name, or there are no images.
+    """
+    image_home = " or ".join(map(str, image_folders))
+    image_of = _by_name([p for f in image_folders for p in list_files(f, SUFFIXES)], "")
+    truth_of = _by_name(list_files(truth_folder, [suffix], prefix), prefix)
+    _check_partners(image_of, truth_of, f"{truth_folder} lacks {prefix}{{}}{suffix}")
+    _check_partners(truth_of, image_of, f"{image_home} lacks {{}}.jpg")
+    if not image_of:
+        raise UserError(f"{image_home} holds no *.jpg; look what was unpacked there")
+    return [(image_of[name], truth_of[name]) for name in sorted(sorted(image_of), key=natural_key)]
+
+
+def _by_name(paths: Sequence[Path], prefix: str) -> dict[str, Path]:
+    by_name: dict[str, Path] = {}
+    for path in paths:
+        name = path.stem.removeprefix(prefix)
+        if name in by_name:
+            raise UserError(f"{by_name[name]} and {path} are named alike, remove one of them")
+        by_name[name] = path
+    return by_name
+
+
+def _check_partners(files: dict[str, Path], partners: dict[str, Path], lack: str) -> None:
+    alone = sorted(files.keys() - partners.keys(), key=natural_key)
+    if alone:
+        raise UserError(
+            f"{lack.format(alone[0])}, the partner of {files[alone[0]]} "
+            f"({len(alone)} missing in total); complete or remove the pair"
+        )

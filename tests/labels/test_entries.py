@@ -7,17 +7,17 @@ import pytest
 from PIL import Image
 
 from dbnet.errors import UserError
-from dbnet.labels.annotation import (
+from dbnet.images import read_shape
+from dbnet.labels.entries import (
     METAINFO,
+    Instance,
     annotation_writer,
-    count_words,
-    draw_indices,
-    image_size,
     make_entry,
-    natural_key,
+    sample_indices,
     write_annotation,
 )
-from dbnet.labels.icdar2015 import parse_ground_truth
+from dbnet.labels.public import parse_quads
+from dbnet.utils.text import natural_key
 
 BOM = b"\xef\xbb\xbf"
 SQUARE = b"0,0,4,0,4,4,0,4,"
@@ -51,13 +51,13 @@ SQUARE = b"0,0,4,0,4,4,0,4,"
     ],
 )
 def test_transcriptions(content: bytes, texts: list[str], ignored: list[bool]) -> None:
-    quads, read_texts, read_ignored = parse_ground_truth(content, "gt.txt")
-    assert (read_texts, read_ignored) == (texts, ignored)
-    assert len(quads) == len(texts)
+    instances = parse_quads(content, "gt.txt")
+    assert [instance.text for instance in instances] == texts
+    assert [instance.ignored for instance in instances] == ignored
 
 
 def test_coordinates_are_x_y_pairs_in_order() -> None:
-    (quad,), _, _ = parse_ground_truth(b"-1, 2,3.5,4,+5,6,7,8,A", "gt.txt")
+    ((quad, _, _),) = parse_quads(b"-1, 2,3.5,4,+5,6,7,8,A", "gt.txt")
     np.testing.assert_array_equal(quad, [[-1, 2], [3.5, 4], [5, 6], [7, 8]])
     assert quad.dtype == np.float32
 
@@ -79,7 +79,7 @@ def test_coordinates_are_x_y_pairs_in_order() -> None:
 )
 def test_what_cannot_be_read_names_file_and_line(line: bytes, reason: str) -> None:
     with pytest.raises(UserError, match=r"^gt_img_7\.txt, line 2: ") as error:
-        parse_ground_truth(SQUARE + b"A\r\n" + line + b"\r\n" + SQUARE + b"B", "gt_img_7.txt")
+        parse_quads(SQUARE + b"A\r\n" + line + b"\r\n" + SQUARE + b"B", "gt_img_7.txt")
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -96,13 +96,10 @@ def test_entry_takes_polygons_of_any_size(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     Image.new("RGB", (40, 30)).save(tmp_path / "images" / "a.jpg")
     triangle = np.float32([[5, 1], [9.5, 7], [2, 6]])
-    entry = make_entry(tmp_path / "images" / "a.jpg", tmp_path, [triangle], ["A"], [False])
+    entry = make_entry(tmp_path / "images" / "a.jpg", tmp_path, [Instance(triangle, "A", False)])
     assert entry["img_path"] == "images/a.jpg"
     assert entry["instances"][0]["polygon"] == [5, 1, 9.5, 7, 2, 6]
     assert entry["instances"][0]["bbox"] == [2, 1, 9.5, 7]
-    assert count_words([entry, entry]) == (2, 2, 2)
-    with pytest.raises(ValueError, match="1 polygons, 2 texts, 1 ignored"):
-        make_entry(tmp_path / "images" / "a.jpg", tmp_path, [triangle], ["A", "B"], [False])
 
 
 def test_size_ignores_exif_orientation(tmp_path: Path) -> None:
@@ -111,7 +108,7 @@ def test_size_ignores_exif_orientation(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30)).save(tmp_path / "img.jpg", exif=exif)
     with Image.open(tmp_path / "img.jpg") as image:
         assert image.getexif()[0x0112] == 6
-    assert image_size(tmp_path / "img.jpg") == (30, 40)
+    assert read_shape(tmp_path / "img.jpg") == (30, 40)
 
 
 def test_interrupted_writing_leaves_the_old_file(tmp_path: Path) -> None:
@@ -157,10 +154,10 @@ def test_writer_counts(tmp_path: Path) -> None:
     assert writer.counts == (2, 5, 3)
 
 
-def test_draw_is_seeded() -> None:
-    drawn = draw_indices(20, 0.25, seed=3)
+def test_sampling_is_seeded() -> None:
+    drawn = sample_indices(20, 0.25, seed=3)
     assert len(drawn) == 5
     assert drawn <= set(range(20))
-    assert draw_indices(20, 0.25, seed=3) == drawn
-    assert draw_indices(20, 0.25, seed=4) != drawn
+    assert sample_indices(20, 0.25, seed=3) == drawn
+    assert sample_indices(20, 0.25, seed=4) != drawn
     assert drawn not in ({0, 1, 2, 3, 4}, {15, 16, 17, 18, 19})

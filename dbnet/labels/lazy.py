@@ -1,0 +1,58 @@
+"""Entries whose images are opened only when they are asked for, several at a time."""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from dbnet.labels.entries import Entry, Instance, make_entry
+from dbnet.labels.text_lines import Parse
+from dbnet.utils.parallel import in_order
+
+NUM_THREADS = 16  # opening a file waits for the disk or the network, not for a processor
+NUM_AHEAD = 256  # images that are being opened or wait to be written
+
+
+class LabelledImage(NamedTuple):
+    """An image's file and its texts."""
+
+    image: Path
+    instances: Sequence[Instance]
+
+
+@dataclass(frozen=True)
+class LazyEntries:
+    """The entries of many images, made during iteration.
+
+    Attributes:
+        num_images: How many there are.
+        read: Starts to read the ground truth from its beginning; images in their final order.
+        folder: Where the annotation file will lie.
+    """
+
+    num_images: int
+    read: Callable[[], Iterable[LabelledImage]]
+    folder: Path
+
+    def __len__(self) -> int:
+        return self.num_images
+
+    def __iter__(self) -> Iterator[Entry]:
+        tasks = (
+            functools.partial(make_entry, image, self.folder, instances)
+            for image, instances in self.read()
+        )
+        return in_order(tasks, NUM_THREADS, NUM_AHEAD)
+
+
+def read_pairs(pairs: Sequence[tuple[Path, Path]], parse: Parse, folder: Path) -> LazyEntries:
+    """Read the ground truth of all pairs now, the sizes of the images on demand.
+
+    Args:
+        pairs: Images and their files of ground truth.
+        parse: Parses one of these files.
+        folder: Where the annotation file will lie.
+    """
+    images = [LabelledImage(image, parse(truth.read_bytes(), str(truth))) for image, truth in pairs]
+    return LazyEntries(len(images), lambda: images, folder)

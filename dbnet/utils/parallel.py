@@ -1,0 +1,33 @@
+"""Run tasks in threads, in order, with a bound on how many are under way."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def in_order(
+    tasks: Iterable[Callable[[], Result]], num_threads: int, num_ahead: int
+) -> Iterator[Result]:
+    """Call tasks in threads and yield their results in order.
+
+    Threads suffice where the tasks wait for files or decode images, which frees the interpreter.
+
+    Args:
+        tasks: Taken when there is room for them.
+        num_threads: How many run at once.
+        num_ahead: How many may be running or done before their result is asked for.
+    """
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(num_threads) as pool:
+        try:
+            for task in tasks:
+                pending.append(pool.submit(task))
+                if len(pending) > num_ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
