@@ -38,7 +38,22 @@ optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=5)]
 train_cfg = dict(max_epochs={epochs}, val_interval={epochs})
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval={save_every}))
+{model}
 {extra}
+"""
+
+# 16 thousand parameters in place of 12 million: what happens around a step needs no more.
+TINY = """
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="PPLCNetV4",
+        stem_channels=4,
+        channels=(8, 16, 16, 16),
+        depths=(1, 1, 1, 1),
+    ),
+    neck=dict(lateral_channels=16, out_channels=4),
+)
 """
 
 
@@ -71,9 +86,15 @@ def write_scenes(root: Path, count: int, seed: int = 0) -> Path:
 
 
 def write_config(
-    root: Path, name: str, epochs: int, workers: int = 0, save_every: int = 1, extra: str = ""
+    root: Path,
+    name: str,
+    epochs: int,
+    workers: int = 0,
+    save_every: int = 1,
+    extra: str = "",
+    tiny: bool = True,
 ) -> str:
-    """Write a config named `name` that trains on the scenes below `root`."""
+    """Write a config that trains on the scenes below `root`, a tiny network or DBNet_r18."""
     path = root / f"{name}.py"
     path.write_text(
         CONFIG.format(
@@ -82,6 +103,7 @@ def write_config(
             epochs=epochs,
             workers=workers,
             save_every=save_every,
+            model=TINY if tiny else "",
             extra=extra,
         )
     )

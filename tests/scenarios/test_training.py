@@ -43,7 +43,7 @@ def scenes(tmp_path_factory):
 def trained(scenes, tmp_path_factory):
     """Work directory of 30 epochs, 60 steps, on 8 pictures."""
     work_dir = tmp_path_factory.mktemp("work") / "run"
-    config = write_config(scenes, "trained", epochs=30, save_every=30)
+    config = write_config(scenes, "trained", epochs=30, save_every=30, tiny=False)
     assert train_tool.main([config, "--work-dir", str(work_dir), "--seed", "1"]) == 0
     return work_dir, config
 
