@@ -1,9 +1,11 @@
-"""What `dbnet check` can find: each kind with its severity, its rule and the way out."""
+"""What `dbnet check` can find: each kind with its severity, its rule and a fix."""
 
 from typing import NamedTuple
 
-ERROR = "error"  # images are lost, something false is learnt, or tests would flatter
-WARNING = "warning"  # words are left out or mended, or it looks like a mistake
+from dbnet.labels.text_lines import UNREADABLE
+
+ERROR = "error"  # images are lost, something false is learnt, or test results would be too good
+WARNING = "warning"  # words are left out or repaired, or it looks like a mistake
 NOTE = "note"  # usual in good data too; worth a look if there are many
 SEVERITIES = (ERROR, WARNING, NOTE)
 
@@ -14,7 +16,6 @@ DUPLICATE_IOU = 0.95
 MIN_SIDE = 32  # pixels; the deepest features have this stride
 MAX_PIXELS = 50_000_000  # 150 MB once decoded, in each worker of a loader
 MAX_ASPECT = 10
-DONT_CARE = "###"  # the transcription of unreadable text in ICDAR's files
 
 
 class Kind(NamedTuple):
@@ -23,12 +24,12 @@ class Kind(NamedTuple):
     Attributes:
         severity: One of `SEVERITIES`.
         rule: When it is found, and what it leads to.
-        way_out: What the user can do.
+        fix: What the user can do.
     """
 
     severity: str
     rule: str
-    way_out: str
+    fix: str
 
 
 class Finding(NamedTuple):
@@ -47,7 +48,7 @@ class Finding(NamedTuple):
     twin: int | None = None
 
     def describe(self) -> str:
-        """Say where in the image it is, and the detail."""
+        """Describe where in the image it is, and the detail."""
         where = "" if self.word is None else f"word {self.word}: "
         return where + self.detail + ("" if self.twin is None else f" with word {self.twin}")
 
@@ -72,13 +73,13 @@ KINDS = {
     "unreadable-image": Kind(
         ERROR,
         "the file is empty, no image, or of a kind that OpenCV cannot read; as if it were missing",
-        "fetch the file anew, or convert it to JPEG or PNG",
+        "fetch the file again, or convert it to JPEG or PNG",
     ),
     "damaged-image": Kind(
         ERROR,
         "the file is cut short or damaged; as if it were missing or, with some versions of "
         "OpenCV, blank where words are",
-        "fetch the file anew",
+        "fetch the file again",
     ),
     "wrong-size": Kind(
         ERROR,
@@ -93,7 +94,7 @@ KINDS = {
     ),
     "leak": Kind(
         ERROR,
-        "the same or nearly the same picture is in another annotation file; tests would flatter",
+        "the same or nearly the same picture is in another annotation file, so tests are too good",
         "take it out of one of them, unless they belong together",
     ),
     "turned-image": Kind(
@@ -114,13 +115,13 @@ KINDS = {
         "remove one of the entries",
     ),
     "few-points": Kind(
-        WARNING, "a polygon has fewer than three corners; the word is left out", "mend or remove it"
+        WARNING, "a polygon has fewer than three corners; the word is left out", "fix or remove it"
     ),
     "not-finite": Kind(
-        WARNING, "a coordinate is not finite; the word is left out", "mend or remove it"
+        WARNING, "a coordinate is not finite; the word is left out", "fix or remove it"
     ),
     "no-area": Kind(
-        WARNING, "the corners lie on a line or a point; the word is left out", "mend or remove it"
+        WARNING, "the corners lie on a line or a point; the word is left out", "fix or remove it"
     ),
     "corner-order": Kind(
         WARNING,
@@ -135,13 +136,13 @@ KINDS = {
     "outside": Kind(
         WARNING,
         "a word lies wholly outside its image: never learnt, yet missed in every test",
-        "mend or remove it; are the polygons those of this image?",
+        "fix or remove it; do the polygons belong to this image?",
     ),
     "partly-outside": Kind(
         WARNING,
         f"a corner lies more than {EDGE_TOLERANCE:g} pixel beyond the image; training cuts the "
         "polygon off there",
-        "if there are many, see that the polygons are those of these images",
+        "if there are many, check that the polygons belong to these images",
     ),
     "duplicate-word": Kind(
         WARNING,
@@ -150,7 +151,7 @@ KINDS = {
     ),
     "unmarked": Kind(
         WARNING,
-        f"the text is {DONT_CARE}, unreadable, yet ignore is false: learnt and counted as text",
+        f"the text is {UNREADABLE}, unreadable, yet ignore is false: learnt and counted as text",
         "set ignore to true",
     ),
     "splits": Kind(

@@ -43,7 +43,7 @@ class Measures(NamedTuple):
 
 
 def resize_factor(shape: tuple[int, int], test_size: tuple[int, int]) -> float:
-    """Factor by which the test pipeline scales an (H, W) image.
+    """Return the factor by which the test pipeline scales an (H, W) image.
 
     Args:
         shape: Of the image, pixels.
@@ -88,7 +88,7 @@ def check_polygons(
 
 
 def are_fractions(polygons: Sequence[Array], shape: tuple[int, int]) -> bool:
-    """Tell whether polygons (N, 2) are given in parts of the image's sides (H, W)."""
+    """Return whether polygons (N, 2) are given in fractions of the image's sides (H, W)."""
     _, boxes = areas_and_boxes(polygons)
     return max(shape) > 2 and bool(boxes.min() >= 0 and boxes.max() <= 1)
 
