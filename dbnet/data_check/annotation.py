@@ -1,4 +1,4 @@
-"""Read annotation files of any quality, keeping little of them in memory."""
+"""Read annotation files of any quality into little memory."""
 
 from array import array
 from pathlib import Path
@@ -21,7 +21,7 @@ def read_entries(path: Path) -> list[Any]:
 def _slim(node: dict) -> dict:
     """Pack the polygon of a word and drop what is not checked, while the JSON is being read.
 
-    A word takes a quarter of the memory then.
+    This needs a quarter of the memory per word.
     """
     if "data_list" in node:
         return node

@@ -17,7 +17,7 @@ from dbnet.labels.text_lines import UNREADABLE
 
 Size = tuple[int, int]
 
-# What viewers do with EXIF's tag 274, from 2 on.
+# What viewers do for the values of EXIF's tag 274, from 2 on.
 TURNS = (
     *("mirror it", "turn it by 180 degrees", "mirror it", "mirror and turn it"),
     *("turn it right", "mirror and turn it", "turn it left"),
@@ -171,7 +171,7 @@ def check_size(shape: Size, stated: Size | None, orientation: int) -> list[Findi
     turn = TURNS[orientation - 2] if orientation > 1 else ""
     if stated and stated != shape:
         exif = f" (viewers {turn})" if turn else ""
-        detail = f"{here}{exif}, the entry says {stated[1]}x{stated[0]}"
+        detail = f"{here}{exif}, the entry states {stated[1]}x{stated[0]}"
         findings.append(Finding("wrong-size", detail))
     elif turn:
         findings.append(Finding("turned-image", f"EXIF orientation {orientation}: viewers {turn}"))

@@ -9,7 +9,7 @@ WARNING = "warning"  # words are left out or repaired, or it looks like a mistak
 NOTE = "note"  # usual in good data too; worth a look if there are many
 SEVERITIES = (ERROR, WARNING, NOTE)
 
-# Pixels by which a corner may lie beyond the image's edge: whoever counts pixels by their corners
+# Pixels by which a corner may be beyond the image's edge: whoever counts pixels by their corners
 # writes W for the right edge, half a pixel beyond it.
 EDGE_TOLERANCE = 1.0
 DUPLICATE_IOU = 0.95
@@ -23,7 +23,7 @@ class Kind(NamedTuple):
 
     Attributes:
         severity: One of `SEVERITIES`.
-        rule: When it is found, and what it leads to.
+        rule: When it is reported, and its consequence.
         fix: What the user can do.
     """
 
@@ -67,7 +67,7 @@ KINDS = {
     ),
     "missing-image": Kind(
         ERROR,
-        "there is no such file; training takes another image, and tests count its words as missed",
+        "there is no such file; training uses another image, and tests count its words as missed",
         "correct img_path, which is relative to the annotation file's folder, or remove the entry",
     ),
     "unreadable-image": Kind(
@@ -89,7 +89,7 @@ KINDS = {
     ),
     "fractions": Kind(
         ERROR,
-        "all coordinates of the image lie between 0 and 1; they must be pixels",
+        "all coordinates of the image are between 0 and 1; they must be pixels",
         "multiply x by the width and y by the height",
     ),
     "leak": Kind(
@@ -99,7 +99,7 @@ KINDS = {
     ),
     "turned-image": Kind(
         WARNING,
-        "EXIF says that viewers turn or mirror the image; training takes it as it is stored, and "
+        "EXIF says that viewers turn or mirror the image; training reads it as stored, and "
         "boxes drawn in such a viewer are wrong",
         "compare the --html report's pictures with the words; if wrong, store the image upright",
     ),
@@ -121,27 +121,27 @@ KINDS = {
         WARNING, "a coordinate is not finite; the word is left out", "fix or remove it"
     ),
     "no-area": Kind(
-        WARNING, "the corners lie on a line or a point; the word is left out", "fix or remove it"
+        WARNING, "the corners are on a line or a point; the word is left out", "fix or remove it"
     ),
     "corner-order": Kind(
         WARNING,
-        "the sides of four corners cross; training takes their convex hull",
+        "the sides of four corners cross; training uses their convex hull",
         "list the corners in order around the word, not row by row",
     ),
     "crossing": Kind(
         WARNING,
-        "the outline crosses itself; training takes what lies inside an odd number of times",
+        "the outline crosses itself; training uses what is inside an odd number of times",
         "list the corners in order around the word",
     ),
     "outside": Kind(
         WARNING,
-        "a word lies wholly outside its image: never learnt, yet missed in every test",
+        "a word is entirely outside its image: never learnt, yet missed in every test",
         "fix or remove it; do the polygons belong to this image?",
     ),
     "partly-outside": Kind(
         WARNING,
-        f"a corner lies more than {EDGE_TOLERANCE:g} pixel beyond the image; training cuts the "
-        "polygon off there",
+        f"a corner is more than {EDGE_TOLERANCE:g} pixel beyond the image; training cuts "
+        "the polygon off there",
         "if there are many, check that the polygons belong to these images",
     ),
     "duplicate-word": Kind(

@@ -24,7 +24,7 @@ WIDTHS = {IGNORED: 2, COUNTED: 2, FOUND: 3}  # pixels; in the order in which the
 
 SIZE = (480, 360)  # (W, H) of a picture at most
 ASPECT = np.array([SIZE[0] / SIZE[1], 1.0])
-QUALITY = 75  # of the JPEGs; the pictures of 1000 bad images take some 2 MB then
+QUALITY = 75  # of the JPEGs; the pictures of 1000 bad images take some 2 MB
 CONTEXT = 1.0  # lengths of a word shown above and below it
 MIN_VIEW = 0.12  # part of the image's longer side that is shown at least
 FAR = 1e9  # pixels; no image reaches as far
@@ -72,7 +72,7 @@ def written_polygons(instances: list[Any]) -> dict[int, Array]:
 
 
 def view_around(polygons: list[Array], shape: tuple[int, int]) -> Box:
-    """Choose what to show of an (H, W) image so that polygons and what is near are seen.
+    """Choose the part of an (H, W) image that shows polygons and their surroundings.
 
     Args:
         polygons: (N, 2) arrays of finite points, at least one each.

@@ -104,7 +104,7 @@ def check_crossings(polygons: Sequence[Array], areas: Array) -> list[Finding]:
 
 
 def check_duplicates(polygons: Sequence[Array], areas: Array) -> list[Finding]:
-    """Find words (N, 2) of even-odd `areas` that lie on a word before them, each once."""
+    """Find words (N, 2) of even-odd `areas` that duplicate an earlier word, each once."""
     _, boxes = areas_and_boxes(polygons)
     shared = box_intersections(boxes, boxes)  # at least what the polygons share
     larger = np.maximum(areas[:, None], areas)
@@ -124,7 +124,7 @@ def check_duplicates(polygons: Sequence[Array], areas: Array) -> list[Finding]:
 
 
 def check_position(polygons: Sequence[Array], shape: tuple[int, int]) -> list[Finding]:
-    """Find words (N, 2) that lie beyond an image of (H, W), wholly or in part."""
+    """Find words (N, 2) that are outside an image of (H, W), entirely or in part."""
     lower, upper = np.array(image_box(shape))
     _, boxes = areas_and_boxes(polygons)
     findings = []
@@ -145,7 +145,7 @@ def check_learnable(
     Args:
         polygons: (N, 2) arrays in pixels at the test size.
         geometries: The same for shapely.
-        counted: Indices of the words to look at.
+        counted: Indices of the words to check.
     """
     findings = []
     hulls = shapely.area(shapely.convex_hull(geometries))

@@ -39,7 +39,7 @@ class KindSummary:
 
 @dataclass
 class FileSummary:
-    """What an annotation file holds.
+    """Counts of an annotation file.
 
     Attributes:
         path: Of the file.

@@ -20,7 +20,7 @@ def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> l
         raw: The folder with the downloads.
         wanted: The names that each download may have, the preferred one first; without `.zip`, but
             with `.json`.
-        origin: Where the downloads come from, for the message if one is missing.
+        origin: Where the downloads come from, for error messages.
     """
     if not raw.is_dir():
         raise UserError(f"--raw {raw} is not a folder; put the downloads into one, from {origin}")
@@ -52,7 +52,7 @@ def to_folder(download: Path, out: Path, copy: bool) -> Path:
             )
         return innermost_folder(target)
 
-    # Renamed when complete, so that an interrupted run leaves no folder that looks whole.
+    # Renamed when complete, so that an interrupted run leaves no folder that looks complete.
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -72,14 +72,14 @@ def find_archive(
     Args:
         raw: The folder with the zip or its folder, or that folder itself.
         names: The names, without `.zip`, that the zip may have, the preferred one first.
-        contents: What lies in it, by which its folder is known.
+        contents: Names in it, by which its folder is recognised.
         out: Where a zip is unpacked to.
         copy: Whether a folder is copied below `out`.
-        origin: Where the zip comes from, for the message if it is missing.
+        origin: Where the zip comes from, for error messages.
     """
     if raw.is_dir() and all((raw / name).exists() for name in contents):
-        return to_folder(raw.resolve(), out, copy)  # resolved, for "." has no name
-    layout = f"{origin}, or give the folder that holds {' and '.join(contents)} as --raw"
+        return to_folder(raw.resolve(), out, copy)  # resolved, as "." has no name
+    layout = f"{origin}, or pass the folder that contains {' and '.join(contents)} as --raw"
     (download,) = find_downloads(raw, [names], layout)
     folder = to_folder(download, out, copy)
     missing = [name for name in contents if not (folder / name).exists()]
@@ -203,7 +203,7 @@ def pair_files(
     _check_partners(image_of, truth_of, f"{truth_folder} lacks {prefix}{{}}{suffix}")
     _check_partners(truth_of, image_of, f"{image_home} lacks {{}}.jpg")
     if not image_of:
-        raise UserError(f"{image_home} holds no *.jpg; look what was unpacked there")
+        raise UserError(f"{image_home} has no *.jpg; check what was unpacked there")
     return [(image_of[name], truth_of[name]) for name in sorted(sorted(image_of), key=natural_key)]
 
 

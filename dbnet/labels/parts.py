@@ -1,4 +1,4 @@
-"""Users' data: its parts "train", "val" and "test", their label files, and the images they name."""
+"""Users' data: find its parts "train", "val" and "test", label files, and the images they name."""
 
 import os
 import re
@@ -88,7 +88,7 @@ class LabelFormat:
     def _only_named(self, files: list[Path], part: str, folder: Path) -> Path:
         if not files:
             raise UserError(
-                f"{folder} and its folder annotations hold no label file "
+                f"{folder} and its folder annotations have no label file "
                 f"(*{', *'.join(self.suffixes)}); put it there"
             )
         return _only([path for path in files if _part_of(path.stem) == part] or files, part)
@@ -113,12 +113,14 @@ def _only(files: list[Path], part: str) -> Path:
 def open_raw(raw: Path, out: Path, copy: bool) -> Path:
     """Check that `raw` is a folder; return it, or its copy below `out`."""
     if not raw.is_dir():
-        raise UserError(f"--raw {raw} is no folder; give the folder of labels and images, unpacked")
+        raise UserError(
+            f"--raw {raw} is not a folder; pass that of the unpacked labels and images"
+        )
     source, target = raw.resolve(), out.resolve()
     if not copy or source.is_relative_to(target):
         return raw
     if target.is_relative_to(source):
-        raise UserError(f"--copy: --out {out} lies in --raw {raw}; choose an --out beside it")
+        raise UserError(f"--copy: --out {out} is inside --raw {raw}; choose an --out outside of it")
     to_folder(source, out, copy)
     return out / source.name
 
@@ -249,7 +251,7 @@ def make_checked_entry(
 
     Args:
         image: The image's file.
-        out: Where the annotation file will lie.
+        out: The folder of the annotation file.
         instances: The texts.
         labels: The object that may state height and width; 0 and -1, as some tools write, do not.
         keys: Of height and width.

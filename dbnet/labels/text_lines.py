@@ -42,7 +42,7 @@ def parse_records(
     Args:
         records: The number of the record's first line, and its bytes in UTF-8.
         source: The file's name for messages.
-        expected: How a record looks, for messages.
+        expected: The form of a record, for messages.
         parse_record: Raises `ValueError`, whose message follows "but" in this function's.
 
     Raises:

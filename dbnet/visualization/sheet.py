@@ -131,7 +131,7 @@ def encode_tile(tile: np.ndarray) -> bytes:
 
 
 def worst_sheet(kept: Iterable[RankedTile], capacity: int) -> np.ndarray | None:
-    """Set out the worst of some images, the worst first; None if there are none.
+    """Arrange the worst of some images in a sheet, the worst first; None if there are none.
 
     Args:
         kept: From several processes, which may have seen the same image: it is shown once.

@@ -288,7 +288,7 @@ def test_wrong_sizes(tmp_path):
     path.write_bytes(encode(".jpg"))
     assert kinds_of(path, (90, 320)) == kinds_of(path, (180, 160)) == ["wrong-size"]
     (finding,) = check_image(path, (180, 320)).findings
-    assert finding == ("wrong-size", "the file is 160x90, the entry says 320x180", None, None)
+    assert finding == ("wrong-size", "the file is 160x90, the entry states 320x180", None, None)
 
 
 @pytest.mark.parametrize(
