@@ -18,6 +18,9 @@ MAX_PIXELS = 50_000_000  # 150 MB once decoded, in each worker of a loader
 MAX_ASPECT = 10
 
 
+CORRECT = "correct or remove it"  # a fix
+
+
 class Kind(NamedTuple):
     """A kind of finding.
 
@@ -115,13 +118,15 @@ KINDS = {
         "remove one of the entries",
     ),
     "few-points": Kind(
-        WARNING, "a polygon has fewer than three corners; the word is left out", "fix or remove it"
+        WARNING,
+        "a polygon has fewer than three corners; the word is left out",
+        CORRECT,
     ),
-    "not-finite": Kind(
-        WARNING, "a coordinate is not finite; the word is left out", "fix or remove it"
-    ),
+    "not-finite": Kind(WARNING, "a coordinate is not finite; the word is left out", CORRECT),
     "no-area": Kind(
-        WARNING, "the corners are on a line or a point; the word is left out", "fix or remove it"
+        WARNING,
+        "the corners are on a line or a point; the word is left out",
+        CORRECT,
     ),
     "corner-order": Kind(
         WARNING,
@@ -136,7 +141,7 @@ KINDS = {
     "outside": Kind(
         WARNING,
         "a word is entirely outside its image: never learnt, yet missed in every test",
-        "fix or remove it; do the polygons belong to this image?",
+        "correct or remove it; do the polygons belong to this image?",
     ),
     "partly-outside": Kind(
         WARNING,

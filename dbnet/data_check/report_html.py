@@ -75,7 +75,9 @@ def bars(labels: Sequence[str], counts: np.ndarray) -> list[Bar]:
     longest, everything = max(int(totals.max()), 1), max(int(totals.sum()), 1)
     found = []
     for label, total, parts in zip(labels, totals.tolist(), counts.T.tolist()):
-        counted, ignored = (max(n / longest * BAR_LENGTH, 1.0) if n else 0.0 for n in parts)
+        counted, ignored = (
+            max(round(n / longest * BAR_LENGTH, 1), 1.0) if n else 0.0 for n in parts
+        )
         share = "<1%" if total < 0.005 * everything else f"{total / everything:.0%}"
         found.append(Bar(label, counted, ignored, f"{total} ({share})" if total else "0"))
     return found

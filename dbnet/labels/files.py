@@ -57,7 +57,10 @@ def to_folder(download: Path, out: Path, copy: bool) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if download.is_dir():
-        _copy_files(download, list(listing), partial)
+        # Contents alone: copied permissions may forbid the next run to remove what it made.
+        for path in listing:
+            (partial / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(download / path, partial / path)
     else:
         _unpack(download, partial)
     partial.rename(target)
@@ -71,11 +74,11 @@ def find_archive(
 
     Args:
         raw: The folder with the zip or its folder, or that folder itself.
-        names: The names, without `.zip`, that the zip may have, the preferred one first.
+        names: See `wanted` of `find_downloads`.
         contents: Names in it, by which its folder is recognised.
-        out: Where a zip is unpacked to.
-        copy: Whether a folder is copied below `out`.
-        origin: Where the zip comes from, for error messages.
+        out: See `to_folder`.
+        copy: See `to_folder`.
+        origin: See `find_downloads`.
     """
     if raw.is_dir() and all((raw / name).exists() for name in contents):
         return to_folder(raw.resolve(), out, copy)  # resolved, as "." has no name
@@ -158,13 +161,6 @@ def _unpack(download: Path, folder: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def _copy_files(download: Path, files: Sequence[PurePosixPath], folder: Path) -> None:
-    # Contents alone: copied permissions may forbid the next run to remove what it made.
-    for path in files:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(download / path, folder / path)
-
-
 def list_files(folder: Path, suffixes: Sequence[str], prefix: str = "") -> list[Path]:
     """List a folder's visible files, in natural order of their names; not those of its folders.
 
@@ -176,6 +172,7 @@ def list_files(folder: Path, suffixes: Sequence[str], prefix: str = "") -> list[
         if path.suffix.lower() in suffixes
         and path.name.startswith(prefix)
         and is_visible(Path(path.name))
+        and path.is_file()
     ]
     return sorted(sorted(paths), key=lambda path: natural_key(path.stem))  # img_1 and img_01 tie
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from dbnet.errors import UserError
 from dbnet.images import SUFFIXES, probe
 from dbnet.labels.entries import Entry, Instance, make_entry
-from dbnet.labels.files import to_folder
+from dbnet.labels.files import list_files, to_folder
 from dbnet.labels.json_node import JsonNode
 from dbnet.utils.files import is_visible
 from dbnet.utils.text import natural_key
@@ -77,11 +77,8 @@ class LabelFormat:
             path
             for name in LABEL_FOLDERS
             if (folder / name).is_dir()
-            for path in sorted((folder / name).iterdir())
-            if path.suffix.lower() in self.suffixes
-            and is_visible(Path(path.name))
-            and path.is_file()
-            and (self.may_be_output or not is_output(path, out))
+            for path in list_files(folder / name, self.suffixes)
+            if self.may_be_output or not is_output(path, out)
         ]
         return [path for path in found if path.name.lower().startswith(self.preferred)] or found
 
@@ -113,9 +110,7 @@ def _only(files: list[Path], part: str) -> Path:
 def open_raw(raw: Path, out: Path, copy: bool) -> Path:
     """Check that `raw` is a folder; return it, or its copy below `out`."""
     if not raw.is_dir():
-        raise UserError(
-            f"--raw {raw} is not a folder; pass that of the unpacked labels and images"
-        )
+        raise UserError(f"--raw {raw} is not a folder; pass that of the unpacked labels and images")
     source, target = raw.resolve(), out.resolve()
     if not copy or source.is_relative_to(target):
         return raw

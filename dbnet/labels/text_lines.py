@@ -59,12 +59,14 @@ def parse_records(
     return instances
 
 
-def to_polygon(numbers: Sequence[str | float]) -> np.ndarray:
-    """Turn x1, y1, x2, y2, ... into (N, 2) float32.
+def to_polygon(numbers: Sequence[str | float], count: int | None = None) -> np.ndarray:
+    """Turn x1, y1, x2, y2, ..., `count` numbers if given, into (N, 2) float32.
 
     Raises:
-        ValueError: There are no numbers, an odd number of them, or one that is none or not finite.
+        ValueError: Their count is wrong, 0 or odd, or one is not a finite number.
     """
+    if count is not None and len(numbers) != count:
+        raise ValueError(f"there are {len(numbers)} coordinates, not {count}")
     if not numbers or len(numbers) % 2:
         raise ValueError(f"there are {len(numbers)} coordinates, no pairs of x and y")
     with np.errstate(over="ignore"):  # too large for float32 is infinite, which is caught below
