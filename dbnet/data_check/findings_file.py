@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dbnet.data_check.histograms import SCALES
-from dbnet.data_check.kinds import KINDS, SEVERITIES
+from dbnet.data_check.kinds import KINDS
 from dbnet.data_check.summary import Example, FileSummary, Summary
 from dbnet.utils.files import replace_when_complete
 
@@ -61,18 +61,7 @@ def findings_writer(path: Path, files: Sequence[Path]) -> Iterator[FindingsWrite
 def describe_file(file: FileSummary) -> dict[str, Any]:
     """Return the counts of an annotation file; of histograms, (counted, ignored) per bin."""
     histograms = {
-        name: {
-            "bins": SCALES[name].labels(),
-            **dict(zip(("counted", "ignored"), counts.tolist())),
-        }
+        name: dict(bins=SCALES[name].labels(), **dict(zip(("counted", "ignored"), counts.tolist())))
         for name, counts in file.histograms.counts.items()
     }
-    return {
-        "path": str(file.path),
-        "images": file.num_images,
-        "words": file.num_words,
-        "counted": file.num_counted,
-        "ignored": file.num_ignored,
-        **{f"{severity}s": file.severities[severity] for severity in SEVERITIES},
-        "histograms": histograms,
-    }
+    return {"path": str(file.path), **file.counts(), "histograms": histograms}

@@ -56,124 +56,111 @@ class Finding(NamedTuple):
         return where + self.detail + ("" if self.twin is None else f" with word {self.twin}")
 
 
-KINDS = {
-    "bad-entry": Kind(
-        ERROR,
+# Name: rule, fix.
+_ERRORS = {
+    "bad-entry": (
         "an entry of data_list needs img_path and the list instances; otherwise it is left out",
         "write the entry as docs/data_formats.md shows",
     ),
-    "bad-word": Kind(
-        ERROR,
+    "bad-word": (
         "a word needs its polygon [x1, y1, x2, y2, ...] and ignore, true or false; otherwise the "
         "word or its whole image is left out, or what should be ignored is learnt",
         "write the word as docs/data_formats.md shows",
     ),
-    "missing-image": Kind(
-        ERROR,
+    "missing-image": (
         "there is no such file; training uses another image, and tests count its words as missed",
         "correct img_path, which is relative to the annotation file's folder, or remove the entry",
     ),
-    "unreadable-image": Kind(
-        ERROR,
+    "unreadable-image": (
         "the file is empty, no image, or of a kind that OpenCV cannot read; as if it were missing",
         "fetch the file again, or convert it to JPEG or PNG",
     ),
-    "damaged-image": Kind(
-        ERROR,
+    "damaged-image": (
         "the file is cut short or damaged; as if it were missing or, with some versions of "
         "OpenCV, blank where words are",
         "fetch the file again",
     ),
-    "wrong-size": Kind(
-        ERROR,
+    "wrong-size": (
         "height and width of the entry differ from the file's, so its polygons belong to another "
         "version of the image",
         "use the images that were annotated, or annotate these",
     ),
-    "fractions": Kind(
-        ERROR,
+    "fractions": (
         "all coordinates of the image are between 0 and 1; they must be pixels",
         "multiply x by the width and y by the height",
     ),
-    "leak": Kind(
-        ERROR,
+    "leak": (
         "the same or nearly the same picture is in another annotation file, so tests are too good",
         "take it out of one of them, unless they belong together",
     ),
-    "turned-image": Kind(
-        WARNING,
+}
+_WARNINGS = {
+    "turned-image": (
         "EXIF says that viewers turn or mirror the image; training reads it as stored, and "
         "boxes drawn in such a viewer are wrong",
         "compare the --html report's pictures with the words; if wrong, store the image upright",
     ),
-    "extreme-size": Kind(
-        WARNING,
+    "extreme-size": (
         f"a side below {MIN_SIDE} pixels, more than {MAX_PIXELS // 10**6} million pixels, or one "
         f"side more than {MAX_ASPECT} times the other",
         "cut or scale the image",
     ),
-    "duplicate-image": Kind(
-        WARNING,
+    "duplicate-image": (
         "the same or nearly the same picture is in the file before; it counts twice",
         "remove one of the entries",
     ),
-    "few-points": Kind(
-        WARNING,
+    "few-points": (
         "a polygon has fewer than three corners; the word is left out",
         CORRECT,
     ),
-    "not-finite": Kind(WARNING, "a coordinate is not finite; the word is left out", CORRECT),
-    "no-area": Kind(
-        WARNING,
+    "not-finite": ("a coordinate is not finite; the word is left out", CORRECT),
+    "no-area": (
         "the corners are on a line or a point; the word is left out",
         CORRECT,
     ),
-    "corner-order": Kind(
-        WARNING,
+    "corner-order": (
         "the sides of four corners cross; training uses their convex hull",
         "list the corners in order around the word, not row by row",
     ),
-    "crossing": Kind(
-        WARNING,
+    "crossing": (
         "the outline crosses itself; training uses what is inside an odd number of times",
         "list the corners in order around the word",
     ),
-    "outside": Kind(
-        WARNING,
+    "outside": (
         "a word is entirely outside its image: never learnt, yet missed in every test",
         "correct or remove it; do the polygons belong to this image?",
     ),
-    "partly-outside": Kind(
-        WARNING,
+    "partly-outside": (
         f"a corner is more than {EDGE_TOLERANCE:g} pixel beyond the image; training cuts "
         "the polygon off there",
         "if there are many, check that the polygons belong to these images",
     ),
-    "duplicate-word": Kind(
-        WARNING,
+    "duplicate-word": (
         f"two words of an image have an IoU above {DUPLICATE_IOU}: found once, it is missed once",
         "remove one of them",
     ),
-    "unmarked": Kind(
-        WARNING,
+    "unmarked": (
         f"the text is {UNREADABLE}, unreadable, yet ignore is false: learnt and counted as text",
         "set ignore to true",
     ),
-    "splits": Kind(
-        NOTE,
+}
+_NOTES = {
+    "splits": (
         "the shrunk word falls apart; its parts will be found one by one",
         "annotate the parts as words of their own, or make the outline even",
     ),
-    "too-small": Kind(
-        NOTE,
+    "too-small": (
         "a word that counts has a short side below 8 pixels at the test size: ignored where "
         "training sees it as small as that, yet counted in tests",
         "raise the test size, or mark such words as ignored",
     ),
-    "no-words": Kind(NOTE, "an image has no words; it trains as background", "is that intended?"),
-    "all-ignored": Kind(
-        NOTE, "all words of an image are ignored; it teaches little", "is that intended?"
-    ),
+    "no-words": ("an image has no words; it trains as background", "is that intended?"),
+    "all-ignored": ("all words of an image are ignored; it teaches little", "is that intended?"),
+}
+KINDS = {
+    name: Kind(severity, *texts)
+    for severity, table in zip(SEVERITIES, (_ERRORS, _WARNINGS, _NOTES))
+    for name, texts in table.items()
 }
 
 # Found where there is no image to show.

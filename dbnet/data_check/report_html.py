@@ -12,7 +12,7 @@ from dbnet.data_check.histograms import SCALES
 from dbnet.data_check.inspection import Inspection, Place
 from dbnet.data_check.kinds import ERROR, KINDS, WARNING
 from dbnet.data_check.pictures import draw_entry
-from dbnet.data_check.report_text import HEADINGS, amount, row, verdict
+from dbnet.data_check.report_text import amount, file_table, verdict
 from dbnet.data_check.summary import Example, KindSummary, Summary
 from dbnet.utils.files import replace_when_complete
 
@@ -52,8 +52,7 @@ def write_page(path: Path, summary: Summary, files: Files, test_size: tuple[int,
         verdict=verdict(summary),
         worst_severity=next((name for name in (ERROR, WARNING) if summary.count(name)), "good"),
         test_size=test_size,
-        headings=HEADINGS,
-        rows=[row(file) for file in summary.files],
+        file_table=file_table(summary),
         sections=[
             (name, KINDS[name], found, _examples(summary, found, files))
             for name, found in summary.by_severity()

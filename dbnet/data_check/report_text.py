@@ -1,16 +1,15 @@
 """The report in a terminal."""
 
 from dbnet.data_check.kinds import KINDS, SEVERITIES
-from dbnet.data_check.summary import Example, FileSummary, Summary
+from dbnet.data_check.summary import Example, Summary
 from dbnet.utils.tables import format_table
 
 NUM_EXAMPLES = 3  # of a kind
-HEADINGS = ("file", "images", "words", "counted", "ignored", *(f"{name}s" for name in SEVERITIES))
 
 
 def format_report(summary: Summary) -> str:
     """Format files and findings in lines, the most serious first."""
-    blocks = ["\n".join(format_table([HEADINGS, *(row(file) for file in summary.files)]))]
+    blocks = ["\n".join(format_table(file_table(summary)))]
     for name, kind in summary.by_severity():
         severity, rule, fix = KINDS[name]
         lines = [f"{severity}: {name}: {amount(kind.num_findings, kind.num_images)}", f"  {rule}"]
@@ -21,11 +20,10 @@ def format_report(summary: Summary) -> str:
     return "\n\n".join(blocks)
 
 
-def row(file: FileSummary) -> list[str]:
-    """Return the cells of a file's row, in the order of `HEADINGS`."""
-    numbers = (file.num_images, file.num_words, file.num_counted, file.num_ignored)
-    severities = (file.severities[severity] for severity in SEVERITIES)
-    return [str(file.path), *(str(number) for number in (*numbers, *severities))]
+def file_table(summary: Summary) -> list[list[str]]:
+    """Return a row of headings, and one for each file."""
+    rows = [[str(file.path), *map(str, file.counts().values())] for file in summary.files]
+    return [["file", *summary.files[0].counts()], *rows]
 
 
 def amount(num_findings: int, num_images: int) -> str:

@@ -59,6 +59,16 @@ class FileSummary:
     severities: Counter[str] = field(default_factory=Counter)
     histograms: Histograms = field(default_factory=Histograms)
 
+    def counts(self) -> dict[str, int]:
+        """Return the counts by their names in reports."""
+        return {
+            "images": self.num_images,
+            "words": self.num_words,
+            "counted": self.num_counted,
+            "ignored": self.num_ignored,
+            **{f"{severity}s": self.severities[severity] for severity in SEVERITIES},
+        }
+
 
 class Summary:
     """What was found in annotation files.
