@@ -197,8 +197,8 @@ def pair_files(
     image_home = " or ".join(map(str, image_folders))
     image_of = _by_name([p for f in image_folders for p in list_files(f, SUFFIXES)], "")
     truth_of = _by_name(list_files(truth_folder, [suffix], prefix), prefix)
-    _check_partners(image_of, truth_of, f"{truth_folder} lacks {prefix}{{}}{suffix}")
-    _check_partners(truth_of, image_of, f"{image_home} lacks {{}}.jpg")
+    _check_partners(image_of, truth_of, f"{truth_folder} lacks {prefix}", suffix)
+    _check_partners(truth_of, image_of, f"{image_home} lacks ", ".jpg")
     if not image_of:
         raise UserError(f"{image_home} has no *.jpg; check what was unpacked there")
     return [(image_of[name], truth_of[name]) for name in sorted(sorted(image_of), key=natural_key)]
@@ -214,10 +214,12 @@ def _by_name(paths: Sequence[Path], prefix: str) -> dict[str, Path]:
     return by_name
 
 
-def _check_partners(files: dict[str, Path], partners: dict[str, Path], lack: str) -> None:
+def _check_partners(
+    files: dict[str, Path], partners: dict[str, Path], lack: str, suffix: str
+) -> None:
     alone = sorted(files.keys() - partners.keys(), key=natural_key)
     if alone:
         raise UserError(
-            f"{lack.format(alone[0])}, the partner of {files[alone[0]]} "
+            f"{lack}{alone[0]}{suffix}, the partner of {files[alone[0]]} "
             f"({len(alone)} missing in total); complete or remove the pair"
         )

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from dbnet.engine.show_predictions_hook import ShowPredictionsHook, original_image
-from dbnet.errors import UserError
 from dbnet.images import read_image, write_image
 from dbnet.utils.worst import Worst
 from dbnet.visualization import detections
@@ -204,14 +203,6 @@ def encoded(value):
     return lambda: encode_tile(np.full((2, 2, 3), value, np.uint8))
 
 
-def test_worst_keeps_the_worst_and_makes_no_others():
-    worst, drawn = Worst(2), []
-    for errors, path in [(3, "a"), (1, "b"), (5, "c"), (2, "d"), (0, "e")]:
-        worst.offer((errors, path), lambda path=path: drawn.append(path))
-    assert drawn == ["a", "b", "c"]
-    assert [rank for rank, _ in worst.in_order()] == [(5, "c"), (3, "a")]
-
-
 def test_worst_sheet_joins_processes():
     first, second = Worst(2), Worst(2)
     first.offer((1, "a"), encoded(10))
@@ -226,15 +217,6 @@ def test_worst_sheet_joins_processes():
 
 
 # The hook
-
-
-def test_write_image_tells_mistakes(tmp_path):
-    image = np.zeros((4, 4, 3), np.uint8)
-    write_image(tmp_path / "ü" / "écriteau_看板.jpg", image)
-    assert read_image(str(tmp_path / "ü" / "écriteau_看板.jpg")).shape == (4, 4, 3)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file/a\.jpg: "):
-        write_image(tmp_path / "file" / "a.jpg", image)
 
 
 def make_image(folder, name, shape=(90, 160)):
