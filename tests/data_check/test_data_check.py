@@ -1,4 +1,4 @@
-"""The check of data sets: each rule by hand, then planted damage through the command."""
+"""The check of datasets: each rule by hand, then planted damage through the command."""
 
 import base64
 import json
@@ -452,7 +452,7 @@ def decode(source):
 
 @pytest.fixture
 def scenes(tmp_path):
-    """Six sound pictures as data set, with sizes."""
+    """Six sound pictures as a dataset, with sizes."""
     write_scenes(tmp_path, 6)
     edit(tmp_path / "train.json", lambda data: [e.update(height=128, width=128) for e in data])
     return tmp_path
@@ -465,7 +465,7 @@ def edit(path, change):
 
 
 def run(folder, *arguments):
-    """Check `train.json`; give the exit status and the findings as (kind, index, word)."""
+    """Check `train.json`; return the exit status and the findings as (kind, index, word)."""
     target = folder / "findings.json"
     given = [str(a) for a in arguments] or [str(folder / "train.json")]
     status = check.main([*given, "--json", str(target), "--test-size", "128,128"])
@@ -625,7 +625,7 @@ def test_mistakes_are_one_line(scenes, monkeypatch, capsys, arguments, message):
 
 
 @pytest.mark.parametrize("option", ["--html", "--json"])
-def test_a_report_that_cannot_be_written_is_told_first(scenes, monkeypatch, capsys, option):
+def test_a_report_that_cannot_be_written_is_reported_first(scenes, monkeypatch, capsys, option):
     def check_images(*args):
         raise AssertionError("checked before")
 

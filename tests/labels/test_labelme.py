@@ -33,7 +33,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def shape(**keys: object) -> dict:
-    """Give a shape as LabelMe 5 writes it."""
+    """Return a shape as LabelMe 5 writes it."""
     defaults = {"label": "word", "points": TRIANGLE, "group_id": None, "description": ""}
     return {**defaults, "shape_type": "polygon", "flags": {}, "mask": None, **keys}
 

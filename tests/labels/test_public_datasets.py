@@ -1,4 +1,4 @@
-"""Every preparer of a public data set, on small files written in that data set's format."""
+"""Every preparer of a public dataset, on small files written in that dataset's format."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def words(entry: dict) -> list[tuple[list[float], str, bool]]:
 
 
 def failure(capsys: pytest.CaptureFixture[str], status: int) -> str:
-    """Give the one line that a failed run printed."""
+    """Return the one line that a failed run printed."""
     error = capsys.readouterr().err
     assert status == 1
     assert error.count("\n") == 1
