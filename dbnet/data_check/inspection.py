@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from dbnet.data_check.annotation import check_word, entry_problem
@@ -149,8 +150,8 @@ def check_image(path: Path, stated: Size | None) -> ImageFacts:
         return ImageFacts(header.shape, None, findings)
     try:
         image = read_image(path)
-    except ImageError as error:
-        reason = str(error).removeprefix(f"image {path}: ")
+    except (ImageError, cv2.error) as error:  # the latter of a size beyond the memory
+        reason = " ".join(str(error).split()).removeprefix(f"image {path}: ")
         return ImageFacts(header.shape, None, [*findings, Finding("unreadable-image", reason)])
     shape = (image.shape[0], image.shape[1])
     if header.shape is None:

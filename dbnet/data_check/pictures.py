@@ -43,7 +43,7 @@ def draw_entry(folder: Path, entry: Any, words: Collection[int], close: bool) ->
     """
     try:
         image = read_image(folder / entry["img_path"])
-    except ImageError:
+    except (ImageError, cv2.error):
         return None
     polygons = written_polygons(entry["instances"])
     view = (0, 0, image.shape[1], image.shape[0])
