@@ -12,10 +12,10 @@ from dbnet.cli.arguments import positive
 from dbnet.cli.errors import INTERRUPTED, one_line_errors
 from dbnet.cli.progress import progress_line
 from dbnet.config.load import parse_size
-from dbnet.data_check.annotation import read_entries
 from dbnet.data_check.findings_file import findings_writer
 from dbnet.data_check.inspection import Inspection, Place, inspect_entry
 from dbnet.data_check.kinds import ERROR, Finding
+from dbnet.data_check.raw_entries import read_entries
 from dbnet.data_check.report_html import write_page
 from dbnet.data_check.report_text import format_report, verdict
 from dbnet.data_check.summary import Example, Summary

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jinja2
 import numpy as np
 
-from dbnet.data_check.annotation import entry_problem
 from dbnet.data_check.histograms import SCALES
 from dbnet.data_check.inspection import Inspection, Place
 from dbnet.data_check.kinds import ERROR, KINDS, WARNING
 from dbnet.data_check.pictures import draw_entry
+from dbnet.data_check.raw_entries import entry_problem
 from dbnet.data_check.report_text import amount, file_table, verdict
 from dbnet.data_check.summary import Example, KindSummary, Summary
 from dbnet.utils.files import replace_when_complete

@@ -106,7 +106,7 @@ class Summary:
         errors, warnings = severities.count(ERROR), severities.count(WARNING)
         if errors + warnings and not kinds & PICTURELESS:
             first = -sum(file.num_images for file in self.files)  # of two as bad ones, the first
-            self.worst.offer((errors, warnings, first), lambda: inspection)
+            self.worst.add((errors, warnings, first), lambda: inspection)
 
     def add_finding(self, example: Example) -> None:
         """Count a finding, and keep it if it is among the first of its kind."""

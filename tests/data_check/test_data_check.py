@@ -15,9 +15,9 @@ from PIL import Image, ImageOps
 
 from dbnet.cli import check
 from dbnet.data_check import fingerprints, histograms, pictures, polygons, summary
-from dbnet.data_check.annotation import check_word, entry_problem, read_entries
 from dbnet.data_check.inspection import TURNS, Place, check_image, inspect_entry
 from dbnet.data_check.kinds import KINDS, NOTE, SEVERITIES
+from dbnet.data_check.raw_entries import check_word, entry_problem, read_entries
 from dbnet.data_check.report_html import bars
 from dbnet.datasets.annotations import stated_size
 from dbnet.errors import UserError

@@ -205,10 +205,10 @@ def encoded(value):
 
 def test_worst_sheet_joins_processes():
     first, second = Worst(2), Worst(2)
-    first.offer((1, "a"), encoded(10))
-    first.offer((3, "b"), encoded(30))
-    second.offer((3, "b"), encoded(30))  # the sampler pads the last batch with it
-    second.offer((2, "c"), encoded(20))
+    first.add((1, "a"), encoded(10))
+    first.add((3, "b"), encoded(30))
+    second.add((3, "b"), encoded(30))  # the sampler pads the last batch with it
+    second.add((2, "c"), encoded(20))
     sheet = worst_sheet([*first.kept, *second.kept], 2)
     assert sheet[MARGIN, MARGIN, 0] == 30
     assert sheet[MARGIN, 2 * MARGIN + 2, 0] == 20
