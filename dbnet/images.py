@@ -268,6 +268,9 @@ def stretch(values: np.ndarray) -> np.ndarray:
     """Map the least finite value to 0 and the greatest to 255, uint8; what is not finite gives 0.
 
     For pixels of 32 bits, (H, W), whose range no format defines.
+
+    >>> stretch(np.array([[5, 6, 10]])).tolist()
+    [[0, 51, 255]]
     """
     finite = np.isfinite(values)
     low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0, 0)

@@ -25,7 +25,12 @@ def split_lines(content: bytes) -> list[bytes]:
 
 
 def line_parser(expected: str, parse_line: Callable[[str], Instance]) -> Parse:
-    """Make the parser of a file of one text per line, see `parse_records`."""
+    """Make the parser of a file of one text per line, see `parse_records`.
+
+    >>> from dbnet.labels.public import parse_quads
+    >>> parse_quads(b"0,0,9,0,9,5,0,5,Exit", "gt_img_1.txt")[0].text
+    'Exit'
+    """
     return lambda content, source: parse_records(
         enumerate(split_lines(content), start=1), source, expected, parse_line
     )
@@ -61,6 +66,9 @@ def parse_records(
 
 def to_polygon(numbers: Sequence[str | float], count: int | None = None) -> np.ndarray:
     """Turn x1, y1, x2, y2, ..., `count` numbers if given, into (N, 2) float32.
+
+    >>> to_polygon(["0", "0", "9.5", "0", "9.5", "5"]).tolist()
+    [[0.0, 0.0], [9.5, 0.0], [9.5, 5.0]]
 
     Raises:
         ValueError: Their count is wrong, 0 or odd, or one is not a finite number.
