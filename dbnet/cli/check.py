@@ -2,15 +2,14 @@ import argparse
 import functools
 import os
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from dbnet.cli.arguments import positive
 from dbnet.cli.errors import INTERRUPTED, one_line_errors
-from dbnet.cli.progress import progress_line
+from dbnet.cli.progress import with_progress
 from dbnet.config.load import parse_size
 from dbnet.data_check.findings_file import findings_writer
 from dbnet.data_check.inspection import Inspection, Place, inspect_entry
@@ -119,7 +118,7 @@ def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:
         written = None
         if args.json:
             written = stack.enter_context(findings_writer(args.json, args.annotations))
-        for inspection in progress(inspect_all(files, args), sum(map(len, files))):
+        for inspection in with_progress(inspect_all(files, args), sum(map(len, files))):
             summary.add(inspection)
             if written:
                 for finding in inspection.findings:
@@ -151,16 +150,3 @@ def twin_examples(summary: Summary, files: list[list[Any]]) -> Iterator[Example]
         detail = f"like {summary.files[twin.file].path}: data_list[{twin.item}] {other}"
         name = files[place.file][place.item]["img_path"]
         yield Example(place, name, Finding(kind, detail), twin)
-
-
-def progress(inspections: Iterable[Inspection], total: int) -> Iterator[Inspection]:
-    """Pass on inspections; on a terminal, a line counts them and estimates the rest."""
-    start = time.perf_counter()
-    shown = 0.0
-    for done, inspection in enumerate(inspections, 1):
-        now = time.perf_counter()
-        if sys.stderr.isatty() and (now - shown > 0.1 or done == total):
-            shown = now
-            end = "" if done < total else "\r\033[K"
-            print(progress_line(done, total, now - start), end=end, file=sys.stderr, flush=True)
-        yield inspection

@@ -1,19 +1,16 @@
 import argparse
 import difflib
 import shlex
-import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from dbnet.cli.errors import one_line_errors
+from dbnet.cli.progress import with_progress
 from dbnet.config.load import config_folder
 from dbnet.errors import UserError
 from dbnet.labels import PREPARERS, Preparer, describe
-from dbnet.labels.entries import Entries, Entry, annotation_writer, sample_indices
-
-PROGRESS_SECONDS = 10.0  # between two lines of progress; most datasets need none
+from dbnet.labels.entries import Entries, annotation_writer, sample_indices
 
 
 @one_line_errors
@@ -95,26 +92,13 @@ def _write_part(out: Path, part: str, entries: Entries, sampled: set[int] | None
     with ExitStack() as stack:
         path_of = {name: out / f"textdet_{name}.json" for name in names}
         writer_of = {n: stack.enter_context(annotation_writer(p)) for n, p in path_of.items()}
-        for index, entry in enumerate(_with_progress(entries, path_of[part])):
+        for index, entry in enumerate(with_progress(entries, len(entries), log=str(path_of[part]))):
             writer_of[part].add(entry)
             if sampled is not None:
                 writer_of["val" if index in sampled else "trainpart"].add(entry)
     for name, writer in writer_of.items():
         images, words, valid = writer.counts
         print(f"{path_of[name]}: {images} images, {words} words, {valid} words that count")
-
-
-def _with_progress(entries: Entries, path: Path) -> Iterator[Entry]:
-    """Yield the entries, and print now and then how many are done and the time left."""
-    start = shown = time.monotonic()
-    for done, entry in enumerate(entries, start=1):
-        yield entry
-        now = time.monotonic()
-        if now - shown >= PROGRESS_SECONDS:
-            shown = now
-            minutes = (now - start) / done * (len(entries) - done) / 60
-            progress = f"{done} of {len(entries)} images, {minutes:.1f} min left"
-            print(f"{path}: {progress}", file=sys.stderr, flush=True)
 
 
 def _next_step(name: str, out: Path) -> str:

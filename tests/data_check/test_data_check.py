@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from dbnet.cli import check
+from dbnet.cli.progress import with_progress
 from dbnet.data_check import fingerprints, histograms, pictures, polygons, summary
 from dbnet.data_check.inspection import TURNS, Place, check_image, inspect_entry
 from dbnet.data_check.kinds import KINDS, NOTE, SEVERITIES
@@ -644,10 +645,10 @@ def test_misuse(arguments, capsys):
 
 
 def test_progress_is_shown_on_a_terminal_alone(monkeypatch, capsys):
-    assert list(check.progress(range(3), 3)) == [0, 1, 2]
+    assert list(with_progress(range(3), 3)) == [0, 1, 2]
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert list(check.progress(range(3), 3)) == [0, 1, 2]
+    assert list(with_progress(range(3), 3)) == [0, 1, 2]
     error = capsys.readouterr().err
     assert "3/3 images, 0:00:00 left" in error and error.endswith("\r\033[K")
 
