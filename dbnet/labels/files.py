@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dbnet.errors import UserError
 from dbnet.images import SUFFIXES
-from dbnet.utils.files import is_visible
+from dbnet.utils.files import is_visible, partial_name
 from dbnet.utils.text import natural_key
 
 
@@ -53,7 +53,7 @@ def to_folder(download: Path, out: Path, copy: bool) -> Path:
         return innermost_folder(target)
 
     # Renamed when complete, so that an interrupted run leaves no folder that looks complete.
-    partial = target.with_name(f".{target.name}.partial")
+    partial = partial_name(target)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if download.is_dir():
