@@ -127,14 +127,14 @@ def find_part_folders(raw: Path) -> dict[str, Path]:
 
 def list_visible(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """List the visible files below a folder, however deep, in natural order of their paths."""
-    found = [
-        path
-        for path in sorted(folder.rglob("*"), key=Path.as_posix)
+    found = {
+        path.relative_to(folder).as_posix(): path
+        for path in folder.rglob("*")
         if path.suffix.lower() in suffixes
         and is_visible(path.relative_to(folder))
         and path.is_file()
-    ]
-    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+    }
+    return [found[name] for name in sorted(sorted(found), key=natural_key)]
 
 
 def is_output(path: Path, out: Path) -> bool:
