@@ -18,7 +18,11 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["dbnet", "dbnet.*"]), "dbnet.configs"],
     package_dir={"dbnet.configs": "configs"},
-    package_data={"dbnet.configs": ["**/*.py", "**/*.yml"], "dbnet.weights": ["*.pth", "*.md"]},
+    package_data={
+        "dbnet.configs": ["**/*.py", "**/*.yml"],
+        "dbnet.data_check": ["*.jinja"],
+        "dbnet.weights": ["*.pth", "*.md"],
+    },
     install_requires=(HERE / "requirements.txt").read_text().split(),
     extras_require={
         "dev": [

@@ -28,7 +28,7 @@ MAX_PIXELS = 178_956_970
 TOO_LARGE = f"more than {MAX_PIXELS} pixels, the limit; scale it down or cut it into pieces"
 NO_IMAGE = "not an image, or damaged"
 
-# What counts as an image in a folder, in lower case.
+# Suffixes of images in a folder, in lower case.
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jfif", ".jp2", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
     *(".avif", ".pbm", ".pgm", ".ppm"),
@@ -42,7 +42,7 @@ MARK_WITHIN = 256  # bytes from a file's start
 
 
 class Probe(NamedTuple):
-    """What a file says about its image.
+    """Facts about an image file.
 
     Attributes:
         shape: (H, W) as stored, None if Pillow cannot open it.
@@ -59,7 +59,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Replace folders and glob patterns by the image files in them, in natural order.
 
     Folders are not searched below their first level, and hidden files are skipped. A path that
-    does not exist and is no pattern of existing files is kept, so that its reader can complain.
+    does not exist and is no pattern of existing files is kept for its reader to report.
 
     Raises:
         UserError: A folder cannot be read, or has no image.
@@ -128,11 +128,11 @@ def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def probe(path: Path) -> Probe:
-    """Read size and orientation of an image file, and check that all of its pixels are there.
+    """Read size and orientation of an image file, and check that it is complete.
 
-    Some versions of OpenCV silently fill up a truncated file. So what does not end as a JPEG does
-    is decoded by Pillow, which complains; a JPEG that does need not be, which saves most of the
-    time.
+    Some versions of OpenCV silently fill up a truncated file. So a file that does not end as a
+    JPEG is decoded by Pillow, which complains; a JPEG that ends so need not be, which saves most
+    of the time.
     """
     shape, orientation = None, 1
     try:
@@ -239,8 +239,8 @@ def _decode_displayed(data: bytes) -> np.ndarray:
 def to_bgr(image: Image.Image) -> np.ndarray:
     """Turn a Pillow image of any mode into (H, W, 3) uint8 BGR.
 
-    Transparent parts are put on white: what lies below full transparency is often black, and so is
-    the text. CMYK is converted without its ICC profile.
+    Transparent parts are put on white: the pixels below full transparency are often black, as
+    is the text. CMYK is converted without its ICC profile.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return cv2.cvtColor((np.asarray(image) >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR)
@@ -268,6 +268,9 @@ def stretch(values: np.ndarray) -> np.ndarray:
     """Map the least finite value to 0 and the greatest to 255, uint8; what is not finite gives 0.
 
     For pixels of 32 bits, (H, W), whose range no format defines.
+
+    >>> stretch(np.array([[5, 6, 10]])).tolist()
+    [[0, 51, 255]]
     """
     finite = np.isfinite(values)
     low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0, 0)
@@ -282,7 +285,7 @@ def write_image(path: Path, image: np.ndarray, mark: bytes = b"") -> None:
     Args:
         path: The file; an earlier one is replaced.
         image: BGR.
-        mark: What `has_mark` knows the file by, for a JPEG; at most 200 bytes.
+        mark: By which `has_mark` recognises the file; JPEGs only, at most 200 bytes.
 
     Raises:
         UserError: The file cannot be written.

@@ -10,7 +10,15 @@ from PIL import Image
 
 from dbnet import images
 from dbnet.errors import UserError
-from dbnet.images import decode, find_images, probe, read_displayed, read_image, stretch
+from dbnet.images import (
+    decode,
+    find_images,
+    probe,
+    read_displayed,
+    read_image,
+    stretch,
+    write_image,
+)
 
 BLACK, WHITE, RED, BLUE = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 0, 255)  # RGB
 
@@ -328,3 +336,12 @@ def test_the_formats_of_folders_can_be_read():
     Image.init()
     known = {suffix for suffix, kind in Image.EXTENSION.items() if kind in Image.OPEN}
     assert set(images.SUFFIXES) - {".avif"} <= known
+
+
+def test_writing_to_any_name_and_where_it_is_impossible(tmp_path):
+    image = np.zeros((4, 4, 3), np.uint8)
+    write_image(tmp_path / "ü" / "écriteau_看板.jpg", image)
+    assert read_image(str(tmp_path / "ü" / "écriteau_看板.jpg")).shape == (4, 4, 3)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/a\.jpg: "):
+        write_image(tmp_path / "file" / "a.jpg", image)

@@ -52,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
-    """Write a picture per sample and a sheet of all; give the exit status."""
+    """Write a picture per sample and a sheet of all; return the exit status."""
     args = parse_args(argv)
     config = load_config(args.config, args.cfg_options, args.data_root)
     loader = config.get(f"{args.split}_dataloader")
@@ -70,9 +70,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def without_packing(node: dict) -> dict:
-    """Copy a data set's config, without the transform that turns samples into tensors.
+    """Copy a dataset's config, without the transform that turns samples into tensors.
 
-    So are those of the data sets that it joins.
+    The datasets that it concatenates are treated alike.
     """
     copy = dict(node)
     if "datasets" in node:
@@ -89,7 +89,7 @@ def sample_keys(
 
     Args:
         loader: Config of the data loader, for its sampler.
-        dataset: What the sampler draws from.
+        dataset: That the sampler samples from.
         seed: Of the run.
         epoch: Counted from 0.
         number: How many at most; a finite sampler ends with the epoch.

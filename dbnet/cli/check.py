@@ -2,24 +2,24 @@ import argparse
 import functools
 import os
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from dbnet.cli.arguments import positive
 from dbnet.cli.errors import INTERRUPTED, one_line_errors
-from dbnet.cli.progress import progress_line
+from dbnet.cli.progress import with_progress
 from dbnet.config.load import parse_size
-from dbnet.data_check.annotation import read_entries
-from dbnet.data_check.findings_file import FindingsFile
-from dbnet.data_check.inspection import Inspection, Place, in_order, inspect_entry
+from dbnet.data_check.findings_file import findings_writer
+from dbnet.data_check.inspection import Inspection, Place, inspect_entry
 from dbnet.data_check.kinds import ERROR, Finding
+from dbnet.data_check.raw_entries import read_entries
 from dbnet.data_check.report_html import write_page
 from dbnet.data_check.report_text import format_report, verdict
 from dbnet.data_check.summary import Example, Summary
 from dbnet.errors import UserError
+from dbnet.utils.parallel import in_order
 
 MARK = b"dbnet check"  # near the beginning of each report
 
@@ -60,7 +60,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
-    """Print what is wrong with data sets; give the exit status."""
+    """Print what is wrong with datasets; return the exit status."""
     args = parse_args(argv)
     try:
         check_arguments(args)
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """See that no file is given twice, and that no report overwrites something else.
+    """Ensure that no file is given twice, and that no report overwrites something else.
 
     Raises:
         UserError: One is, or would.
@@ -104,7 +104,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def is_report(path: Path) -> bool:
-    """Tell whether a file was written by this tool."""
+    """Return whether a file was written by this tool."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -117,8 +117,8 @@ def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:
     with ExitStack() as stack:
         written = None
         if args.json:
-            written = stack.enter_context(FindingsFile(args.json, args.annotations))
-        for inspection in progress(inspect_all(files, args), sum(map(len, files))):
+            written = stack.enter_context(findings_writer(args.json, args.annotations))
+        for inspection in with_progress(inspect_all(files, args), sum(map(len, files))):
             summary.add(inspection)
             if written:
                 for finding in inspection.findings:
@@ -139,7 +139,8 @@ def inspect_all(files: list[list[Any]], args: argparse.Namespace) -> Iterator[In
         for file, (path, entries) in enumerate(zip(args.annotations, files))
         for index, entry in enumerate(entries)
     )
-    return in_order(tasks, args.workers or os.cpu_count() or 1)
+    workers = args.workers or os.cpu_count() or 1
+    return in_order(tasks, workers, num_ahead=4 * workers)
 
 
 def twin_examples(summary: Summary, files: list[list[Any]]) -> Iterator[Example]:
@@ -149,16 +150,3 @@ def twin_examples(summary: Summary, files: list[list[Any]]) -> Iterator[Example]
         detail = f"like {summary.files[twin.file].path}: data_list[{twin.item}] {other}"
         name = files[place.file][place.item]["img_path"]
         yield Example(place, name, Finding(kind, detail), twin)
-
-
-def progress(inspections: Iterable[Inspection], total: int) -> Iterator[Inspection]:
-    """Pass inspections on; on a terminal, a line counts them and estimates the rest."""
-    start = time.perf_counter()
-    shown = 0.0
-    for done, inspection in enumerate(inspections, 1):
-        now = time.perf_counter()
-        if sys.stderr.isatty() and (now - shown > 0.1 or done == total):
-            shown = now
-            end = "" if done < total else "\r\033[K"
-            print(progress_line(done, total, now - start), end=end, file=sys.stderr, flush=True)
-        yield inspection

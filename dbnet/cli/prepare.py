@@ -1,24 +1,21 @@
 import argparse
 import difflib
 import shlex
-import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from dbnet.cli.errors import one_line_errors
+from dbnet.cli.progress import with_progress
 from dbnet.config.load import config_folder
 from dbnet.errors import UserError
 from dbnet.labels import PREPARERS, Preparer, describe
-from dbnet.labels.entries import Entries, Entry, annotation_writer, sample_indices
-
-PROGRESS_SECONDS = 10.0  # between two lines of progress; most data sets need none
+from dbnet.labels.entries import Entries, annotation_writer, sample_indices
 
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
-    """Turn a data set's downloads into annotation files; give the exit status."""
+    """Turn a dataset's downloads into annotation files; return the exit status."""
     args = _parse_args(argv)
     if args.list:
         for name, preparer in PREPARERS.items():
@@ -37,9 +34,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="dbnet prepare", description="Make annotation files from a data set's files."
+        prog="dbnet prepare", description="Make annotation files from a dataset's files."
     )
-    parser.add_argument("name", nargs="?", help="data set, see --list")
+    parser.add_argument("name", nargs="?", help="dataset, see --list")
     parser.add_argument("--raw", type=Path, help="folder with the downloads, zips or folders")
     parser.add_argument("--out", type=Path, help="folder for the annotation files")
     parser.add_argument(
@@ -48,9 +45,9 @@ def _parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="share of the training images that textdet_val.json gets; the others go to "
         "textdet_trainpart.json",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of that draw (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of that sample (default 0)")
     parser.add_argument("--copy", action="store_true", help="copy folders below --out too")
-    parser.add_argument("--list", action="store_true", help="print the data sets and stop")
+    parser.add_argument("--list", action="store_true", help="print the datasets and stop")
     args = parser.parse_args(argv)
     if not args.list and None in (args.name, args.raw, args.out):
         parser.error("NAME, --raw and --out are needed (or --list alone)")
@@ -60,65 +57,52 @@ def _parse_args(argv: list[str] | None) -> argparse.Namespace:
 def _find_preparer(name: str) -> Preparer:
     if name not in PREPARERS:
         nearest = difflib.get_close_matches(name.lower(), PREPARERS, n=1, cutoff=0)[0]
-        raise UserError(f"unknown data set {name!r}, did you mean {nearest!r}? --list shows all")
+        raise UserError(f"unknown dataset {name!r}, did you mean {nearest!r}? --list shows all")
     return PREPARERS[name]
 
 
 def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
-    """Write one annotation file per part of the data set and print what it holds."""
+    """Write one annotation file per part of the dataset and print its counts."""
     parts = preparer(args.raw, args.out, args.copy)
     if args.val_fraction is not None:
         _check_divisible(parts, args.name)
     for part, entries in parts.items():
         if not len(entries):
             raise UserError(f"--raw {args.raw}: no image of the part {part!r} is in the labels")
-    drawn = (
+    sampled = (
         None
         if args.val_fraction is None
         else sample_indices(len(parts["train"]), args.val_fraction, args.seed)
     )
     for part, entries in parts.items():
-        _write_part(args.out, part, entries, drawn if part == "train" else None)
+        _write_part(args.out, part, entries, sampled if part == "train" else None)
 
 
 def _check_divisible(parts: Mapping[str, Entries], name: str) -> None:
-    """Refuse to draw images for validation where there are some, or none to draw from."""
+    """Refuse to sample images for validation if there are some, or no training images."""
     if "train" not in parts:
         raise UserError(f"--val-fraction: {name} has no part to train on")
     if "val" in parts:
         raise UserError(f"--val-fraction: {name} has a part for validation already")
 
 
-def _write_part(out: Path, part: str, entries: Entries, drawn: set[int] | None) -> None:
-    """Write a part's annotation file, and the two of its division if some entries are drawn."""
-    names = [part] if drawn is None else [part, "trainpart", "val"]
+def _write_part(out: Path, part: str, entries: Entries, sampled: set[int] | None) -> None:
+    """Write a part's annotation file, and the two of its division if some entries are sampled."""
+    names = [part] if sampled is None else [part, "trainpart", "val"]
     with ExitStack() as stack:
         path_of = {name: out / f"textdet_{name}.json" for name in names}
         writer_of = {n: stack.enter_context(annotation_writer(p)) for n, p in path_of.items()}
-        for index, entry in enumerate(_with_progress(entries, path_of[part])):
+        for index, entry in enumerate(with_progress(entries, len(entries), log=str(path_of[part]))):
             writer_of[part].add(entry)
-            if drawn is not None:
-                writer_of["val" if index in drawn else "trainpart"].add(entry)
+            if sampled is not None:
+                writer_of["val" if index in sampled else "trainpart"].add(entry)
     for name, writer in writer_of.items():
         images, words, valid = writer.counts
         print(f"{path_of[name]}: {images} images, {words} words, {valid} words that count")
 
 
-def _with_progress(entries: Entries, path: Path) -> Iterator[Entry]:
-    """Give the entries, and print now and then how many there have been and how long it takes."""
-    start = shown = time.monotonic()
-    for done, entry in enumerate(entries, start=1):
-        yield entry
-        now = time.monotonic()
-        if now - shown >= PROGRESS_SECONDS:
-            shown = now
-            minutes = (now - start) / done * (len(entries) - done) / 60
-            progress = f"{done} of {len(entries)} images, {minutes:.1f} min left"
-            print(f"{path}: {progress}", file=sys.stderr, flush=True)
-
-
 def _next_step(name: str, out: Path) -> str:
-    """Say how to train on a data set: with a config, or with a file to make one from."""
+    """Describe how to train on a dataset: with a config, or with a file to make one from."""
     folder = config_folder()
     names = sorted(path.stem for path in folder.rglob(f"dbnet_*_{name}.py"))
     usual = f"dbnet_r18_fpnc_1200e_{name}"  # trains on the machines that most have

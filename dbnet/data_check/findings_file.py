@@ -1,35 +1,30 @@
 """All findings as a JSON file, for programs."""
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 from dbnet.data_check.histograms import SCALES
-from dbnet.data_check.kinds import KINDS, SEVERITIES
+from dbnet.data_check.kinds import KINDS
 from dbnet.data_check.summary import Example, FileSummary, Summary
+from dbnet.utils.files import replace_when_complete
 
 
-class FindingsFile:
-    """Write findings as they come, so that none of them has to be kept; a context manager.
-
-    The file appears under its name once it is whole.
+class FindingsWriter:
+    """Write findings as they come, so that none of them has to be kept.
 
     Args:
-        path: Of the file.
+        stream: Of the file.
         files: The annotation files, by the index that findings have.
     """
 
-    def __init__(self, path: Path, files: list[Path]) -> None:
-        self.path = path
+    def __init__(self, stream: TextIO, files: Sequence[Path]) -> None:
         self.files = files
-        self._partial = path.with_name(f".{path.name}.partial")
+        self._stream = stream
         self._separator = ""
-
-    def __enter__(self) -> "FindingsFile":
-        self._stream: TextIO = self._partial.open("w", encoding="utf-8")
-        self._stream.write('{"generator": "dbnet check", "findings": [')
-        return self
+        stream.write('{"generator": "dbnet check", "findings": [')
 
     def add(self, example: Example) -> None:
         """Write a finding."""
@@ -55,34 +50,18 @@ class FindingsFile:
         }
         self._stream.write(f"\n], {json.dumps(end)[1:]}\n")
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stream.close()
-        if error is None:
-            self._partial.replace(self.path)
-        else:
-            self._partial.unlink()
+
+@contextmanager
+def findings_writer(path: Path, files: Sequence[Path]) -> Iterator[FindingsWriter]:
+    """Open a file of findings; it appears, complete, when the block ends."""
+    with replace_when_complete(path) as partial, partial.open("w", encoding="utf-8") as stream:
+        yield FindingsWriter(stream, files)
 
 
 def describe_file(file: FileSummary) -> dict[str, Any]:
-    """Give the counts of an annotation file, histograms as rows of (counted, ignored) per bin."""
+    """Return the counts of an annotation file; of histograms, (counted, ignored) per bin."""
     histograms = {
-        name: {
-            "bins": SCALES[name].labels(),
-            **dict(zip(("counted", "ignored"), counts.tolist())),
-        }
+        name: dict(bins=SCALES[name].labels(), **dict(zip(("counted", "ignored"), counts.tolist())))
         for name, counts in file.histograms.counts.items()
     }
-    return {
-        "path": str(file.path),
-        "images": file.num_images,
-        "words": file.num_words,
-        "counted": file.num_counted,
-        "ignored": file.num_ignored,
-        **{f"{severity}s": file.severities[severity] for severity in SEVERITIES},
-        "histograms": histograms,
-    }
+    return {"path": str(file.path), **file.counts(), "histograms": histograms}

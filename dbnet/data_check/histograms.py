@@ -1,4 +1,4 @@
-"""Count what an annotation file holds in fixed bins, picture by picture."""
+"""Histograms with fixed bins of the images and words of an annotation file."""
 
 import itertools
 from typing import NamedTuple

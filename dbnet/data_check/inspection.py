@@ -1,31 +1,39 @@
-"""Check entry after entry of annotation files, several at a time, in order."""
+"""Check the entries of annotation files: their images, then their words."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import os
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
-from dbnet.data_check.annotation import check_word, entry_problem
-from dbnet.data_check.images import check_image
-from dbnet.data_check.kinds import DONT_CARE, Finding
+from dbnet.data_check.fingerprints import fingerprint
+from dbnet.data_check.kinds import MAX_ASPECT, MAX_PIXELS, MIN_SIDE, Finding
 from dbnet.data_check.polygons import Measures, check_polygons, resize_factor
+from dbnet.data_check.raw_entries import check_word, entry_problem
 from dbnet.datasets.annotations import stated_size
+from dbnet.errors import ImageError
+from dbnet.images import probe, read_image
+from dbnet.labels.text_lines import UNREADABLE
 
-Result = TypeVar("Result")
+Size = tuple[int, int]
+
+# What viewers do for the values of EXIF's tag 274, from 2 on.
+TURNS = (
+    *("mirror it", "turn it by 180 degrees", "mirror it", "mirror and turn it"),
+    *("turn it right", "mirror and turn it", "turn it left"),
+)
 
 
 class Place(NamedTuple):
-    """Where an entry stands: number of the file and index in its `data_list`, from 0."""
+    """Where an entry is: number of the file and index in its `data_list`, from 0."""
 
     file: int
     item: int
 
 
 class Inspection(NamedTuple):
-    """What is known of an entry once it has been checked.
+    """What is known of a checked entry.
 
     Attributes:
         place: Of the entry.
@@ -33,19 +41,33 @@ class Inspection(NamedTuple):
         shape: (H, W) that the entry states, else that of the file; None if neither is known.
         fingerprint: Perceptual hash of the image.
         num_words: Items of `instances`.
-        findings: What is wrong.
+        findings: Of the image, then of the words.
         measures: Of the words that are not dropped, in pixels at the test size.
         ignored: Whether each of them is ignored, (N,) bool.
     """
 
     place: Place
     img_path: str
-    shape: tuple[int, int] | None
+    shape: Size | None
     fingerprint: int | None
     num_words: int
     findings: list[Finding]
     measures: Measures
     ignored: np.ndarray
+
+
+class ImageFacts(NamedTuple):
+    """The result of checking an image file.
+
+    Attributes:
+        shape: (H, W) in pixels as stored, None if the file cannot be read.
+        fingerprint: Perceptual hash.
+        findings: What is wrong with it.
+    """
+
+    shape: Size | None
+    fingerprint: int | None
+    findings: list[Finding]
 
 
 def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, int]) -> Inspection:
@@ -63,7 +85,7 @@ def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, 
     findings, kept, polygons = sort_words(instances)
     ignored = [bool(instances[index]["ignore"]) for index in kept]
     scale = resize_factor(shape, test_size) if shape else 1.0
-    # Where the sizes differ, which is told, nobody knows what is outside.
+    # Where the sizes differ, which is reported, nobody knows what is outside.
     frame = shape if image.shape in (None, shape) else None
     found, measures = check_polygons(polygons, ignored, frame, scale)
     findings += [number_words(finding, kept) for finding in found]
@@ -108,28 +130,53 @@ def check_marks(instances: list[Any], kept: list[int], ignored: list[bool]) -> l
     if not instances:
         return [Finding("no-words", "no words")]
     findings = [
-        Finding("unmarked", f"text {DONT_CARE}, ignore false", index)
+        Finding("unmarked", f"text {UNREADABLE}, ignore false", index)
         for index, ignore in zip(kept, ignored)
-        if not ignore and instances[index].get("text") == DONT_CARE
+        if not ignore and instances[index].get("text") == UNREADABLE
     ]
     if len(kept) == len(instances) and all(ignored):
         findings.append(Finding("all-ignored", f"{len(kept)} ignored"))
     return findings
 
 
-def in_order(tasks: Iterable[Callable[[], Result]], workers: int) -> Iterator[Result]:
-    """Call tasks in threads and give the results in order; few are under way at a time.
+def check_image(path: Path, stated: Size | None) -> ImageFacts:
+    """Decode an image file as training does; compare it with the entry's (height, width)."""
+    if not os.path.isfile(path):  # False too for a name that no file can have
+        return ImageFacts(None, None, [Finding("missing-image", "not found")])
+    header = probe(path)
+    findings = check_size(header.shape, stated, header.orientation) if header.shape else []
+    if header.shape and header.damage:
+        findings.append(Finding("damaged-image", header.damage))
+        return ImageFacts(header.shape, None, findings)
+    try:
+        image = read_image(path)
+    except (ImageError, cv2.error) as error:  # the latter of a size beyond the memory
+        reason = " ".join(str(error).split()).removeprefix(f"image {path}: ")
+        return ImageFacts(header.shape, None, [*findings, Finding("unreadable-image", reason)])
+    shape = (image.shape[0], image.shape[1])
+    if header.shape is None:
+        findings = check_size(shape, stated, header.orientation)
+    return ImageFacts(shape, fingerprint(image), findings)
 
-    Threads will do: decoding, which takes most of the time, leaves the interpreter free.
+
+def check_size(shape: Size, stated: Size | None, orientation: int) -> list[Finding]:
+    """Check an image's size and orientation.
+
+    Args:
+        shape: (H, W) as stored in the file.
+        stated: (height, width) of the entry.
+        orientation: EXIF's, 1..8.
     """
-    pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for task in tasks:
-                pending.append(pool.submit(task))
-                if len(pending) > 4 * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    findings = []
+    here = f"the file is {shape[1]}x{shape[0]}"
+    turn = TURNS[orientation - 2] if orientation > 1 else ""
+    if stated and stated != shape:
+        exif = f" (viewers {turn})" if turn else ""
+        detail = f"{here}{exif}, the entry states {stated[1]}x{stated[0]}"
+        findings.append(Finding("wrong-size", detail))
+    elif turn:
+        findings.append(Finding("turned-image", f"EXIF orientation {orientation}: viewers {turn}"))
+    short, long = sorted(shape)
+    if short < MIN_SIDE or short * long > MAX_PIXELS or long > MAX_ASPECT * short:
+        findings.append(Finding("extreme-size", here))
+    return findings

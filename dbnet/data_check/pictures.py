@@ -1,4 +1,4 @@
-"""Small pictures of images and words, with what was found drawn in."""
+"""Small pictures of images and words, with the findings drawn in."""
 
 import base64
 from collections.abc import Collection
@@ -8,21 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dbnet.data_check.annotation import points_of
-from dbnet.errors import UserError
-from dbnet.geometry import clip, transform
+from dbnet.data_check.raw_entries import points_of
+from dbnet.errors import ImageError
+from dbnet.geometry import transform
 from dbnet.images import read_image
-from dbnet.visualization.draw import (
-    BLACK,
-    GREEN,
-    GREY,
-    MARGIN,
-    SUBPIXEL_BITS,
-    VERMILION,
-    LineStyle,
-    outline,
-    resize_to_fit,
-)
+from dbnet.visualization.draw import GREEN, GREY, VERMILION, LineStyle, draw_polygons, resize_to_fit
 
 Array = np.ndarray
 Box = tuple[int, int, int, int]
@@ -30,11 +20,11 @@ Box = tuple[int, int, int, int]
 COUNTED = LineStyle(GREEN)
 IGNORED = LineStyle(GREY, dash=4, edged=False)
 FOUND = LineStyle(VERMILION)
-WIDTHS = {COUNTED: 1, IGNORED: 1, FOUND: 3}  # pixels; black edges add one on either side
+WIDTHS = {IGNORED: 2, COUNTED: 2, FOUND: 3}  # pixels; in the order in which they are drawn
 
 SIZE = (480, 360)  # (W, H) of a picture at most
 ASPECT = np.array([SIZE[0] / SIZE[1], 1.0])
-QUALITY = 75  # of the JPEGs; the pictures of 1000 bad images take some 2 MB then
+QUALITY = 75  # of the JPEGs; the pictures of 1000 bad images take some 2 MB
 CONTEXT = 1.0  # lengths of a word shown above and below it
 MIN_VIEW = 0.12  # part of the image's longer side that is shown at least
 FAR = 1e9  # pixels; no image reaches as far
@@ -52,27 +42,27 @@ def draw_entry(folder: Path, entry: Any, words: Collection[int], close: bool) ->
         close: Show these words with their surroundings, not the whole image.
     """
     try:
-        image = read_image(str(folder / entry["img_path"]))
-    except (UserError, cv2.error, ValueError):  # the last of a name that no file can have
+        image = read_image(folder / entry["img_path"])
+    except (ImageError, cv2.error):
         return None
     polygons = written_polygons(entry["instances"])
     view = (0, 0, image.shape[1], image.shape[0])
     if close:
         view = view_around([polygons[i] for i in words if i in polygons], image.shape[:2])
-    small, matrix = resize_to_fit(cut(image, view), SIZE)
+    small, matrix = resize_to_fit(crop(image, view), SIZE)
     matrix[:, 2] -= matrix[:, :2] @ view[:2]
-    layers: dict[LineStyle, list[Array]] = {IGNORED: [], COUNTED: [], FOUND: []}
+    layers: dict[LineStyle, list[Array]] = {style: [] for style in WIDTHS}
     for index, polygon in polygons.items():
         ignored = entry["instances"][index].get("ignore")
         style = FOUND if index in words else IGNORED if ignored else COUNTED
         layers[style].append(transform(polygon, matrix))
-    for style, outlines in layers.items():
-        draw(small, outlines, style)
+    for style, width in WIDTHS.items():
+        small = draw_polygons(small, layers[style], style, width)
     return to_source(small)
 
 
 def written_polygons(instances: list[Any]) -> dict[int, Array]:
-    """Give the points (N, 2) of words that can be drawn, as written, by the words' indices."""
+    """Return the points (N, 2) of words that can be drawn, as written, by the words' indices."""
     polygons = {}
     for index, word in enumerate(instances):
         points = points_of(word.get("polygon")) if isinstance(word, dict) else None
@@ -81,22 +71,8 @@ def written_polygons(instances: list[Any]) -> dict[int, Array]:
     return {index: polygon for index, polygon in polygons.items() if len(polygon)}
 
 
-def draw(image: Array, polygons: list[Array], style: LineStyle) -> None:
-    """Draw outlines (N, 2) onto an image itself, thicker than its size would have it."""
-    width = WIDTHS[style]
-    lower, upper = (-MARGIN, -MARGIN), (image.shape[1] + MARGIN, image.shape[0] + MARGIN)
-    lines = [
-        np.rint(line * 2**SUBPIXEL_BITS).astype(np.int32)
-        for polygon in polygons
-        for line in outline(clip(polygon, lower, upper), style, width)
-    ]
-    strokes = [(BLACK, width + 2)] if style.edged else []
-    for color, thickness in [*strokes, (style.color, width)]:
-        cv2.polylines(image, lines, False, color, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
-
-
 def view_around(polygons: list[Array], shape: tuple[int, int]) -> Box:
-    """Choose what to show of an (H, W) image so that polygons and what is near are seen.
+    """Choose the part of an (H, W) image that shows polygons and their surroundings.
 
     Args:
         polygons: (N, 2) arrays of finite points, at least one each.
@@ -121,8 +97,8 @@ def view_around(polygons: list[Array], shape: tuple[int, int]) -> Box:
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def cut(image: Array, view: Box) -> Array:
-    """Cut a view out of an image (H, W, 3); what lies beyond the image is grey."""
+def crop(image: Array, view: Box) -> Array:
+    """Crop an image (H, W, 3) to a view; what lies beyond the image is grey."""
     left, top, right, bottom = view
     height, width = image.shape[:2]
     part = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]

@@ -43,7 +43,7 @@ class Measures(NamedTuple):
 
 
 def resize_factor(shape: tuple[int, int], test_size: tuple[int, int]) -> float:
-    """Factor by which the test pipeline scales an (H, W) image.
+    """Return the factor by which the test pipeline scales an (H, W) image.
 
     Args:
         shape: Of the image, pixels.
@@ -88,7 +88,7 @@ def check_polygons(
 
 
 def are_fractions(polygons: Sequence[Array], shape: tuple[int, int]) -> bool:
-    """Tell whether polygons (N, 2) are given in parts of the image's sides (H, W)."""
+    """Return whether polygons (N, 2) are given in fractions of the image's sides (H, W)."""
     _, boxes = areas_and_boxes(polygons)
     return max(shape) > 2 and bool(boxes.min() >= 0 and boxes.max() <= 1)
 
@@ -104,7 +104,7 @@ def check_crossings(polygons: Sequence[Array], areas: Array) -> list[Finding]:
 
 
 def check_duplicates(polygons: Sequence[Array], areas: Array) -> list[Finding]:
-    """Find words (N, 2) of even-odd `areas` that lie on a word before them, each once."""
+    """Find words (N, 2) of even-odd `areas` that duplicate an earlier word, each once."""
     _, boxes = areas_and_boxes(polygons)
     shared = box_intersections(boxes, boxes)  # at least what the polygons share
     larger = np.maximum(areas[:, None], areas)
@@ -124,7 +124,7 @@ def check_duplicates(polygons: Sequence[Array], areas: Array) -> list[Finding]:
 
 
 def check_position(polygons: Sequence[Array], shape: tuple[int, int]) -> list[Finding]:
-    """Find words (N, 2) that lie beyond an image of (H, W), wholly or in part."""
+    """Find words (N, 2) that are outside an image of (H, W), entirely or in part."""
     lower, upper = np.array(image_box(shape))
     _, boxes = areas_and_boxes(polygons)
     findings = []
@@ -145,7 +145,7 @@ def check_learnable(
     Args:
         polygons: (N, 2) arrays in pixels at the test size.
         geometries: The same for shapely.
-        counted: Indices of the words to look at.
+        counted: Indices of the words to check.
     """
     findings = []
     hulls = shapely.area(shapely.convex_hull(geometries))

@@ -1,43 +1,39 @@
 """The report in a terminal."""
 
 from dbnet.data_check.kinds import KINDS, SEVERITIES
-from dbnet.data_check.summary import Example, FileSummary, Summary
+from dbnet.data_check.summary import Example, Summary
 from dbnet.utils.tables import format_table
 
 NUM_EXAMPLES = 3  # of a kind
-HEADINGS = ("file", "images", "words", "counted", "ignored", *(f"{name}s" for name in SEVERITIES))
 
 
 def format_report(summary: Summary) -> str:
-    """Set out files and findings in lines, the most serious first."""
-    blocks = ["\n".join(format_table([HEADINGS, *(row(file) for file in summary.files)]))]
-    for severity in SEVERITIES:
-        for name, kind in summary.found.items():
-            if KINDS[name].severity == severity:
-                lines = [f"{severity}: {name}: {amount(kind.num_findings, kind.num_images)}"]
-                lines.append(f"  {KINDS[name].rule}")
-                lines += [f"    {locate(summary, ex)}" for ex in kind.examples[:NUM_EXAMPLES]]
-                left = kind.num_findings - NUM_EXAMPLES
-                lines += [f"    ... and {left} more"] if left > 0 else []
-                blocks.append("\n".join([*lines, f"  way out: {KINDS[name].way_out}"]))
+    """Format files and findings in lines, the most serious first."""
+    blocks = ["\n".join(format_table(file_table(summary)))]
+    for name, kind in summary.by_severity():
+        severity, rule, fix = KINDS[name]
+        lines = [f"{severity}: {name}: {amount(kind.num_findings, kind.num_images)}", f"  {rule}"]
+        lines += [f"    {locate(summary, ex)}" for ex in kind.examples[:NUM_EXAMPLES]]
+        left = kind.num_findings - NUM_EXAMPLES
+        lines += [f"    ... and {left} more"] if left > 0 else []
+        blocks.append("\n".join([*lines, f"  fix: {fix}"]))
     return "\n\n".join(blocks)
 
 
-def row(file: FileSummary) -> list[str]:
-    """Give the cells of a file's row, in the order of `HEADINGS`."""
-    numbers = (file.num_images, file.num_words, file.num_counted, file.num_ignored)
-    severities = (file.severities[severity] for severity in SEVERITIES)
-    return [str(file.path), *(str(number) for number in (*numbers, *severities))]
+def file_table(summary: Summary) -> list[list[str]]:
+    """Return a row of headings, and one for each file."""
+    rows = [[str(file.path), *map(str, file.counts().values())] for file in summary.files]
+    return [["file", *summary.files[0].counts()], *rows]
 
 
 def amount(num_findings: int, num_images: int) -> str:
-    """Say how often something was found, and in how many images if that differs."""
+    """Describe how often something was found, and in how many images if that differs."""
     images = f"{num_images} image{'s' * (num_images != 1)}"
     return images if num_findings == num_images else f"{num_findings} in {images}"
 
 
 def locate(summary: Summary, example: Example) -> str:
-    """Say in a line where a finding is, and what it is."""
+    """Describe in a line where a finding is, and what it is."""
     place, path = example.place, summary.files[example.place.file].path
     name = f" {example.img_path}" if example.img_path else ""
     return f"{path}: data_list[{place.item}]{name}: {example.finding.describe()}"

@@ -1,6 +1,5 @@
-"""Gather what was found in memory that does not grow with the findings."""
+"""Counts of what was found, with a few examples of each kind."""
 
-import heapq
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,8 @@ import numpy as np
 from dbnet.data_check.fingerprints import earlier_twins
 from dbnet.data_check.histograms import Histograms
 from dbnet.data_check.inspection import Inspection, Place
-from dbnet.data_check.kinds import ERROR, KINDS, PICTURELESS, WARNING, Finding
+from dbnet.data_check.kinds import ERROR, KINDS, PICTURELESS, SEVERITIES, WARNING, Finding
+from dbnet.utils.worst import Worst
 
 MAX_EXAMPLES = 20  # kept of a kind
 NUM_WORST = 12  # images with the most findings
@@ -28,26 +28,6 @@ class Example(NamedTuple):
     twin: Place | None = None
 
 
-class Ranked(NamedTuple):
-    """An image among the worst; the last in order is the worst.
-
-    Attributes:
-        num_errors: Of its findings.
-        num_warnings: Of its findings.
-        order: Number of the image, negative: of two as bad ones the first is shown.
-        place: Of its entry.
-        img_path: As it is written there.
-        findings: All of them.
-    """
-
-    num_errors: int
-    num_warnings: int
-    order: int
-    place: Place
-    img_path: str
-    findings: list[Finding]
-
-
 @dataclass
 class KindSummary:
     """How often something was found, and the first examples."""
@@ -59,7 +39,7 @@ class KindSummary:
 
 @dataclass
 class FileSummary:
-    """What an annotation file holds.
+    """Counts of an annotation file.
 
     Attributes:
         path: Of the file.
@@ -67,7 +47,7 @@ class FileSummary:
         num_words: Items of `instances`.
         num_counted: Those of them that are neither ignored nor dropped.
         num_ignored: Those that are ignored.
-        severities: How many findings there are of each severity.
+        severities: Number of findings of each severity.
         histograms: Of images and words.
     """
 
@@ -79,6 +59,16 @@ class FileSummary:
     severities: Counter[str] = field(default_factory=Counter)
     histograms: Histograms = field(default_factory=Histograms)
 
+    def counts(self) -> dict[str, int]:
+        """Return the counts by their names in reports."""
+        return {
+            "images": self.num_images,
+            "words": self.num_words,
+            "counted": self.num_counted,
+            "ignored": self.num_ignored,
+            **{f"{severity}s": self.severities[severity] for severity in SEVERITIES},
+        }
+
 
 class Summary:
     """What was found in annotation files.
@@ -86,18 +76,18 @@ class Summary:
     Attributes:
         files: In the order given.
         kinds: What was found, in the order of `KINDS`.
-        worst: A heap of the readable images with the most errors and warnings.
+        worst: The readable images with the most errors and warnings.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.files = [FileSummary(path) for path in paths]
         self.kinds = {kind: KindSummary() for kind in KINDS}
-        self.worst: list[Ranked] = []
+        self.worst = Worst[Inspection](NUM_WORST)
         self._fingerprints = array("Q")
         self._places = array("q")  # file, index, file, index, ...
 
     def add(self, inspection: Inspection) -> None:
-        """Take in an entry; entries come in the order of their files."""
+        """Add an entry; entries come in the order of their files."""
         file = self.files[inspection.place.file]
         file.num_images += 1
         file.num_words += inspection.num_words
@@ -106,12 +96,17 @@ class Summary:
         file.histograms.add(inspection)
         for finding in inspection.findings:
             self.add_finding(Example(inspection.place, inspection.img_path, finding))
-        for kind in {finding.kind for finding in inspection.findings}:
+        kinds = {finding.kind for finding in inspection.findings}
+        for kind in kinds:
             self.kinds[kind].num_images += 1
         if inspection.fingerprint is not None:
             self._fingerprints.append(inspection.fingerprint)
             self._places.extend(inspection.place)
-        self._rank(inspection)
+        severities = [KINDS[finding.kind].severity for finding in inspection.findings]
+        errors, warnings = severities.count(ERROR), severities.count(WARNING)
+        if errors + warnings and not kinds & PICTURELESS:
+            first = -sum(file.num_images for file in self.files)  # of two as bad ones, the first
+            self.worst.add((errors, warnings, first), lambda: inspection)
 
     def add_finding(self, example: Example) -> None:
         """Count a finding, and keep it if it is among the first of its kind."""
@@ -120,18 +115,6 @@ class Summary:
         if len(kind.examples) < MAX_EXAMPLES:
             kind.examples.append(example)
         self.files[example.place.file].severities[KINDS[example.finding.kind].severity] += 1
-
-    def _rank(self, inspection: Inspection) -> None:
-        severities = [KINDS[finding.kind].severity for finding in inspection.findings]
-        num_errors, num_warnings = severities.count(ERROR), severities.count(WARNING)
-        pictureless = any(finding.kind in PICTURELESS for finding in inspection.findings)
-        if pictureless or num_errors + num_warnings == 0:
-            return
-        order = -sum(file.num_images for file in self.files)
-        entry = (inspection.place, inspection.img_path, inspection.findings)
-        heapq.heappush(self.worst, Ranked(num_errors, num_warnings, order, *entry))
-        if len(self.worst) > NUM_WORST:
-            heapq.heappop(self.worst)
 
     def find_twins(self) -> Iterator[tuple[str, Place, Place]]:
         """Yield kind, place and earlier place of pictures that look the same; call it once."""
@@ -147,7 +130,7 @@ class Summary:
         """Count the findings of a severity."""
         return sum(file.severities[severity] for file in self.files)
 
-    @property
-    def found(self) -> dict[str, KindSummary]:
-        """The kinds of which there is a finding."""
-        return {name: kind for name, kind in self.kinds.items() if kind.num_findings}
+    def by_severity(self) -> list[tuple[str, KindSummary]]:
+        """List the kinds with at least one finding, the most serious first."""
+        found = [(name, kind) for name, kind in self.kinds.items() if kind.num_findings]
+        return sorted(found, key=lambda pair: SEVERITIES.index(KINDS[pair[0]].severity))

@@ -1,11 +1,10 @@
 """Checkpoint files: atomic writes, and finding the newest one that can be resumed.
 
 A work directory holds `epoch_N.pth` or `iter_N.pth`, `interrupted.pth` after a signal, and
-`last_checkpoint`, a text file with the path of the newest. A name ending in `.tmp` is a file being
-written, or what a kill left of it.
+`last_checkpoint`, a text file with the path of the newest. A hidden name ending in `.partial`
+is a file being written, or what a kill left of it.
 """
 
-import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -15,33 +14,21 @@ from mmengine.logging import print_log
 
 from dbnet.checkpoints.read import read_checkpoint
 from dbnet.errors import UserError
+from dbnet.utils.files import partial_name, replace_when_complete
 
 INTERRUPTED = "interrupted.pth"
 POINTER = "last_checkpoint"
 
 
-def temporary(path: Path) -> Path:
-    """Name a file while it is being written: in the same folder, so that it can be renamed."""
-    return path.with_name(f"{path.name}.tmp")
-
-
-def commit(path: Path) -> None:
-    """Rename `temporary(path)` to its final name, once its content is on the disk."""
-    _sync(temporary(path))
-    os.replace(temporary(path), path)
-    _sync(path.parent)
-
-
 def point_to(checkpoint: Path, work_dir: Path) -> None:
     """Write the path of the newest checkpoint into `last_checkpoint`."""
-    pointer = work_dir / POINTER
-    temporary(pointer).write_text(str(checkpoint))
-    commit(pointer)
+    with replace_when_complete(work_dir / POINTER) as partial:
+        partial.write_text(str(checkpoint))
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what a killed run did not finish writing."""
-    for path in (*folder.glob("*.pth.tmp"), temporary(folder / POINTER)):
+    for path in (*folder.glob(partial_name(Path("*.pth")).name), partial_name(folder / POINTER)):
         path.unlink(missing_ok=True)
 
 
@@ -112,11 +99,3 @@ def _pointed(work_dir: Path) -> Path | None:
 def _number(path: Path) -> int:
     match = re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name)
     return int(match.group(1)) if match else -1
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

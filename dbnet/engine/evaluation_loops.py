@@ -3,14 +3,13 @@
 Who does what, with at most `MAX_PENDING` batches between the two:
 
     main thread      batch 0: hooks, network | batch 1: hooks, network | batch 2 ...
-    "postprocessor"                          | batch 0: map to host, polygons, metric | batch 1 ...
+    in_order's thread                        | batch 0: map to host, polygons, metric | batch 1 ...
     main thread                                after_..._iter of batch 0, in the loader's order
 """
 
-from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 from dbnet.models.batch_norm_folding import fold_batch_norms
 from dbnet.models.detectors.dbnet import DBNet, unwrap
 from dbnet.registry import LOOPS
+from dbnet.utils.parallel import in_order
 
 # Batches whose post-processing may be under way or wait, besides the one in the network.
 MAX_PENDING = 2
@@ -79,33 +79,24 @@ def overlapped_predictions(
     model: Any = unwrap(loop.runner.model)
     # Folded weights would be rounded otherwise than the originals in half precision.
     network = model if loop.fp16 else fold_batch_norms(model)
-    pending: deque[tuple[int, dict, Future]] = deque()
 
-    def evaluate(fetch: Callable[[], Tensor], metas: list[dict], batch: dict) -> list[dict]:
+    def evaluate(
+        index: int, fetch: Callable[[], Tensor], metas: list[dict], batch: dict
+    ) -> tuple[int, dict, list[dict]]:
         outputs = model.postprocessor(fetch(), metas)
         loop.evaluator.process(data_samples=outputs, data_batch=batch)
-        return outputs
+        return index, batch, outputs
 
-    def next_done() -> tuple[int, dict, list[dict]]:
-        index, batch, future = pending.popleft()
-        return index, batch, future.result()
-
-    # One thread, so that the evaluator sees the batches one after the other.
-    pool = ThreadPoolExecutor(1, thread_name_prefix="postprocessor")
-    try:
+    def tasks() -> Iterator[Callable[[], tuple[int, dict, list[dict]]]]:
         for index, batch in enumerate(loop.dataloader):
             loop.runner.call_hook(f"before_{stage}_iter", batch_idx=index, data_batch=batch)
             data = model.data_preprocessor(batch, False)
             with torch.no_grad(), autocast(enabled=loop.fp16):
                 prob_map = network(data["inputs"], mode="tensor")
-            future = pool.submit(evaluate, start_fetching(prob_map), data["metas"], batch)
-            pending.append((index, batch, future))
-            if len(pending) > MAX_PENDING:
-                yield next_done()
-        while pending:
-            yield next_done()
-    finally:
-        pool.shutdown(cancel_futures=True)
+            yield partial(evaluate, index, start_fetching(prob_map), data["metas"], batch)
+
+    # One thread, so that the evaluator sees the batches one after the other.
+    return in_order(tasks(), num_threads=1, num_ahead=MAX_PENDING)
 
 
 def start_fetching(prob_map: Tensor) -> Callable[[], Tensor]:

@@ -6,11 +6,11 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from dbnet.checkpoints.read import load_weights, match, read_checkpoint, state_dict_of
-from dbnet.engine.checkpoint_files import commit, temporary
 from dbnet.engine.loops import ResumableEpochLoop, ResumableIterLoop
 from dbnet.engine.schedules import check_schedules
 from dbnet.errors import UserError
 from dbnet.models.detectors.dbnet import unwrap
+from dbnet.utils.files import replace_when_complete
 
 
 class SafeRunner(Runner):
@@ -27,15 +27,13 @@ class SafeRunner(Runner):
         """
         path = Path(out_dir) / filename
         try:
-            super().save_checkpoint(out_dir, temporary(path).name, *args, **kwargs)
-            commit(path)
+            with replace_when_complete(path) as partial:
+                super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
         except OSError as error:
             raise UserError(
                 f"{path}: could not be saved ({error.strerror}); the checkpoints before it are "
                 "whole: make room, then continue with --resume"
             ) from error
-        finally:
-            temporary(path).unlink(missing_ok=True)
 
     def load_or_resume(self) -> None:
         """Load the weights of `load_from` with this project's loader, or resume as mmengine does.

@@ -122,7 +122,7 @@ class ShowPredictionsHook(Hook):
         layers = layers_of(verdict, truth, polygons)
         facts = (original_image(meta, inputs), Path(path).name, verdict, layers)
         write_image(self._target(path), draw_detections(*facts), MARK)
-        self.worst.offer(
+        self.worst.add(
             (verdict.num_errors, path), lambda: encode_tile(draw_small_detections(*facts))
         )
 

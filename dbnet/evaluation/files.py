@@ -22,6 +22,7 @@ from dbnet.evaluation.submission import (
     to_submission_quads,
 )
 from dbnet.labels.public import parse_quads
+from dbnet.utils.files import is_visible
 from dbnet.utils.text import natural_key
 
 T = TypeVar("T")
@@ -217,12 +218,7 @@ def _read_zip(path: Path, wanted: Callable[[str], bool]) -> list[tuple[str, byte
 
 def _visible(names: Iterable[str]) -> list[str]:
     """Sort names, without the hidden files and `__MACOSX` that file managers add."""
-    shown = [
-        name
-        for name in names
-        if not any(p.startswith(".") or p == "__MACOSX" for p in PureWindowsPath(name).parts)
-    ]
-    return sorted(shown, key=natural_key)
+    return sorted((n for n in names if is_visible(PureWindowsPath(n))), key=natural_key)
 
 
 def _read_results(path: Path) -> list[tuple[str, Prediction]]:

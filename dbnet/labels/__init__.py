@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from dbnet.labels import public
 from dbnet.labels.coco import COCO
 from dbnet.labels.cocotext_textocr import prepare_cocotext, prepare_textocr
 from dbnet.labels.entries import Entries
@@ -10,15 +11,6 @@ from dbnet.labels.icdar_folder import prepare_icdar_folder
 from dbnet.labels.labelme import prepare_labelme
 from dbnet.labels.mmocr import MMOCR, MMOCR0
 from dbnet.labels.paddleocr import PADDLEOCR
-from dbnet.labels.public import (
-    CTW1500,
-    ICDAR2013,
-    ICDAR2013_BORN_DIGITAL,
-    ICDAR2015,
-    ICDAR2017_MLT,
-    ICDAR2019_MLT,
-    TD500,
-)
 from dbnet.labels.synthtext import prepare_synthtext
 from dbnet.labels.totaltext import prepare_totaltext
 
@@ -29,14 +21,14 @@ from dbnet.labels.totaltext import prepare_totaltext
 Preparer = Callable[[Path, Path, bool], Mapping[str, Entries]]
 
 PREPARERS: dict[str, Preparer] = {
-    "icdar2013": ICDAR2013,
-    "icdar2013_born_digital": ICDAR2013_BORN_DIGITAL,
-    "icdar2015": ICDAR2015,
-    "icdar2017_mlt": ICDAR2017_MLT,
-    "icdar2019_mlt": ICDAR2019_MLT,
+    "icdar2013": public.ICDAR2013,
+    "icdar2013_born_digital": public.ICDAR2013_BORN_DIGITAL,
+    "icdar2015": public.ICDAR2015,
+    "icdar2017_mlt": public.ICDAR2017_MLT,
+    "icdar2019_mlt": public.ICDAR2019_MLT,
     "totaltext": prepare_totaltext,
-    "ctw1500": CTW1500,
-    "td500": TD500,
+    "ctw1500": public.CTW1500,
+    "td500": public.TD500,
     "synthtext": prepare_synthtext,
     "cocotext": prepare_cocotext,
     "textocr": prepare_textocr,

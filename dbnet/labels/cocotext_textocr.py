@@ -104,7 +104,7 @@ def _read_images(
         ids: Which images, in their final order.
         folder: The images' files; folders in their names are dropped.
         parse: Parses an item of `anns`.
-        out: Where the annotation file will lie.
+        out: The folder of the annotation file.
     """
     if not ids:
         raise UserError(f"{document.source}: no images of this part among imgs")

@@ -54,7 +54,7 @@ def make_entry(image: Path, folder: Path, instances: Iterable[Instance]) -> Entr
 
     Args:
         image: The image's file.
-        folder: Where the JSON will lie; `img_path` is relative to it.
+        folder: That of the JSON; `img_path` is relative to it.
         instances: The texts.
     """
     height, width = read_shape(image)
@@ -79,7 +79,7 @@ def relative_path(path: Path, folder: Path) -> str:
     """Return the path from `folder` to `path` with forward slashes.
 
     Both folders are resolved first, since `..` behind a symbolic link leaves the link's target. The
-    file itself is not, for a link's name is the name that the annotation means.
+    file itself is not: a link's name is the name that the annotation means.
     """
     return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
 
@@ -97,7 +97,7 @@ def sample_indices(num_entries: int, fraction: float, seed: int) -> set[int]:
 
 @dataclass
 class AnnotationWriter:
-    """Write the entries of an annotation file one by one, so that no other one is in memory."""
+    """Write the entries of an annotation file one by one, with only one in memory."""
 
     file: BinaryIO
     counts: Counts = field(default=Counts(0, 0, 0))

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dbnet.errors import UserError
 from dbnet.images import SUFFIXES
-from dbnet.utils.files import is_visible
+from dbnet.utils.files import is_visible, partial_name
 from dbnet.utils.text import natural_key
 
 
@@ -20,7 +20,7 @@ def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> l
         raw: The folder with the downloads.
         wanted: The names that each download may have, the preferred one first; without `.zip`, but
             with `.json`.
-        origin: Where the downloads come from, for the message if one is missing.
+        origin: Where the downloads come from, for error messages.
     """
     if not raw.is_dir():
         raise UserError(f"--raw {raw} is not a folder; put the downloads into one, from {origin}")
@@ -52,12 +52,15 @@ def to_folder(download: Path, out: Path, copy: bool) -> Path:
             )
         return innermost_folder(target)
 
-    # Renamed when complete, so that an interrupted run leaves no folder that looks whole.
-    partial = target.with_name(f".{target.name}.partial")
+    # Renamed when complete, so that an interrupted run leaves no folder that looks complete.
+    partial = partial_name(target)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if download.is_dir():
-        _copy_files(download, list(listing), partial)
+        # Contents alone: copied permissions may forbid the next run to remove what it made.
+        for path in listing:
+            (partial / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(download / path, partial / path)
     else:
         _unpack(download, partial)
     partial.rename(target)
@@ -71,15 +74,15 @@ def find_archive(
 
     Args:
         raw: The folder with the zip or its folder, or that folder itself.
-        names: The names, without `.zip`, that the zip may have, the preferred one first.
-        contents: What lies in it, by which its folder is known.
-        out: Where a zip is unpacked to.
-        copy: Whether a folder is copied below `out`.
-        origin: Where the zip comes from, for the message if it is missing.
+        names: See `wanted` of `find_downloads`.
+        contents: Names in it, by which its folder is recognised.
+        out: See `to_folder`.
+        copy: See `to_folder`.
+        origin: See `find_downloads`.
     """
     if raw.is_dir() and all((raw / name).exists() for name in contents):
-        return to_folder(raw.resolve(), out, copy)  # resolved, for "." has no name
-    layout = f"{origin}, or give the folder that holds {' and '.join(contents)} as --raw"
+        return to_folder(raw.resolve(), out, copy)  # resolved, as "." has no name
+    layout = f"{origin}, or pass the folder that contains {' and '.join(contents)} as --raw"
     (download,) = find_downloads(raw, [names], layout)
     folder = to_folder(download, out, copy)
     missing = [name for name in contents if not (folder / name).exists()]
@@ -158,13 +161,6 @@ def _unpack(download: Path, folder: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def _copy_files(download: Path, files: Sequence[PurePosixPath], folder: Path) -> None:
-    # Contents alone: copied permissions may forbid the next run to remove what it made.
-    for path in files:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(download / path, folder / path)
-
-
 def list_files(folder: Path, suffixes: Sequence[str], prefix: str = "") -> list[Path]:
     """List a folder's visible files, in natural order of their names; not those of its folders.
 
@@ -176,6 +172,7 @@ def list_files(folder: Path, suffixes: Sequence[str], prefix: str = "") -> list[
         if path.suffix.lower() in suffixes
         and path.name.startswith(prefix)
         and is_visible(Path(path.name))
+        and path.is_file()
     ]
     return sorted(sorted(paths), key=lambda path: natural_key(path.stem))  # img_1 and img_01 tie
 
@@ -200,10 +197,10 @@ def pair_files(
     image_home = " or ".join(map(str, image_folders))
     image_of = _by_name([p for f in image_folders for p in list_files(f, SUFFIXES)], "")
     truth_of = _by_name(list_files(truth_folder, [suffix], prefix), prefix)
-    _check_partners(image_of, truth_of, f"{truth_folder} lacks {prefix}{{}}{suffix}")
-    _check_partners(truth_of, image_of, f"{image_home} lacks {{}}.jpg")
+    _check_partners(image_of, truth_of, f"{truth_folder} lacks {prefix}", suffix)
+    _check_partners(truth_of, image_of, f"{image_home} lacks ", ".jpg")
     if not image_of:
-        raise UserError(f"{image_home} holds no *.jpg; look what was unpacked there")
+        raise UserError(f"{image_home} has no *.jpg; check what was unpacked there")
     return [(image_of[name], truth_of[name]) for name in sorted(sorted(image_of), key=natural_key)]
 
 
@@ -217,10 +214,12 @@ def _by_name(paths: Sequence[Path], prefix: str) -> dict[str, Path]:
     return by_name
 
 
-def _check_partners(files: dict[str, Path], partners: dict[str, Path], lack: str) -> None:
+def _check_partners(
+    files: dict[str, Path], partners: dict[str, Path], lack: str, suffix: str
+) -> None:
     alone = sorted(files.keys() - partners.keys(), key=natural_key)
     if alone:
         raise UserError(
-            f"{lack.format(alone[0])}, the partner of {files[alone[0]]} "
+            f"{lack}{alone[0]}{suffix}, the partner of {files[alone[0]]} "
             f"({len(alone)} missing in total); complete or remove the pair"
         )

@@ -36,7 +36,7 @@ def prepare_icdar_folder(raw: Path, out: Path, copy: bool) -> dict[str, list[Ent
     """Prepare your data in ICDAR's manner: img_7.jpg with gt_img_7.txt or img_7.txt.
 
     The folder, or a folder for each part in it, has images in `images` or in itself, and texts in
-    `gt` or beside the images.
+    `gt` or next to the images.
     """
     raw = open_raw(raw, out, copy)
     return {part: _read_part(folder, out) for part, folder in find_part_folders(raw).items()}

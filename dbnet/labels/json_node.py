@@ -12,7 +12,7 @@ from dbnet.errors import UserError
 from dbnet.geometry import rectangle
 from dbnet.labels.text_lines import split_lines
 
-MAX_COORDINATE = 1e6  # pixels; no image is as large, so that more is a mistake
+MAX_COORDINATE = 1e6  # pixels; no image is as large
 SHOWN = 40  # characters of a wrong value in a message
 
 

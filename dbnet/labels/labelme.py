@@ -27,13 +27,13 @@ from dbnet.labels.text_lines import UNREADABLE
 ROTATED = ("oriented_rectangle", "rotation", "quadrilateral")
 SIZE_KEYS = ("imageHeight", "imageWidth")
 IGNORE_FLAGS = ("ignore", "difficult")
-IMAGE_FOLDER = "images"  # below the output folder, for images that only a JSON held
+IMAGE_FOLDER = "images"  # below the output folder, for images that only a JSON contains
 
 
 def prepare_labelme(raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
     """Prepare your data of LabelMe or X-AnyLabeling: a JSON with "shapes" for each image.
 
-    Images that only a JSON holds are written to `images`/part below `out`.
+    Images that only a JSON contains are written to `images`/part below `out`.
     """
     raw = open_raw(raw, out, copy)
     return {part: _read_part(folder, part, out) for part, folder in find_part_folders(raw).items()}
@@ -42,7 +42,7 @@ def prepare_labelme(raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
 def _read_part(folder: Path, part: str, out: Path) -> list[Entry]:
     label_files = [path for path in list_visible(folder, [".json"]) if not is_output(path, out)]
     if not label_files:
-        raise UserError(f"{folder} holds no *.json; save the labels there")
+        raise UserError(f"{folder} has no *.json; save the labels there")
     finder = ImageFinder(folder, part)
     entries = []
     for label_file in label_files:
@@ -87,9 +87,9 @@ def _outline(node: JsonNode) -> np.ndarray:
 
 
 def _find_image(document: JsonNode, label_file: Path, finder: ImageFinder, extracted: Path) -> Path:
-    """Find the image of a JSON, or write the one that the JSON holds.
+    """Find the image of a JSON, or write the one that the JSON contains.
 
-    LabelMe shows images as their EXIF orientation says, and what it puts into the JSON is upright.
+    LabelMe applies the EXIF orientation to what it shows and to what it puts into the JSON.
     That image replaces the file where it is missing or turned.
     """
     name, data = document.field("imagePath"), document.optional("imageData")
@@ -121,9 +121,9 @@ def _extract(data: JsonNode, stem: Path) -> Path:
         content = base64.b64decode(data.text(), validate=True)
         with Image.open(io.BytesIO(content)) as header:
             image = stem.with_suffix(f".{(header.format or 'png').lower()}")
-    # ValueError: a character that base64 has not; binascii.Error is one too.
+    # ValueError: a character that base64 does not have; binascii.Error is one too.
     except (ValueError, UnidentifiedImageError, Image.DecompressionBombError):
-        data.fail("no image in base64; put the image's file beside the labels")
+        data.fail("no image in base64; put the image's file next to the labels")
     if image.exists() and image.read_bytes() != content:
         raise UserError(f"{image} is there already and differs: remove it, or choose another --out")
     image.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ class LazyEntries:
     Attributes:
         num_images: How many there are.
         read: Starts to read the ground truth from its beginning; images in their final order.
-        folder: Where the annotation file will lie.
+        folder: That of the annotation file.
     """
 
     num_images: int
@@ -52,7 +52,7 @@ def read_pairs(pairs: Sequence[tuple[Path, Path]], parse: Parse, folder: Path) -
     Args:
         pairs: Images and their files of ground truth.
         parse: Parses one of these files.
-        folder: Where the annotation file will lie.
+        folder: That of the annotation file.
     """
     images = [LabelledImage(image, parse(truth.read_bytes(), str(truth))) for image, truth in pairs]
     return LazyEntries(len(images), lambda: images, folder)

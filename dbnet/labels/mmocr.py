@@ -49,7 +49,7 @@ def _read_old(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:
         make_checked_entry(
             finder.find(line.field("file_name"), label_file),
             out,
-            # MMOCR 0.x has one category, so that its id says nothing.
+            # MMOCR 0.x has one category, whose id is meaningless.
             [i for node in line.field("annotations").items() for i in read_annotation(node, {})],
             line,
         )

@@ -17,7 +17,7 @@ def _read(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:
 
 
 def _read_instance(node: JsonNode) -> Instance:
-    """Read one text; PPOCRLabel's `difficult` is ignored too, which PaddleOCR does not look at."""
+    """Read one text; PPOCRLabel's `difficult` counts as ignored too, though PaddleOCR skips it."""
     text = node.field("transcription").text()
     difficult = node.optional("difficult")
     ignored = text in UNREADABLE or bool(difficult and difficult.flag())

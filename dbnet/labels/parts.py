@@ -1,4 +1,4 @@
-"""Users' data: its parts "train", "val" and "test", their label files, and the images they name."""
+"""Users' data: find its parts "train", "val" and "test", label files, and the images they name."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from dbnet.errors import UserError
 from dbnet.images import SUFFIXES, probe
 from dbnet.labels.entries import Entry, Instance, make_entry
-from dbnet.labels.files import to_folder
+from dbnet.labels.files import list_files, to_folder
 from dbnet.labels.json_node import JsonNode
 from dbnet.utils.files import is_visible
 from dbnet.utils.text import natural_key
@@ -77,18 +77,15 @@ class LabelFormat:
             path
             for name in LABEL_FOLDERS
             if (folder / name).is_dir()
-            for path in sorted((folder / name).iterdir())
-            if path.suffix.lower() in self.suffixes
-            and is_visible(Path(path.name))
-            and path.is_file()
-            and (self.may_be_output or not is_output(path, out))
+            for path in list_files(folder / name, self.suffixes)
+            if self.may_be_output or not is_output(path, out)
         ]
         return [path for path in found if path.name.lower().startswith(self.preferred)] or found
 
     def _only_named(self, files: list[Path], part: str, folder: Path) -> Path:
         if not files:
             raise UserError(
-                f"{folder} and its folder annotations hold no label file "
+                f"{folder} and its folder annotations have no label file "
                 f"(*{', *'.join(self.suffixes)}); put it there"
             )
         return _only([path for path in files if _part_of(path.stem) == part] or files, part)
@@ -113,12 +110,12 @@ def _only(files: list[Path], part: str) -> Path:
 def open_raw(raw: Path, out: Path, copy: bool) -> Path:
     """Check that `raw` is a folder; return it, or its copy below `out`."""
     if not raw.is_dir():
-        raise UserError(f"--raw {raw} is no folder; give the folder of labels and images, unpacked")
+        raise UserError(f"--raw {raw} is not a folder; pass that of the unpacked labels and images")
     source, target = raw.resolve(), out.resolve()
     if not copy or source.is_relative_to(target):
         return raw
     if target.is_relative_to(source):
-        raise UserError(f"--copy: --out {out} lies in --raw {raw}; choose an --out beside it")
+        raise UserError(f"--copy: --out {out} is inside --raw {raw}; choose an --out outside of it")
     to_folder(source, out, copy)
     return out / source.name
 
@@ -130,14 +127,14 @@ def find_part_folders(raw: Path) -> dict[str, Path]:
 
 def list_visible(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """List the visible files below a folder, however deep, in natural order of their paths."""
-    found = [
-        path
-        for path in sorted(folder.rglob("*"), key=Path.as_posix)
+    found = {
+        path.relative_to(folder).as_posix(): path
+        for path in folder.rglob("*")
         if path.suffix.lower() in suffixes
         and is_visible(path.relative_to(folder))
         and path.is_file()
-    ]
-    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+    }
+    return [found[name] for name in sorted(sorted(found), key=natural_key)]
 
 
 def is_output(path: Path, out: Path) -> bool:
@@ -249,7 +246,7 @@ def make_checked_entry(
 
     Args:
         image: The image's file.
-        out: Where the annotation file will lie.
+        out: The folder of the annotation file.
         instances: The texts.
         labels: The object that may state height and width; 0 and -1, as some tools write, do not.
         keys: Of height and width.

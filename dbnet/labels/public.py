@@ -101,17 +101,11 @@ def _rectangle_line(line: str) -> Instance:
 
 def _ctw1500_line(line: str) -> Instance:
     *numbers, text = line.split(",", 28)
-    polygon = _fourteen_corners(numbers)
+    polygon = to_polygon(numbers, 28)
     if not text.startswith("####"):
         raise ValueError(f"{text!r} follows the coordinates")
     text = text.removeprefix("####")
     return Instance(polygon, text, text == UNREADABLE)
-
-
-def _fourteen_corners(numbers: list[str]) -> np.ndarray:
-    if len(numbers) != 28:
-        raise ValueError(f"there are {len(numbers)} coordinates, not 28")
-    return to_polygon(numbers)
 
 
 def parse_ctw1500_xml(content: bytes, source: str) -> list[Instance]:
@@ -125,7 +119,7 @@ def parse_ctw1500_xml(content: bytes, source: str) -> list[Instance]:
     for number, box in enumerate(root.iter("box"), start=1):
         text = box.findtext("label") or ""
         try:
-            polygon = _fourteen_corners((box.findtext("segs") or "").split(","))
+            polygon = to_polygon((box.findtext("segs") or "").split(","), 28)
         except ValueError as error:
             raise UserError(f"{source}, box {number}, segs: {error}") from error
         instances.append(Instance(polygon, text, text == UNREADABLE))

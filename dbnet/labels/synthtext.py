@@ -1,4 +1,4 @@
-"""SynthText in the Wild: 858,750 images with drawn words, more than is kept in memory at once."""
+"""SynthText in the Wild: 858,750 images with drawn words, too many to keep in memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +52,6 @@ def to_instances(boxes: np.ndarray, text: str, source: str) -> list[Instance]:
         raise UserError(f"{source}: wordBB of shape {boxes.shape} for {len(words)} words in txt")
     if not np.isfinite(boxes).all():
         raise UserError(f"{source}: a coordinate of wordBB is not finite")
-    # Hundredths of a pixel in double precision, for 420.58956909179688 doubles the file's size.
+    # Hundredths of a pixel in double precision: 420.58956909179688 doubles the file's size.
     quads = boxes.reshape(shape).transpose(2, 1, 0).astype(np.float64).round(2)
     return [Instance(quad, word, False) for quad, word in zip(quads, words)]

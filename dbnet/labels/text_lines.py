@@ -25,7 +25,12 @@ def split_lines(content: bytes) -> list[bytes]:
 
 
 def line_parser(expected: str, parse_line: Callable[[str], Instance]) -> Parse:
-    """Make the parser of a file of one text per line, see `parse_records`."""
+    """Make the parser of a file of one text per line, see `parse_records`.
+
+    >>> from dbnet.labels.public import parse_quads
+    >>> parse_quads(b"0,0,9,0,9,5,0,5,Exit", "gt_img_1.txt")[0].text
+    'Exit'
+    """
     return lambda content, source: parse_records(
         enumerate(split_lines(content), start=1), source, expected, parse_line
     )
@@ -42,7 +47,7 @@ def parse_records(
     Args:
         records: The number of the record's first line, and its bytes in UTF-8.
         source: The file's name for messages.
-        expected: How a record looks, for messages.
+        expected: The form of a record, for messages.
         parse_record: Raises `ValueError`, whose message follows "but" in this function's.
 
     Raises:
@@ -59,12 +64,17 @@ def parse_records(
     return instances
 
 
-def to_polygon(numbers: Sequence[str | float]) -> np.ndarray:
-    """Turn x1, y1, x2, y2, ... into (N, 2) float32.
+def to_polygon(numbers: Sequence[str | float], count: int | None = None) -> np.ndarray:
+    """Turn x1, y1, x2, y2, ..., `count` numbers if given, into (N, 2) float32.
+
+    >>> to_polygon(["0", "0", "9.5", "0", "9.5", "5"]).tolist()
+    [[0.0, 0.0], [9.5, 0.0], [9.5, 5.0]]
 
     Raises:
-        ValueError: There are no numbers, an odd number of them, or one that is none or not finite.
+        ValueError: Their count is wrong, 0 or odd, or one is not a finite number.
     """
+    if count is not None and len(numbers) != count:
+        raise ValueError(f"there are {len(numbers)} coordinates, not {count}")
     if not numbers or len(numbers) % 2:
         raise ValueError(f"there are {len(numbers)} coordinates, no pairs of x and y")
     with np.errstate(over="ignore"):  # too large for float32 is infinite, which is caught below

@@ -32,7 +32,7 @@ def prepare_totaltext(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
     """Prepare Total-Text: 1255 training and 300 test images, words as polygons."""
     downloads = find_downloads(raw, DOWNLOADS, ORIGIN)
     images, truths = (to_folder(download, out, copy) for download in downloads)
-    if (truths / "Polygon").is_dir():  # beside the rectangles of the same words
+    if (truths / "Polygon").is_dir():  # next to the rectangles of the same words
         truths = truths / "Polygon"
     return {part: _read_part(images, truths, part, out) for part in ("train", "test")}
 

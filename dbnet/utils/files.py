@@ -1,24 +1,41 @@
 """Atomic writes, and the files in folders that are meant to be read."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+
+
+def partial_name(path: Path) -> Path:
+    """Name a file while it is being written: hidden, and in the same folder, to be renamed."""
+    return path.with_name(f".{path.name}.partial")
 
 
 @contextmanager
 def replace_when_complete(path: Path) -> Iterator[Path]:
     """Yield a name to write to, and rename that file to `path` when the block ends.
 
-    The name is hidden and in the same folder. If an exception leaves the block, the file is removed
-    and an earlier one at `path` stays as it was.
+    Its content is on the disk by then, so that not even a power cut leaves half a file. If an
+    exception leaves the block, it is removed and an earlier file at `path` stays as it was.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_name(path)
     try:
         yield partial
-        partial.replace(path)
+        _sync(partial)
+        os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def is_visible(path: PurePath) -> bool:

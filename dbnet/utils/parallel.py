@@ -1,7 +1,7 @@
 """Run tasks in threads, in order, with a bound on how many are under way."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 def in_order(
     tasks: Iterable[Callable[[], Result]], num_threads: int, num_ahead: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Call tasks in threads and yield their results in order.
 
     Threads suffice where the tasks wait for files or decode images, which frees the interpreter.
@@ -21,7 +21,7 @@ def in_order(
         num_ahead: How many may be running or done before their result is asked for.
     """
     pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(num_threads) as pool:
+    with ThreadPoolExecutor(num_threads, thread_name_prefix="in_order") as pool:
         try:
             for task in tasks:
                 pending.append(pool.submit(task))

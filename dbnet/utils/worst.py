@@ -10,7 +10,7 @@ class Worst(Generic[Item]):
 
     >>> worst = Worst[str](2)
     >>> for rank in (3, 1, 5, 2):
-    ...     worst.offer((rank,), lambda: "an expensive drawing")
+    ...     worst.add((rank,), lambda: "an expensive drawing")
     >>> [rank for rank, _ in worst.in_order()]
     [(5,), (3,)]
 
@@ -22,7 +22,7 @@ class Worst(Generic[Item]):
         self.capacity = capacity
         self.kept: list[tuple[Any, Item]] = []  # a heap of (rank, item)
 
-    def offer(self, rank: tuple, make: Callable[[], Item]) -> None:
+    def add(self, rank: tuple, make: Callable[[], Item]) -> None:
         """Keep what `make` returns if its rank is among the highest so far."""
         if len(self.kept) < self.capacity or rank > self.kept[0][0]:
             heapq.heappush(self.kept, (rank, make()))

@@ -22,7 +22,7 @@ NUM_MARKED = 12  # points of a curve that have a marker
 
 
 class Records(NamedTuple):
-    """What a run has logged.
+    """The log of a run.
 
     Attributes:
         train: Losses, `lr`, `epoch`, `iter` and `step`, in order of steps.

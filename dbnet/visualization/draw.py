@@ -35,8 +35,8 @@ class LineStyle(NamedTuple):
         color: BGR.
         dash: Length of dashes and of the gaps between them; 0 for a solid line.
         double: Draw a second line around the first.
-        edged: Give the line black edges, so that it stands out from any background, unless it is
-            a single pixel wide. Without them it is half as wide.
+        edged: Draw black edges, which are visible on any background, unless the line is a single
+            pixel wide. Without them it is half as wide.
     """
 
     color: Color
@@ -115,7 +115,7 @@ def cut_into_dashes(line: np.ndarray, length: float) -> list[np.ndarray]:
     """Keep every other stretch of `length` pixels of a line, (K, 2) points; the first one stays.
 
     The stretches are made a little shorter or longer, so that a closed line begins with a dash and
-    ends with a gap. A line of less than two stretches stays whole.
+    ends with a gap. A line shorter than two stretches stays whole.
     """
     steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
     keep = np.concatenate([[True], steps > 0])

@@ -57,6 +57,9 @@ def add_legend(
 def flow(widths: Sequence[int], line_length: int) -> tuple[list[tuple[int, int]], int]:
     """Place boxes side by side, breaking the line where one does not fit.
 
+    >>> flow([30, 30, 50], line_length=80)
+    ([(0, 0), (30, 0), (0, 1)], 2)
+
     Returns:
         (x, line) of each box, and how many lines there are.
     """
@@ -79,7 +82,11 @@ def caption(image: np.ndarray, text: str) -> np.ndarray:
 
 
 def shorten(name: str, length: int) -> str:
-    """Cut the middle out of a file's name that is longer than `length` characters."""
+    """Cut the middle out of a file's name that is longer than `length` characters.
+
+    >>> shorten("street_in_the_rain.jpg", 12)
+    'stree..n.jpg'
+    """
     half = (length - 2) // 2
     return name if len(name) <= length else f"{name[:half]}..{name[-half:]}"
 
@@ -131,7 +138,7 @@ def encode_tile(tile: np.ndarray) -> bytes:
 
 
 def worst_sheet(kept: Iterable[RankedTile], capacity: int) -> np.ndarray | None:
-    """Set out the worst of some images, the worst first; None if there are none.
+    """Arrange the worst of some images in a sheet, the worst first; None if there are none.
 
     Args:
         kept: From several processes, which may have seen the same image: it is shown once.

@@ -46,7 +46,7 @@ def test_images_are_searched_and_the_unreadable_one_is_told(
     assert infer_tool.main([*arguments, *bright]) == 1
     output = capsys.readouterr()
     [error] = [line for line in output.err.splitlines() if line.startswith("error: ")]
-    assert error == f"error: image {scans / 'a_3.jpg'}: not an image, or of an unknown format"
+    assert error == f"error: image {scans / 'a_3.jpg'}: not an image, or damaged"
     assert re.fullmatch(
         rf"2 images, 1 not readable, 2 texts, \d+\.\d\d s per image: {re.escape(str(out))}",
         output.out.splitlines()[-1],

@@ -88,7 +88,7 @@ def evaluate(runner, stage="test"):
 
 
 def postprocessing_threads():
-    return [t for t in threading.enumerate() if t.name.startswith("postprocessor")]
+    return [t for t in threading.enumerate() if t.name.startswith("in_order")]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -133,7 +133,7 @@ def test_a_batch_is_post_processed_while_the_next_is_in_the_network(config_path,
     runner.model.postprocessor = wait_and_find
     evaluate(runner)
     assert len(calls) == 2 * NUM_IMAGES
-    assert {thread.name.split("_")[0] for thread in calls} == {"MainThread", "postprocessor"}
+    assert {thread.name.split("_")[0] for thread in calls} == {"MainThread", "in"}
 
 
 def test_an_empty_data_set_gives_the_metrics_of_nothing(config_path, tmp_path):

@@ -17,7 +17,6 @@ from dbnet.labels.entries import (
     write_annotation,
 )
 from dbnet.labels.public import parse_quads
-from dbnet.utils.text import natural_key
 
 BOM = b"\xef\xbb\xbf"
 SQUARE = b"0,0,4,0,4,4,0,4,"
@@ -82,14 +81,6 @@ def test_what_cannot_be_read_names_file_and_line(line: bytes, reason: str) -> No
         parse_quads(SQUARE + b"A\r\n" + line + b"\r\n" + SQUARE + b"B", "gt_img_7.txt")
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_natural_order() -> None:
-    names = ["img_10", "b", "img_2", "img_2b", "10", "img_1_2", "img_1_10", "img_1", "9", ""]
-    assert sorted(names, key=natural_key) == [
-        *("", "9", "10", "b"),
-        *("img_1", "img_1_2", "img_1_10", "img_2", "img_2b", "img_10"),
-    ]
 
 
 def test_entry_takes_polygons_of_any_size(tmp_path: Path) -> None:

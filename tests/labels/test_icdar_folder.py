@@ -19,7 +19,7 @@ def parse_folder(lines: list[str]) -> list[tuple[list[float], str, bool]]:
 
 
 def split(line: str, count: int, ignored: bool = False) -> tuple[list[float], str, bool]:
-    """Give what `parse_line` should, if the first `count` fields are the polygon."""
+    """Return what `parse_line` should, if the first `count` fields are the polygon."""
     fields = line.split(",")
     return [float(field) for field in fields[:count]], ",".join(fields[count:]), ignored
 

@@ -33,7 +33,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def shape(**keys: object) -> dict:
-    """Give a shape as LabelMe 5 writes it."""
+    """Return a shape as LabelMe 5 writes it."""
     defaults = {"label": "word", "points": TRIANGLE, "group_id": None, "description": ""}
     return {**defaults, "shape_type": "polygon", "flags": {}, "mask": None, **keys}
 
@@ -226,7 +226,7 @@ def test_mistakes(raw: Path, keys: dict, place: str, capsys: pytest.CaptureFixtu
 
 
 def test_folder_without_labels(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fail(raw, capsys).startswith(f"{raw} holds no *.json")
+    assert fail(raw, capsys).startswith(f"{raw} has no *.json")
 
 
 def test_two_labels_of_one_image(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,8 +100,8 @@ def test_annotation_files_of_an_earlier_run_are_no_labels(tmp_path: Path) -> Non
     [
         (["a.json", "b.json"], "a.json and .*b.json may both be the labels of the part 'train'"),
         (["x_test.json", "y_test.json"], "x_test.json and .*y_test.json .* the part 'test'"),
-        (["a.jpg"], "hold no label file"),
-        (["train/a.json", "test/a.jpg"], "test and its folder annotations hold no label file"),
+        (["a.jpg"], "have no label file"),
+        (["train/a.json", "test/a.jpg"], "test and its folder annotations have no label file"),
         (["train/a.json", "training/a.json"], "are both the part 'train', rename one"),
     ],
 )
@@ -120,9 +120,9 @@ def test_copy_of_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "out" / "raw" / "train" / "a.jpg").is_file()
     assert open_raw(tmp_path / "raw", tmp_path, copy=True) == tmp_path / "raw"
     for out in ("raw/out", "raw/train"):
-        with pytest.raises(UserError, match="choose an --out beside it"):
+        with pytest.raises(UserError, match="choose an --out outside of it"):
             open_raw(tmp_path / "raw", tmp_path / out, copy=True)
-    with pytest.raises(UserError, match="none is no folder"):
+    with pytest.raises(UserError, match="none is not a folder"):
         open_raw(tmp_path / "none", tmp_path, copy=False)
 
 

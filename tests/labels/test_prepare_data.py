@@ -63,7 +63,7 @@ def read(out: Path, part: str) -> list[dict]:
 
 
 def failure(capsys: pytest.CaptureFixture[str], status: int) -> str:
-    """Give the one line that a failed run printed."""
+    """Return the one line that a failed run printed."""
     error = capsys.readouterr().err
     assert status == 1
     assert error.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Every preparer of a public data set, on small files written in that data set's format."""
+"""Every preparer of a public dataset, on small files written in that dataset's format."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import pytest
 from mmengine import Config
 from PIL import Image
 
-from dbnet.cli import prepare
+from dbnet.cli import progress
 from dbnet.cli.prepare import main
 from dbnet.config.load import config_folder
 from dbnet.errors import UserError
@@ -63,7 +63,7 @@ def words(entry: dict) -> list[tuple[list[float], str, bool]]:
 
 
 def failure(capsys: pytest.CaptureFixture[str], status: int) -> str:
-    """Give the one line that a failed run printed."""
+    """Return the one line that a failed run printed."""
     error = capsys.readouterr().err
     assert status == 1
     assert error.count("\n") == 1
@@ -561,9 +561,9 @@ def test_progress_is_printed(
     assert run("td500", tmp_path, tmp_path) == 0
     lines = capsys.readouterr().err.splitlines()
     start = f"{tmp_path / 'textdet_train.json'}: "
-    assert lines[0] == f"{start}1 of 3 images, 1.0 min left"
-    assert lines[1] == f"{start}2 of 3 images, 0.5 min left"
-    monkeypatch.setattr(prepare, "PROGRESS_SECONDS", 1e9)
+    assert lines[0] == f"{start}1/3 images, 0:01:00 left"
+    assert lines[1] == f"{start}2/3 images, 0:00:30 left"
+    monkeypatch.setattr(progress, "LOG_SECONDS", 1e9)
     assert run("td500", tmp_path, tmp_path) == 0
     assert capsys.readouterr().err == ""
 

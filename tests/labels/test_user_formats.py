@@ -42,7 +42,7 @@ def words(raw: Path, part: str = "train") -> list[tuple[list[float], str, bool]]
 
 
 def fail(name: str, raw: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Give the one line that a failed run printed; nothing must have been written."""
+    """Return the one line that a failed run printed; nothing must have been written."""
     assert run(name, raw) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -73,7 +73,7 @@ def test_mmocr_keeps_polygons_exactly(raw: Path) -> None:
     assert words(raw) == [(polygons[0], "w0", False), (TRIANGLE, "w1", True), (SQUARE, "w2", False)]
     (entry,) = read(raw)
     assert (entry["img_path"], entry["height"], entry["width"]) == ("../raw/1.jpg", 30, 40)
-    assert entry["instances"][2]["bbox"] == [0, 0, 4, 4]  # anew
+    assert entry["instances"][2]["bbox"] == [0, 0, 4, 4]  # computed again
 
 
 def test_mmocr_of_its_own_output_is_the_same(raw: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, mon
 def test_which_checkpoint_is_resumed(tmp_path, names, pointer, expected):
     for name in names:
         save(tmp_path / f"{name}.pth")
-    (tmp_path / "epoch_5.pth.tmp").write_bytes(b"half")  # of a killed run
+    (tmp_path / ".epoch_5.pth.partial").write_bytes(b"half")  # of a killed run
     if pointer is not None:
         (tmp_path / "last_checkpoint").write_text(pointer and str(tmp_path / f"{pointer}.pth"))
     path, _ = find_resumable(tmp_path)
@@ -137,7 +137,7 @@ def test_which_checkpoint_is_resumed(tmp_path, names, pointer, expected):
 def test_no_checkpoint_is_a_start_and_no_whole_one_is_an_error(tmp_path):
     assert find_resumable(tmp_path) is None
     assert find_resumable(tmp_path / "new") is None
-    (tmp_path / "epoch_5.pth.tmp").write_bytes(b"half")
+    (tmp_path / ".epoch_5.pth.partial").write_bytes(b"half")
     assert find_resumable(tmp_path) is None
     assert not holds_checkpoints(tmp_path)
     (tmp_path / "epoch_1.pth").write_bytes(b"half")
@@ -186,7 +186,7 @@ def test_a_file_is_synced_before_it_is_renamed_and_the_folder_after(tmp_path, mo
     monkeypatch.setattr(Runner, "save_checkpoint", fake_save())
     SafeRunner.__new__(SafeRunner).save_checkpoint(str(tmp_path), "epoch_1.pth")
     assert calls == [
-        ("sync", "epoch_1.pth.tmp"),
+        ("sync", ".epoch_1.pth.partial"),
         ("rename", "epoch_1.pth"),
         ("sync", tmp_path.name),
     ]
@@ -218,7 +218,7 @@ def fake_runner(folder, name):
 @pytest.mark.parametrize("keep", [1, 2])
 def test_nothing_is_removed_before_the_new_checkpoint_is_pointed_to(tmp_path, keep):
     runner = fake_runner(tmp_path, f"order{keep}")
-    for name in ("epoch_7.pth.tmp", "last_checkpoint.tmp"):
+    for name in (".epoch_7.pth.partial", ".last_checkpoint.partial"):
         (tmp_path / name).touch()  # of a killed run
     hook = SafeCheckpointHook(interval=1, max_keep_ckpts=keep)
     hook.before_train(runner)
@@ -514,7 +514,7 @@ for kill in [*kills, "none"]:
         os.setsid()
         os._exit(main(arguments))
     if kill == "saving":
-        wait_for("*.tmp")
+        wait_for("*.partial")
         time.sleep(random.uniform(0, 0.4))
     elif kill == "any":
         time.sleep(random.uniform(1, 10))
@@ -529,7 +529,7 @@ for kill in [*kills, "none"]:
     pointer = work_dir / "last_checkpoint"
     if pointer.exists():
         read_checkpoint(pointer.read_text())
-    half = sorted(path.name for path in work_dir.glob("*.tmp"))
+    half = sorted(path.name for path in work_dir.glob("*.partial"))
     print("RESULT", kill, status, *checkpoints, *half, flush=True)
 """
 

@@ -1,4 +1,4 @@
-"""Read annotation files of any quality, keeping little of them in memory."""
+"""Read annotation files of any quality into little memory."""
 
 from array import array
 from pathlib import Path
@@ -21,7 +21,7 @@ def read_entries(path: Path) -> list[Any]:
 def _slim(node: dict) -> dict:
     """Pack the polygon of a word and drop what is not checked, while the JSON is being read.
 
-    A word takes a quarter of the memory then.
+    This needs a quarter of the memory per word.
     """
     if "data_list" in node:
         return node
@@ -40,7 +40,7 @@ def _to_float(value: float) -> float:
 
 
 def entry_problem(entry: Any) -> str | None:
-    """Say what keeps an entry of `data_list` from being one; None if nothing does."""
+    """Describe what makes an entry of `data_list` unusable; None if nothing does."""
     if not isinstance(entry, dict):
         return f"is {type(entry).__name__}, not an object"
     if not isinstance(entry.get("img_path"), str):
@@ -83,7 +83,7 @@ def _reason(fault: str, numbers: Any) -> str:
 
 
 def points_of(numbers: Any) -> np.ndarray | None:
-    """Give the points (N, 2) float64 of a polygon as it is written, less an odd last number."""
+    """Return the points (N, 2) float64 of a polygon as written, without an odd last number."""
     try:
         flat = np.asarray(numbers, dtype=np.float64).ravel()
     except (TypeError, ValueError, OverflowError):
