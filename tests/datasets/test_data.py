@@ -437,3 +437,18 @@ def test_jitter_keeps_pads_black():
     image = np.zeros((4, 4, 3), np.uint8)
     output = ColorJitter(0.2, 0.5)(dict(img=image, rng=np.random.default_rng(0)))["img"]
     assert not output.any()
+
+
+def test_color_jitter_comes_in_both_orders():
+    # Clipping tells them apart: of (250, 0, 0), brightness 1.5 makes (255, 0, 0) first.
+    image = np.full((2, 2, 3), (250, 0, 0), np.uint8)
+    jitter, orders = ColorJitter(0.5, 0.5), set()
+    for seed in range(20):
+        brightness, saturation, first = jitter.sample(np.random.default_rng(seed))
+        expected = adjust_brightness(image, brightness) if first else image
+        expected = adjust_saturation(expected, saturation)
+        expected = expected if first else adjust_brightness(expected, brightness)
+        found = jitter(dict(img=image, rng=np.random.default_rng(seed)))["img"]
+        np.testing.assert_array_equal(found, expected)
+        orders.add(first)
+    assert orders == {True, False}

@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from dbnet.datasets import EpochKeySampler, TextDetDataset, collate_text_det
+from dbnet.datasets import image_cache
 from dbnet.datasets import malloc as heap
 from dbnet.datasets.image_cache import ImageCache
 from dbnet.datasets.shared_memory import SharedMemory
@@ -90,6 +91,29 @@ def test_half_written_images_are_not_read(folder, monkeypatch):
     cache._pixels.bytes[: BYTES // 2] = 7
     np.testing.assert_array_equal(cache.read(path), read_image(path))
     np.testing.assert_array_equal(cache.read(path), read_image(path))
+
+
+class WatchedImage(np.ndarray):
+    """Pixels that look at the cache's table in the moment when they are put into its memory."""
+
+    def reshape(self, *shape):
+        self.watch()
+        return np.asarray(self).reshape(*shape)
+
+
+def test_a_size_is_published_only_when_all_pixels_are_in_place(folder, monkeypatch):
+    cache, seen = make_cache(folder), []
+    sizes = cache._table.bytes.view(np.int32).reshape(-1, 2)
+
+    def watched(path):
+        image = read_image(path).view(WatchedImage)
+        image.watch = lambda: seen.append(sizes[0].tolist())
+        return image
+
+    monkeypatch.setattr(image_cache, "read_image", watched)
+    cache.read(str(folder / "0.jpg"))
+    assert seen == [[0, 0]]  # other workers would read the image from here on
+    assert sizes[0].tolist() == [HEIGHT, WIDTH]
 
 
 @pytest.mark.parametrize(

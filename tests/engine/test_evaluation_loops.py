@@ -1,3 +1,4 @@
+import contextlib
 import threading
 
 import pytest
@@ -8,6 +9,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from dbnet.config.load import load_config
+from dbnet.engine import evaluation_loops
 from dbnet.engine.evaluation_loops import can_overlap
 from dbnet.evaluation import PredictionCollector
 from dbnet.models.detectors.dbnet import DBNet
@@ -142,6 +144,22 @@ def test_an_empty_data_set_gives_the_metrics_of_nothing(config_path, tmp_path):
     runner.test_loop.dataloader.sampler.total_size = 0
     metrics, images, recorder = evaluate(runner)
     assert metrics["icdar/hmean"] == 1 and images == [] and recorder.after == []
+
+
+@pytest.mark.parametrize("fp16", [False, True])
+def test_batch_norms_are_folded_in_float32_alone(config_path, tmp_path, monkeypatch, fp16):
+    folded = []
+
+    def fold(model):
+        folded.append(model)
+        return model
+
+    monkeypatch.setattr(evaluation_loops, "fold_batch_norms", fold)
+    runner = make_runner(config_path, tmp_path)
+    monkeypatch.setattr(runner.test_loop, "fp16", fp16)
+    monkeypatch.setattr(evaluation_loops, "autocast", lambda enabled: contextlib.nullcontext())
+    evaluate(runner)
+    assert len(folded) == (0 if fp16 else 1)
 
 
 # --- Errors ---

@@ -52,14 +52,14 @@ class SignalAt(Hook):
 
 @HOOKS.register_module(force=True)
 class FullDiskAfterEpoch(Hook):
-    """Let this process write no file beyond 50 MB, a third of a checkpoint."""
+    """Let this process write no file beyond 100 kB, less than a checkpoint."""
 
     def __init__(self, epoch):
         self.epoch = epoch
 
     def before_train_epoch(self, runner):
         if runner.epoch == self.epoch:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (50 << 20, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
 
 
 def save(path, seed=1, size=1000):
@@ -515,7 +515,7 @@ for kill in [*kills, "none"]:
         os._exit(main(arguments))
     if kill == "saving":
         wait_for("*.partial")
-        time.sleep(random.uniform(0, 0.4))
+        time.sleep(random.uniform(0, 0.03))
     elif kill == "any":
         time.sleep(random.uniform(1, 10))
     elif kill == "group":

@@ -224,7 +224,7 @@ def test_two_processes_train_and_test(scenes, tmp_path):
 @pytest.mark.slow
 def test_fine_tuning_starts_from_the_weights(trained, scenes, tmp_path):
     work_dir, _ = trained
-    config = write_config(scenes, "finetune", epochs=1)
+    config = write_config(scenes, "finetune", epochs=1, tiny=False)
     options = [f"load_from={work_dir / 'epoch_30.pth'}", "optim_wrapper.optimizer.lr=1e-5"]
     assert train_tool.main([config, "--work-dir", str(tmp_path), "--cfg-options", *options]) == 0
     _, first, _ = losses(tmp_path)[0]
