@@ -1,7 +1,6 @@
 """A checkpoint made ready for others: weights alone, named by their hash, with a model card."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,21 +143,6 @@ def make_card(
         *("```", ""),
     ]
     return "\n".join(lines)
-
-
-def read_metrics(path: Path) -> dict[str, float]:
-    """Read the metrics of a `results.json`.
-
-    Raises:
-        UserError: It is none.
-    """
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))["metrics"]
-        return {str(key): float(value) for key, value in metrics.items()}
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f'{path}: no "metrics"; give the results.json of dbnet test') from None
 
 
 def _rounded(value: Tensor, half: bool) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 from dbnet.checkpoints.download import cache_path
 from dbnet.checkpoints.index import ReleasedModel, find_model, read_models
 from dbnet.checkpoints.read import fetch_checkpoint
-from dbnet.cli.errors import one_line_errors
+from dbnet.cli.console import command
 from dbnet.config.load import load_config
 from dbnet.errors import UserError
 from dbnet.utils.files import replace_when_complete
@@ -22,26 +22,9 @@ FINETUNE_EPOCHS = 100
 FINETUNE_WARMUP = 5  # epochs, where the config has a warm-up
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dbnet zoo", description="Show and download the models that MMOCR has released."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="list|info|download")
-    commands.add_parser("list", help="print all models with their published figures")
-    info = commands.add_parser("info", help="print what is known of a model, and how to use it")
-    info.add_argument("name", help="of the model, an alias or the first digits of the file's hash")
-    download = commands.add_parser("download", help="download a model, or go on with it")
-    download.add_argument("name", help="as for info")
-    download.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder for a copy (default: none, cache only)"
-    )
-    return parser.parse_args(argv)
-
-
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Show or download released models; give the exit status."""
-    args = parse_args(argv)
+@command("zoo")
+def main(args: argparse.Namespace) -> int:
+    """Show or download released models; return the exit status."""
     if args.command == "list":
         print("\n".join(list_models()))
     elif args.command == "info":

@@ -1,6 +1,5 @@
 """Load configs strictly: what MMEngine would silently ignore is an error of one line."""
 
-import argparse
 import ast
 import difflib
 import os
@@ -86,14 +85,6 @@ def _let_import_from(folder: Path) -> None:
     place = str(folder.resolve())
     if place not in sys.path:
         sys.path.append(place)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Parse "1333,736" as (W, H), for `argparse`."""
-    parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"expected W,H in pixels, such as 1333,736, got {text!r}")
-    return int(parts[0]), int(parts[1])
 
 
 def _parse_sources(path: Path, ancestors: tuple[Path, ...] = ()) -> dict[Path, ast.Module]:

@@ -14,9 +14,8 @@ from dbnet.checkpoints import index as model_index
 from dbnet.checkpoints.download import HASH_IN_NAME, cache_path
 from dbnet.checkpoints.index import find_model, read_models
 from dbnet.checkpoints.released import RELEASED, Conventions, find_mismatch
-from dbnet.cli import test as test_tool
-from dbnet.cli import train as train_tool
 from dbnet.cli import zoo
+from dbnet.cli.options import parse
 from dbnet.config.load import config_folder, find_config, load_config
 from dbnet.errors import UserError
 from dbnet.registry import MODELS
@@ -228,7 +227,7 @@ def test_info_prints_commands_that_are_accepted(capsys, model):
     ]
     assert commands
     for command, *arguments in commands:
-        args = dict(train=train_tool, test=test_tool)[command].parse_args(arguments)
+        args = parse(command, arguments)
         config = load_config(args.config, args.cfg_options)
         MODELS.build(dict(type="DBPostprocessor", **_without_type(config.model.postprocessor)))
         if command == "test":

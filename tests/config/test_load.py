@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import dbnet
+from dbnet.cli.options import parse_size
 from dbnet.config.check import constructor_parameters
-from dbnet.config.load import find_config, load_config, parse_size
+from dbnet.config.load import find_config, load_config
 from dbnet.errors import UserError
 from dbnet.registry import DATASETS, MODELS, TRANSFORMS
 
