@@ -56,13 +56,13 @@ for _root in ROOTS:
     _root.build_func = _named(_root.build_func)
 
 
-def _child(name: str, parent: Registry, location: str | None = None) -> Registry:
-    locations = [f"dbnet.{location}"] if location else []
-    return Registry(name, parent=parent, scope="dbnet", locations=locations)
+def _child(name: str, parent: Registry, *locations: str) -> Registry:
+    places = [f"dbnet.{location}" for location in locations]
+    return Registry(name, parent=parent, scope="dbnet", locations=places)
 
 
 MODELS = _child("model", root.MODELS, "models")
-DATASETS = _child("dataset", root.DATASETS, "datasets")
+DATASETS = _child("dataset", root.DATASETS, "datasets", "datasets.synthetic_text_dataset")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.transforms")
 METRICS = _child("metric", root.METRICS, "evaluation")

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import torch
-from mmengine.logging import print_log
-from mmengine.runner.checkpoint import get_torchvision_models
 
 from dbnet.errors import UserError
+from dbnet.utils.log import log
 
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 20  # bytes
@@ -64,7 +63,7 @@ def download(url: str) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             with part.open("ab") as file, _locked(file):
                 if not target.exists():
-                    print_log(f"downloading {url} to {target}", logger="current")
+                    log(f"downloading {url} to {target}")
                     _complete(url, file)
                     os.replace(part, target)
             part.unlink(missing_ok=True)  # of one who waited
@@ -108,6 +107,8 @@ def sha256(path: Path) -> str:
 
 
 def _from_torchvision(name: str) -> Path:
+    from mmengine.runner.checkpoint import get_torchvision_models  # imports the Runner
+
     models = get_torchvision_models()
     if name not in models:
         raise UserError(f"torchvision://{name}: torchvision has no weights of this name")
@@ -127,7 +128,7 @@ def _complete(url: str, file: BinaryIO) -> None:
             have = file.seek(0, os.SEEK_END)
             if isinstance(error, urllib.error.HTTPError) or have <= before:
                 raise
-            print_log(f"{url}: {error}; going on", logger="current", level=logging.WARNING)
+            log(f"{url}: {error}; continuing", level=logging.WARNING)
             before = have
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ from dbnet.checkpoints.download import fetch, sha256
 from dbnet.checkpoints.mhliao import from_mhliao, is_mhliao
 from dbnet.checkpoints.released import MHLIAO, compare, find_mismatch
 from dbnet.errors import UserError
+from dbnet.utils.log import log
 
 Value = TypeVar("Value")
 MHLIAO_CONFIG = "dbnet_r18dcn_fpnc_1200e_icdar2015_mhliao"
@@ -96,7 +97,7 @@ def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
         state = from_mhliao(state)
     own = detector.state_dict()
     fit = match(state, own)
-    print_log(f"checkpoint {source}\n{fit.table()}", logger="current")
+    log(f"checkpoint {source}\n{fit.table()}")
     _check_fit(fit, own, source, strict)
     mismatch = (
         compare(MHLIAO, detector, "MhLiao/DB's network", MHLIAO_CONFIG)
@@ -106,7 +107,7 @@ def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
     if mismatch and strict:
         raise UserError(f"checkpoint {source}: {mismatch}")
     if mismatch:
-        print_log(f"checkpoint {source}: {mismatch}", logger="current", level=logging.WARNING)
+        log(f"checkpoint {source}: {mismatch}", level=logging.WARNING)
     detector.load_state_dict(fit.loaded, strict=False)
 
 
@@ -214,10 +215,9 @@ def _check_fit(fit: Fit, own: Iterable[str], source: str, strict: bool) -> None:
             "another config"
         )
     if fit.missing or fit.wrong_shape:
-        print_log(
+        log(
             f"checkpoint {source}: {', '.join(problems)}; what the model does not get from it "
             "starts afresh",
-            logger="current",
             level=logging.WARNING,
         )
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def conventions_of(model: Any) -> Conventions:
     """Read a detector's conventions off its layers."""
     first = model.backbone.layer2[0]
     # A ResNet-18 has no bottleneck, and thus no style.
-    bottleneck = not isinstance(first, BasicBlock)
+    bottleneck = hasattr(first, "conv3")
     strided_first = bottleneck and first.conv1.stride != (1, 1) and first.conv2.stride == (1, 1)
     preprocessor = model.data_preprocessor
     return Conventions(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmengine.device import get_device
 
+from dbnet.apis.detector import USED
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
 from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import progress_line
@@ -56,7 +57,7 @@ def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:
     name, checkpoint = args.config, args.checkpoint
     if name is None and checkpoint is None:
         name, checkpoint = shipped_model()
-    config = name and load_config(name, args.cfg_options, test_size=args.test_size)
+    config = name and load_config(name, args.cfg_options, test_size=args.test_size, parts=USED)
     return TextDetInferencer(config, checkpoint, args.device or get_device())
 
 

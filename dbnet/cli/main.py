@@ -1,9 +1,12 @@
+import argparse
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 
 from dbnet.cli.console import one_line_errors
 from dbnet.cli.options import parse
+from dbnet.config.find import find_config
 
 COMMANDS = {
     "train": "train a text detector",
@@ -34,5 +37,15 @@ def main() -> int:
 def run(command: str, argv: Sequence[str] | None = None) -> int:
     """Parse the arguments of a command and run it; what it needs is imported in between."""
     args = parse(command, argv)
-    name = f"dbnet.cli.{command.replace('-', '_')}"
-    return one_line_errors(lambda: importlib.import_module(name).main(args))
+    return one_line_errors(lambda: _work(command, args))
+
+
+def _work(command: str, args: argparse.Namespace) -> int:
+    if getattr(args, "config", None):
+        find_config(args.config)  # a mistyped name is reported at once
+    log = logging.getLogger("dbnet")
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.INFO)
+    if command == "infer":
+        importlib.import_module("dbnet.cli.lean_mmengine")
+    return importlib.import_module(f"dbnet.cli.{command.replace('-', '_')}").main(args)

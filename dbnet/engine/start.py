@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.engine.checkpoint_files import find_resumable, holds_checkpoints, read_state
 from dbnet.engine.optim_wrapper import has_fast_bfloat16
 from dbnet.errors import UserError, lack_of_memory
+from dbnet.utils.log import log
 
 # The variable by which a launcher tells its processes apart, and how it is started.
 LAUNCHERS = dict(
@@ -161,7 +161,7 @@ def enable_amp(config: Config) -> None:
         config.optim_wrapper.type = "AmpOptimWrapper"
         config.optim_wrapper.loss_scale = "dynamic"
     else:
-        print_log("--amp: this CPU has no bfloat16, training in float32", level=30)
+        log("--amp: this CPU has no bfloat16, training in float32", level=30)
 
 
 @contextmanager

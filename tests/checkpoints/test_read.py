@@ -159,8 +159,8 @@ def logged(monkeypatch):
     """Collect (level, message) of what loading logs."""
     lines = []
     monkeypatch.setattr(
-        "dbnet.checkpoints.read.print_log",
-        lambda message, logger, level=logging.INFO: lines.append((level, message)),
+        "dbnet.checkpoints.read.log",
+        lambda message, level=logging.INFO: lines.append((level, message)),
     )
     return lines
 

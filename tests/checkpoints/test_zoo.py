@@ -16,7 +16,8 @@ from dbnet.checkpoints.index import find_model, read_models
 from dbnet.checkpoints.released import RELEASED, Conventions, find_mismatch
 from dbnet.cli import zoo
 from dbnet.cli.options import parse
-from dbnet.config.load import config_folder, find_config, load_config
+from dbnet.config.find import config_folder, find_config
+from dbnet.config.load import load_config
 from dbnet.errors import UserError
 from dbnet.registry import MODELS
 from tests.checkpoints.test_download import CONTENT, HASHED, server  # noqa: F401
