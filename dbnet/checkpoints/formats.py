@@ -8,10 +8,18 @@ from torch import Tensor
 
 from dbnet.checkpoints import FORMATS
 from dbnet.checkpoints.mhliao import from_mhliao, is_mhliao, to_mhliao
+from dbnet.checkpoints.names import (
+    from_backbone,
+    has_mmocr0_names,
+    has_own_names,
+    is_backbone,
+    rename_keys,
+    to_backbone,
+    to_mmocr0,
+)
 from dbnet.checkpoints.ppocr import read_ppocr_onnx
 from dbnet.checkpoints.read import (
     read_checkpoint,
-    rename_keys,
     safetensors_package,
     state_dict_of,
     to_bytes,
@@ -34,54 +42,6 @@ class Format(NamedTuple):
     recognises: Callable[[Mapping[str, Tensor]], bool]
     read: Callable[[Mapping[str, Tensor]], State]
     write: Callable[[Mapping[str, Tensor]], State]
-
-
-def has_own_names(state: Mapping[str, Tensor]) -> bool:
-    """Tell the names of this project and of MMOCR 1.x."""
-    return any(key.startswith(("det_head.", "neck.", "backbone.")) for key in state)
-
-
-def has_mmocr0_names(state: Mapping[str, Tensor]) -> bool:
-    """Tell the names of MMOCR 0.x."""
-    return any(key.removeprefix("module.").startswith("bbox_head.") for key in state)
-
-
-def to_mmocr0(state: Mapping[str, Tensor]) -> State:
-    """Rename the head as MMOCR 0.x does."""
-    return {
-        "bbox_head." + key.removeprefix("det_head.") if key.startswith("det_head.") else key: value
-        for key, value in state.items()
-    }
-
-
-def is_backbone(state: Mapping[str, Tensor]) -> bool:
-    """Tell the names of a ResNet alone."""
-    return any(key.startswith("layer1.0.") for key in state)
-
-
-def from_backbone(state: Mapping[str, Tensor]) -> State:
-    """Make a ResNet a detector's backbone, without its classifier."""
-    return {
-        f"backbone.{key}": value
-        for key, value in state.items()
-        if not key.startswith(("fc.", "attnpool."))
-    }
-
-
-def to_backbone(state: Mapping[str, Tensor]) -> State:
-    """Take the backbone out of a detector.
-
-    Raises:
-        UserError: There is none.
-    """
-    found = {
-        key.removeprefix("backbone."): value
-        for key, value in state.items()
-        if key.startswith("backbone.")
-    }
-    if not found:
-        raise UserError("there is no backbone in it")
-    return found
 
 
 # The first that recognises a file is taken.

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from dbnet.apis.detector import init_detector
 from dbnet.checkpoints.read import match, read_checkpoint, state_dict_of, to_bytes
 from dbnet.errors import UserError
+from dbnet.registry import MODELS
 from dbnet.utils.files import replace_when_complete
 from dbnet.version import __version__
 
@@ -88,7 +89,7 @@ def publish(
 
 
 def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: str) -> None:
-    """See that a checkpoint has all weights of a config's detector.
+    """Check that a checkpoint has all weights of a config's detector.
 
     Args:
         state: Its weights.
@@ -99,7 +100,8 @@ def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: s
     Raises:
         UserError: It lacks some, or has them in other shapes.
     """
-    fit = match(state, init_detector(config).state_dict())
+    with DefaultScope.overwrite_default_scope(config.get("default_scope") or "dbnet"):
+        fit = match(state, MODELS.build(config.model).state_dict())
     wrong = [*fit.missing, *fit.wrong_shape]
     if wrong:
         raise UserError(

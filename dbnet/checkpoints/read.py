@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +21,12 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from dbnet.checkpoints.conventions import find_mismatch
 from dbnet.checkpoints.download import fetch, sha256
 from dbnet.checkpoints.mhliao import from_mhliao, is_mhliao
-from dbnet.checkpoints.released import MHLIAO, compare, find_mismatch
+from dbnet.checkpoints.names import rename_key, rename_keys
 from dbnet.errors import UserError
 from dbnet.utils.log import log
-
-Value = TypeVar("Value")
-MHLIAO_CONFIG = "dbnet_r18dcn_fpnc_1200e_icdar2015_mhliao"
 
 
 def history_method(owner: type, name: str) -> Callable:
@@ -99,11 +97,7 @@ def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
     fit = match(state, own)
     log(f"checkpoint {source}\n{fit.table()}")
     _check_fit(fit, own, source, strict)
-    mismatch = (
-        compare(MHLIAO, detector, "MhLiao/DB's network", MHLIAO_CONFIG)
-        if from_paper
-        else find_mismatch(sha256(path), detector)
-    )
+    mismatch = find_mismatch(detector, sha256(path), from_paper)
     if mismatch and strict:
         raise UserError(f"checkpoint {source}: {mismatch}")
     if mismatch:
@@ -172,17 +166,6 @@ def match(state: Mapping[str, object], own: Mapping[str, Tensor]) -> Fit:
         unexpected=[key for key in known if key not in own],
         wrong_shape=[key for key in shared if key not in loaded],
     )
-
-
-def rename_key(key: str) -> str:
-    """Name of a parameter in MMOCR 1.x, given that of MMOCR 0.x, 1.x or a DDP-wrapped model."""
-    key = key.removeprefix("module.")
-    return "det_head." + key.removeprefix("bbox_head.") if key.startswith("bbox_head.") else key
-
-
-def rename_keys(state: Mapping[str, Value]) -> dict[str, Value]:
-    """Rename all parameters, see `rename_key`."""
-    return {rename_key(key): value for key, value in state.items()}
 
 
 def part_of(key: str) -> str:

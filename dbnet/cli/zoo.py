@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from dbnet.checkpoints.download import cache_path
-from dbnet.checkpoints.index import ReleasedModel, find_model, read_models
+from dbnet.checkpoints.index import ReleasedModel, find_by_hash, find_model, read_models
 from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.cli.console import command
 from dbnet.config.load import load_config
@@ -36,17 +36,12 @@ def main(args: argparse.Namespace) -> int:
 
 def known_model(name: str) -> ReleasedModel:
     """Find a model by its name, an alias or the first digits of its file's SHA-256."""
-    model = find_model(name) or _by_hash(name.lower())
+    model = find_model(name) or find_by_hash(name.lower())
     if model is None:
         names = [known for m in read_models() for known in (m.name, *m.aliases)]
         nearest = ", ".join(difflib.get_close_matches(name, names, n=3, cutoff=0))
         raise UserError(f"{name}: no released model of this name; nearest: {nearest}")
     return model
-
-
-def _by_hash(digits: str) -> ReleasedModel | None:
-    """Find the model of a SHA-256, whole or as far as the index has it."""
-    return next((m for m in read_models() if m.sha256 and digits.startswith(m.sha256)), None)
 
 
 def list_models() -> list[str]:
