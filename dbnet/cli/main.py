@@ -43,9 +43,12 @@ def run(command: str, argv: Sequence[str] | None = None) -> int:
 def _work(command: str, args: argparse.Namespace) -> int:
     if getattr(args, "config", None):
         find_config(args.config)  # a mistyped name is reported at once
-    log = logging.getLogger("dbnet")
-    log.addHandler(logging.StreamHandler())
+    log, handler = logging.getLogger("dbnet"), logging.StreamHandler()
+    log.addHandler(handler)
     log.setLevel(logging.INFO)
     if command == "infer":
         importlib.import_module("dbnet.cli.lean_mmengine")
-    return importlib.import_module(f"dbnet.cli.{command.replace('-', '_')}").main(args)
+    try:
+        return importlib.import_module(f"dbnet.cli.{command.replace('-', '_')}").main(args)
+    finally:
+        log.removeHandler(handler)

@@ -151,7 +151,7 @@ def test_console_script_lists_its_commands(monkeypatch, capsys, words, status):
 
 def test_console_script_hands_arguments_on(monkeypatch):
     given = Namespace()
-    monkeypatch.setattr(sys, "argv", ["dbnet", "train", "a", "--amp"])
+    monkeypatch.setattr(sys, "argv", ["dbnet", "train", R18, "--amp"])
     monkeypatch.setattr(train_tool, "main", lambda args: setattr(given, "args", args) or 7)
     assert console.main() == 7
-    assert (given.args.config, given.args.amp) == ("a", True)
+    assert (given.args.config, given.args.amp) == (R18, True)
