@@ -27,7 +27,7 @@ HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8,64})\.\w+$")
 
 
 def fetch(source: str) -> Path:
-    """Give the local file of a path, `file://`, `http(s)://` or "torchvision://resnet18".
+    """Return the local file of a path, `file://`, `http(s)://` or "torchvision://resnet18".
 
     Downloads go to the folder that torch.hub and mmengine use, so files from there are found.
 
@@ -52,7 +52,7 @@ def fetch(source: str) -> Path:
 
 
 def download(url: str) -> Path:
-    """Give the cached copy of a URL; download it if there is none.
+    """Return the cached copy of a URL; download it if there is none.
 
     Of several processes on one machine one downloads, the others wait for it.
     """
@@ -89,7 +89,7 @@ def cache_path(url: str) -> Path:
 
 
 def wrong_hash(path: Path) -> str | None:
-    """Tell how a file's SHA-256 differs from the one in its name; None if it does not."""
+    """Describe how a file's SHA-256 differs from the one in its name; None if it does not."""
     match = HASH_IN_NAME.search(path.name)
     digest = sha256(path) if match is not None else ""
     if match is None or digest.startswith(match[1]):
@@ -98,7 +98,7 @@ def wrong_hash(path: Path) -> str | None:
 
 
 def sha256(path: Path) -> str:
-    """Give the SHA-256 of a file in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -160,7 +160,7 @@ def _append_rest(url: str, file: BinaryIO) -> None:
 
 @contextlib.contextmanager
 def _locked(file: BinaryIO) -> Iterator[None]:
-    """Hold the file's lock, which a killed process gives back; systems without `flock` go on."""
+    """Hold the file's lock, which a killed process gives back, on systems with `flock`."""
     try:
         import fcntl
     except ImportError:

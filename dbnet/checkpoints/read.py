@@ -30,7 +30,7 @@ from dbnet.utils.log import log
 
 
 def history_method(owner: type, name: str) -> Callable:
-    """Stand in for `getattr`, by which a `HistoryBuffer` refers to its own methods."""
+    """Replace `getattr`, by which a `HistoryBuffer` refers to its own methods."""
     if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
         raise pickle.UnpicklingError(f"Unsupported attribute {name} of {owner}")
     return getattr(owner, name)
@@ -53,7 +53,7 @@ allow_mmengine_classes()
 
 
 def fetch_checkpoint(source: str) -> Path:
-    """Give the local file of a path or URL, see `fetch`; a UserError says if there is none."""
+    """Return the local file of a path or URL, see `fetch`; a UserError says if there is none."""
     try:
         return fetch(source)
     except (UserError, OSError) as error:
@@ -214,7 +214,7 @@ def state_dict_of(checkpoint: dict, source: str) -> dict[str, object]:
 
 
 def to_bytes(checkpoint: Mapping[str, Any]) -> bytes:
-    """Give the bytes of a checkpoint's file, the same for the same content under any name."""
+    """Return the bytes of a checkpoint's file, the same for the same content under any name."""
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     return buffer.getvalue()
@@ -244,7 +244,7 @@ def _read(path: Path, source: str) -> dict:
         raise UserError(f"checkpoint {source}: refused, {_refusal(str(error))}") from None
     except Exception as error:  # a damaged file can raise anything
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        cause = reason.split(". ")[0]  # torch goes on about how to report it
+        cause = reason.split(". ")[0]  # torch continues with how to report it
         raise UserError(f"checkpoint {source}: damaged or no checkpoint ({cause})") from None
     if not isinstance(checkpoint, dict):
         raise UserError(f"checkpoint {source}: holds a {type(checkpoint).__name__}, no state dict")
