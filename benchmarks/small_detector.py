@@ -21,10 +21,11 @@ import numpy as np
 import torch
 
 import dbnet
-from dbnet.cli.test import write_results
-from dbnet.config.load import load_config, parse_size
+from dbnet.cli.options import parse_size
+from dbnet.config.load import load_config
 from dbnet.datasets import TextDetDataset
 from dbnet.evaluation import HmeanIOUMetric
+from dbnet.evaluation.results import write_results
 from dbnet.images import read_image
 from dbnet.weights import shipped_model
 

@@ -8,13 +8,15 @@ from dbnet.version import __version__
 if TYPE_CHECKING:
     from dbnet.apis.detector import init_detector
     from dbnet.apis.inferencer import TextDetInferencer
+    from dbnet.apis.train import train
 
-__all__ = ["TextDetInferencer", "__version__", "init_detector"]
+__all__ = ["TextDetInferencer", "__version__", "init_detector", "train"]
 
 # Imported at first use, since they bring torch, which takes seconds.
 _MODULES = {
     "TextDetInferencer": "dbnet.apis.inferencer",
     "init_detector": "dbnet.apis.detector",
+    "train": "dbnet.apis.train",
 }
 
 

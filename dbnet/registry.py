@@ -1,16 +1,68 @@
 """Registries of the scope `dbnet`; each finds mmengine's and mmcv's parts through its parent."""
 
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
 from mmengine import registry as root
 from mmengine.registry import Registry
 
+PLAIN = (bool, int, float, str, list, tuple)
 
-def _child(name: str, parent: Registry, location: str | None = None) -> Registry:
-    locations = [f"dbnet.{location}"] if location else []
-    return Registry(name, parent=parent, scope="dbnet", locations=locations)
+
+@contextmanager
+def naming(part: Mapping) -> Iterator[None]:
+    """Note in an exception, as its attribute `part`, what was built from which config.
+
+    The innermost part stays: "SGD(lr=-1)".
+    """
+    try:
+        yield
+    except Exception as error:
+        if not hasattr(error, "part"):
+            error.part = describe_part(part)  # type: ignore[attr-defined]  # any exception takes it
+        raise
+
+
+def describe_part(part: Mapping) -> str:
+    """Write a part of a config as a call, without what is built from configs of their own."""
+    kind = part.get("type", "DataLoader")
+    plain = [
+        f"{key}={value!r}"
+        for key, value in part.items()
+        if key not in ("type", "_scope_") and isinstance(value, PLAIN)
+        if not isinstance(value, list | tuple)
+        or not any(isinstance(item, Mapping) for item in value)
+    ]
+    name = kind if isinstance(kind, str) else kind.__name__
+    return f"{name}({', '.join(plain)})" if plain else name
+
+
+def _named(build: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(build)
+    def build_named(cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(cfg, Mapping):
+            return build(cfg, *args, **kwargs)
+        with naming(cfg):
+            return build(cfg, *args, **kwargs)
+
+    return build_named
+
+
+# The Runner builds with the roots; their children take over `build_func`.
+ROOTS = [value for value in vars(root).values() if isinstance(value, Registry)]
+for _root in ROOTS:
+    _root.build_func = _named(_root.build_func)
+
+
+def _child(name: str, parent: Registry, *locations: str) -> Registry:
+    places = [f"dbnet.{location}" for location in locations]
+    return Registry(name, parent=parent, scope="dbnet", locations=places)
 
 
 MODELS = _child("model", root.MODELS, "models")
-DATASETS = _child("dataset", root.DATASETS, "datasets")
+DATASETS = _child("dataset", root.DATASETS, "datasets", "datasets.synthetic_text_dataset")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.transforms")
 METRICS = _child("metric", root.METRICS, "evaluation")

@@ -4,14 +4,13 @@ python docs/generate_command_line.py
 """
 
 import contextlib
-import importlib
 import io
 import os
-import sys
 from pathlib import Path
 from unittest import mock
 
 from dbnet.cli.main import COMMANDS
+from dbnet.cli.options import PARSERS
 
 TARGET = Path(__file__).with_name("command_line.md")
 INTRODUCTION = """# Command line
@@ -23,12 +22,10 @@ Written by `docs/generate_command_line.py` from the commands' own help (in Pytho
 
 def help_of(command: str) -> str:
     """Catch what `dbnet COMMAND --help` prints, at a width of 88 columns."""
-    module = importlib.import_module(f"dbnet.cli.{command.replace('-', '_')}")
     output = io.StringIO()
     plain = mock.patch.dict(os.environ, COLUMNS="88", NO_COLOR="1")
-    named = mock.patch.object(sys, "argv", ["dbnet", command])
-    with plain, named, contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-        module.main(["--help"])
+    with plain, contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        PARSERS[command]().parse_args(["--help"])
     return output.getvalue().rstrip()
 
 

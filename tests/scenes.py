@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dbnet.config.load import config_folder
+from dbnet.checkpoints.index import config_folder
 
 WORDS = ("TEXT", "Cafe", "OPEN", "exit", "SALE", "Hotel")
 

@@ -1,6 +1,6 @@
 import sys
 
-from dbnet.cli.train import main
+from dbnet.cli.main import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("train"))

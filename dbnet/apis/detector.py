@@ -15,6 +15,9 @@ from dbnet.config.override import override
 from dbnet.errors import UserError
 from dbnet.registry import MODELS
 
+# What inference uses of a config, by patterns of its places.
+USED = ("model", r"test_dataloader\..*\bpipeline")
+
 
 def init_detector(
     config: str | os.PathLike[str] | Config,
@@ -55,7 +58,7 @@ def resolve_config(
 ) -> Config:
     """Load a config unless it is loaded, and replace values in a copy of it."""
     if not isinstance(config, Config):
-        return load_config(os.fspath(config), cfg_options)
+        return load_config(os.fspath(config), cfg_options, parts=USED)
     if not cfg_options:
         return config
     tree = {"default_scope": scope_of(config), **config.to_dict()}

@@ -89,7 +89,7 @@ class TextDetInferencer:
             `scores`, (M,) float32, and, if asked for, `vis`, the drawn image (H, W, 3) uint8 BGR.
 
         Raises:
-            UserError: An image cannot be read. `stream` goes on with the others.
+            UserError: An image cannot be read. `stream` continues with the others.
         """
         sources = list_sources(images)
         results = []
@@ -202,7 +202,7 @@ def build_pipeline(config: Config) -> Callable[[dict], dict]:
 
 
 def loads_image(kind: str | type) -> bool:
-    """Tell whether a transform reads the image; data sets that draw theirs need none."""
+    """Check whether a transform reads the image; datasets that draw theirs need none."""
     name = kind if isinstance(kind, str) else kind.__name__
     return name.split(".")[-1] in ("LoadImage", "LoadImageFromFile")
 

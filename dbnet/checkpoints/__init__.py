@@ -1,1 +1,11 @@
-"""Weights of other projects, to and from the names of this one."""
+"""Weights: read, matched, downloaded, converted and published."""
+
+# Whose names a file's weights have; without an import, as `dbnet convert --help` lists them.
+FORMATS = {
+    "mhliao": "MhLiao/DB, the paper's own code",
+    "mmocr0": "MMOCR 0.x",
+    "dbnet": "this project and MMOCR 1.x",
+    "backbone": "a ResNet alone: torchvision, oCLIP",
+    "ppocr": "PP-OCRv6's small detector, an ONNX file",
+}
+WRITABLE = tuple(name for name in FORMATS if name != "ppocr")  # whose file has no names

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import torch
-from mmengine.logging import print_log
-from mmengine.runner.checkpoint import get_torchvision_models
 
 from dbnet.errors import UserError
+from dbnet.utils.log import log
 
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 20  # bytes
@@ -28,7 +27,7 @@ HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8,64})\.\w+$")
 
 
 def fetch(source: str) -> Path:
-    """Give the local file of a path, `file://`, `http(s)://` or "torchvision://resnet18".
+    """Return the local file of a path, `file://`, `http(s)://` or "torchvision://resnet18".
 
     Downloads go to the folder that torch.hub and mmengine use, so files from there are found.
 
@@ -53,7 +52,7 @@ def fetch(source: str) -> Path:
 
 
 def download(url: str) -> Path:
-    """Give the cached copy of a URL; download it if there is none.
+    """Return the cached copy of a URL; download it if there is none.
 
     Of several processes on one machine one downloads, the others wait for it.
     """
@@ -64,7 +63,7 @@ def download(url: str) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             with part.open("ab") as file, _locked(file):
                 if not target.exists():
-                    print_log(f"downloading {url} to {target}", logger="current")
+                    log(f"downloading {url} to {target}")
                     _complete(url, file)
                     os.replace(part, target)
             part.unlink(missing_ok=True)  # of one who waited
@@ -90,7 +89,7 @@ def cache_path(url: str) -> Path:
 
 
 def wrong_hash(path: Path) -> str | None:
-    """Tell how a file's SHA-256 differs from the one in its name; None if it does not."""
+    """Describe how a file's SHA-256 differs from the one in its name; None if it does not."""
     match = HASH_IN_NAME.search(path.name)
     digest = sha256(path) if match is not None else ""
     if match is None or digest.startswith(match[1]):
@@ -99,7 +98,7 @@ def wrong_hash(path: Path) -> str | None:
 
 
 def sha256(path: Path) -> str:
-    """Give the SHA-256 of a file in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -108,6 +107,8 @@ def sha256(path: Path) -> str:
 
 
 def _from_torchvision(name: str) -> Path:
+    from mmengine.runner.checkpoint import get_torchvision_models  # imports the Runner
+
     models = get_torchvision_models()
     if name not in models:
         raise UserError(f"torchvision://{name}: torchvision has no weights of this name")
@@ -127,7 +128,7 @@ def _complete(url: str, file: BinaryIO) -> None:
             have = file.seek(0, os.SEEK_END)
             if isinstance(error, urllib.error.HTTPError) or have <= before:
                 raise
-            print_log(f"{url}: {error}; going on", logger="current", level=logging.WARNING)
+            log(f"{url}: {error}; continuing", level=logging.WARNING)
             before = have
 
 
@@ -159,7 +160,7 @@ def _append_rest(url: str, file: BinaryIO) -> None:
 
 @contextlib.contextmanager
 def _locked(file: BinaryIO) -> Iterator[None]:
-    """Hold the file's lock, which a killed process gives back; systems without `flock` go on."""
+    """Hold the file's lock, which a killed process gives back, on systems with `flock`."""
     try:
         import fcntl
     except ImportError:

@@ -6,11 +6,20 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from dbnet.checkpoints import FORMATS
 from dbnet.checkpoints.mhliao import from_mhliao, is_mhliao, to_mhliao
+from dbnet.checkpoints.names import (
+    from_backbone,
+    has_mmocr0_names,
+    has_own_names,
+    is_backbone,
+    rename_keys,
+    to_backbone,
+    to_mmocr0,
+)
 from dbnet.checkpoints.ppocr import read_ppocr_onnx
 from dbnet.checkpoints.read import (
     read_checkpoint,
-    rename_keys,
     safetensors_package,
     state_dict_of,
     to_bytes,
@@ -25,80 +34,24 @@ class Format(NamedTuple):
     """Whose names a state dict has.
 
     Attributes:
-        about: A line for the user.
         recognises: Whether a state dict has these names.
         read: From these names to ours.
         write: From ours to these.
     """
 
-    about: str
     recognises: Callable[[Mapping[str, Tensor]], bool]
     read: Callable[[Mapping[str, Tensor]], State]
     write: Callable[[Mapping[str, Tensor]], State]
 
 
-def has_own_names(state: Mapping[str, Tensor]) -> bool:
-    """Tell the names of this project and of MMOCR 1.x."""
-    return any(key.startswith(("det_head.", "neck.", "backbone.")) for key in state)
-
-
-def has_mmocr0_names(state: Mapping[str, Tensor]) -> bool:
-    """Tell the names of MMOCR 0.x."""
-    return any(key.removeprefix("module.").startswith("bbox_head.") for key in state)
-
-
-def to_mmocr0(state: Mapping[str, Tensor]) -> State:
-    """Rename the head as MMOCR 0.x does."""
-    return {
-        "bbox_head." + key.removeprefix("det_head.") if key.startswith("det_head.") else key: value
-        for key, value in state.items()
-    }
-
-
-def is_backbone(state: Mapping[str, Tensor]) -> bool:
-    """Tell the names of a ResNet alone."""
-    return any(key.startswith("layer1.0.") for key in state)
-
-
-def from_backbone(state: Mapping[str, Tensor]) -> State:
-    """Make a ResNet a detector's backbone, without its classifier."""
-    return {
-        f"backbone.{key}": value
-        for key, value in state.items()
-        if not key.startswith(("fc.", "attnpool."))
-    }
-
-
-def to_backbone(state: Mapping[str, Tensor]) -> State:
-    """Take the backbone out of a detector.
-
-    Raises:
-        UserError: There is none.
-    """
-    found = {
-        key.removeprefix("backbone."): value
-        for key, value in state.items()
-        if key.startswith("backbone.")
-    }
-    if not found:
-        raise UserError("there is no backbone in it")
-    return found
-
-
 # The first that recognises a file is taken.
-FORMATS = {
-    "mhliao": Format("MhLiao/DB, the paper's own code", is_mhliao, from_mhliao, to_mhliao),
-    "mmocr0": Format("MMOCR 0.x", has_mmocr0_names, rename_keys, to_mmocr0),
-    "dbnet": Format("this project and MMOCR 1.x", has_own_names, rename_keys, dict),
-    "backbone": Format(
-        "a ResNet alone: torchvision, oCLIP", is_backbone, from_backbone, to_backbone
-    ),
+NAMED = {
+    "mhliao": Format(is_mhliao, from_mhliao, to_mhliao),
+    "mmocr0": Format(has_mmocr0_names, rename_keys, to_mmocr0),
+    "dbnet": Format(has_own_names, rename_keys, dict),
+    "backbone": Format(is_backbone, from_backbone, to_backbone),
 }
 PPOCR = "ppocr"  # an ONNX file, whose weights have no names
-ABOUT = {name: format_.about for name, format_ in FORMATS.items()}
-ABOUT[PPOCR] = "PP-OCRv6's small detector, an ONNX file"
-READABLE = tuple(ABOUT)
-WRITABLE = tuple(FORMATS)
 
 
 def read_weights(source: str, format_name: str | None = None) -> tuple[State, str]:
@@ -122,16 +75,16 @@ def read_weights(source: str, format_name: str | None = None) -> tuple[State, st
         if isinstance(value, Tensor)
     }
     if format_name is None:
-        format_name = next((name for name in FORMATS if FORMATS[name].recognises(state)), None)
+        format_name = next((name for name in NAMED if NAMED[name].recognises(state)), None)
         if format_name is None:
             first = next(iter(state), "nothing")
             raise UserError(
                 f"{source}: names of no known format (first: {first}); formats are "
-                f"{', '.join(READABLE)}"
+                f"{', '.join(FORMATS)}"
             )
-    elif not FORMATS[format_name].recognises(state):
-        raise UserError(f"{source}: has no names of {FORMATS[format_name].about}")
-    return FORMATS[format_name].read(state), format_name
+    elif not NAMED[format_name].recognises(state):
+        raise UserError(f"{source}: has no names of {FORMATS[format_name]}")
+    return NAMED[format_name].read(state), format_name
 
 
 def write_weights(state: Mapping[str, Tensor], target: Path, format_name: str = "dbnet") -> int:
@@ -148,7 +101,7 @@ def write_weights(state: Mapping[str, Tensor], target: Path, format_name: str = 
     Raises:
         UserError: The format lacks a part, or the package `safetensors` is not installed.
     """
-    written = FORMATS[format_name].write(state)
+    written = NAMED[format_name].write(state)
     renamed = {key: value.contiguous() for key, value in written.items()}
     # To memory first: of a folder where nothing can be written, neither package says so by OSError.
     if target.suffix == ".safetensors":

@@ -54,6 +54,11 @@ def find_model(name: str) -> ReleasedModel | None:
     return next((m for m in read_models() if name in (m.name, *m.aliases)), None)
 
 
+def find_by_hash(digest: str) -> ReleasedModel | None:
+    """Find the model of a SHA-256, whole or as far as the index has it; None if there is none."""
+    return next((m for m in read_models() if m.sha256 and digest.startswith(m.sha256)), None)
+
+
 @functools.cache
 def _read(folder: Path) -> tuple[ReleasedModel, ...]:
     path = folder / "textdet" / "model-index.yml"

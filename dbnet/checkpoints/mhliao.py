@@ -37,7 +37,7 @@ FIRST_OF_HEAD = re.compile(r"det_head\.(binarize|threshold)\.0\.weight")
 
 
 def is_mhliao(state: Mapping[str, object]) -> bool:
-    """Tell whether a state dict has MhLiao/DB's names."""
+    """Check whether a state dict has MhLiao/DB's names."""
     return any(_bare(key).startswith("decoder.in5.") for key in state)
 
 

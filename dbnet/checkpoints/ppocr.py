@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dbnet.errors import UserError
-from dbnet.models import DBHead, PPLCNetV4, RepLKFPN
+from dbnet.registry import MODELS
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 
@@ -44,7 +44,7 @@ def read_ppocr_onnx(path: Path) -> dict[str, Tensor]:
 
 
 def _read_convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Give weight and bias of every convolution of the graph, in its order."""
+    """Yield weight and bias of every convolution of the graph, in its order."""
     try:
         import onnx
         from google.protobuf.message import DecodeError
@@ -72,9 +72,9 @@ def _read_convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor | None]]:
 
 
 def _parts() -> dict[str, nn.Module]:
-    backbone = PPLCNetV4()
-    neck = RepLKFPN(backbone.out_channels)
-    head = DBHead(neck.out_channels, norm=False)
+    backbone = MODELS.build(dict(type="PPLCNetV4"))
+    neck = MODELS.build(dict(type="RepLKFPN", in_channels=backbone.out_channels))
+    head = MODELS.build(dict(type="DBHead", in_channels=neck.out_channels, norm=False))
     del head.threshold  # which only training needs
     return dict(backbone=backbone, neck=neck, det_head=head)
 
@@ -87,7 +87,7 @@ def _convolution_names() -> Iterator[str]:
             for name, module in part.named_modules()
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
         ]
-        if isinstance(part, RepLKFPN):
+        if part_name == "neck":
             names.sort(key=_order_in_neck)
         yield from names
 

@@ -1,18 +1,18 @@
 """A checkpoint made ready for others: weights alone, named by their hash, with a model card."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from dbnet.apis.detector import init_detector
 from dbnet.checkpoints.read import match, read_checkpoint, state_dict_of, to_bytes
 from dbnet.errors import UserError
+from dbnet.registry import MODELS
 from dbnet.utils.files import replace_when_complete
 from dbnet.version import __version__
 
@@ -89,7 +89,7 @@ def publish(
 
 
 def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: str) -> None:
-    """See that a checkpoint has all weights of a config's detector.
+    """Check that a checkpoint has all weights of a config's detector.
 
     Args:
         state: Its weights.
@@ -100,7 +100,8 @@ def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: s
     Raises:
         UserError: It lacks some, or has them in other shapes.
     """
-    fit = match(state, init_detector(config).state_dict())
+    with DefaultScope.overwrite_default_scope(config.get("default_scope") or "dbnet"):
+        fit = match(state, MODELS.build(config.model).state_dict())
     wrong = [*fit.missing, *fit.wrong_shape]
     if wrong:
         raise UserError(
@@ -144,21 +145,6 @@ def make_card(
         *("```", ""),
     ]
     return "\n".join(lines)
-
-
-def read_metrics(path: Path) -> dict[str, float]:
-    """Read the metrics of a `results.json`.
-
-    Raises:
-        UserError: It is none.
-    """
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))["metrics"]
-        return {str(key): float(value) for key, value in metrics.items()}
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f'{path}: no "metrics"; give the results.json of dbnet test') from None
 
 
 def _rounded(value: Tensor, half: bool) -> Tensor:

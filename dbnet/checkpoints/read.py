@@ -13,25 +13,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from dbnet.checkpoints.conventions import find_mismatch
 from dbnet.checkpoints.download import fetch, sha256
 from dbnet.checkpoints.mhliao import from_mhliao, is_mhliao
-from dbnet.checkpoints.released import MHLIAO, compare, find_mismatch
+from dbnet.checkpoints.names import rename_key, rename_keys
 from dbnet.errors import UserError
-
-Value = TypeVar("Value")
-MHLIAO_CONFIG = "dbnet_r18dcn_fpnc_1200e_icdar2015_mhliao"
+from dbnet.utils.log import log
 
 
 def history_method(owner: type, name: str) -> Callable:
-    """Stand in for `getattr`, by which a `HistoryBuffer` refers to its own methods."""
+    """Replace `getattr`, by which a `HistoryBuffer` refers to its own methods."""
     if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
         raise pickle.UnpicklingError(f"Unsupported attribute {name} of {owner}")
     return getattr(owner, name)
@@ -54,7 +53,7 @@ allow_mmengine_classes()
 
 
 def fetch_checkpoint(source: str) -> Path:
-    """Give the local file of a path or URL, see `fetch`; a UserError says if there is none."""
+    """Return the local file of a path or URL, see `fetch`; a UserError says if there is none."""
     try:
         return fetch(source)
     except (UserError, OSError) as error:
@@ -96,17 +95,13 @@ def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
         state = from_mhliao(state)
     own = detector.state_dict()
     fit = match(state, own)
-    print_log(f"checkpoint {source}\n{fit.table()}", logger="current")
+    log(f"checkpoint {source}\n{fit.table()}")
     _check_fit(fit, own, source, strict)
-    mismatch = (
-        compare(MHLIAO, detector, "MhLiao/DB's network", MHLIAO_CONFIG)
-        if from_paper
-        else find_mismatch(sha256(path), detector)
-    )
+    mismatch = find_mismatch(detector, sha256(path), from_paper)
     if mismatch and strict:
         raise UserError(f"checkpoint {source}: {mismatch}")
     if mismatch:
-        print_log(f"checkpoint {source}: {mismatch}", logger="current", level=logging.WARNING)
+        log(f"checkpoint {source}: {mismatch}", level=logging.WARNING)
     detector.load_state_dict(fit.loaded, strict=False)
 
 
@@ -173,17 +168,6 @@ def match(state: Mapping[str, object], own: Mapping[str, Tensor]) -> Fit:
     )
 
 
-def rename_key(key: str) -> str:
-    """Name of a parameter in MMOCR 1.x, given that of MMOCR 0.x, 1.x or a DDP-wrapped model."""
-    key = key.removeprefix("module.")
-    return "det_head." + key.removeprefix("bbox_head.") if key.startswith("bbox_head.") else key
-
-
-def rename_keys(state: Mapping[str, Value]) -> dict[str, Value]:
-    """Rename all parameters, see `rename_key`."""
-    return {rename_key(key): value for key, value in state.items()}
-
-
 def part_of(key: str) -> str:
     """Name the part of a detector that a parameter belongs to."""
     return key.partition(".")[0]
@@ -214,10 +198,9 @@ def _check_fit(fit: Fit, own: Iterable[str], source: str, strict: bool) -> None:
             "another config"
         )
     if fit.missing or fit.wrong_shape:
-        print_log(
+        log(
             f"checkpoint {source}: {', '.join(problems)}; what the model does not get from it "
             "starts afresh",
-            logger="current",
             level=logging.WARNING,
         )
 
@@ -231,7 +214,7 @@ def state_dict_of(checkpoint: dict, source: str) -> dict[str, object]:
 
 
 def to_bytes(checkpoint: Mapping[str, Any]) -> bytes:
-    """Give the bytes of a checkpoint's file, the same for the same content under any name."""
+    """Return the bytes of a checkpoint's file, the same for the same content under any name."""
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     return buffer.getvalue()
@@ -261,7 +244,7 @@ def _read(path: Path, source: str) -> dict:
         raise UserError(f"checkpoint {source}: refused, {_refusal(str(error))}") from None
     except Exception as error:  # a damaged file can raise anything
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        cause = reason.split(". ")[0]  # torch goes on about how to report it
+        cause = reason.split(". ")[0]  # torch continues with how to report it
         raise UserError(f"checkpoint {source}: damaged or no checkpoint ({cause})") from None
     if not isinstance(checkpoint, dict):
         raise UserError(f"checkpoint {source}: holds a {type(checkpoint).__name__}, no state dict")

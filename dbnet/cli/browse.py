@@ -3,16 +3,14 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
-from dbnet.cli.arguments import as_seed, not_negative, positive
-from dbnet.cli.errors import one_line_errors
-from dbnet.cli.launch import config_mistakes_told
-from dbnet.cli.train import default_work_dir
+from dbnet.cli.console import command
 from dbnet.config.load import load_config
 from dbnet.datasets.samplers import SampleKey
+from dbnet.engine.start import config_mistakes_reported, default_work_dir
 from dbnet.errors import UserError
 from dbnet.images import write_image
 from dbnet.registry import DATA_SAMPLERS, DATASETS
@@ -23,37 +21,9 @@ PACKER = "PackTextDetInputs"
 MAX_TILES = 100  # in the sheet
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dbnet browse",
-        description="Draw the samples of a config as the network sees them: polygons and targets.",
-    )
-    parser.add_argument("config", help="config file, or its name")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="train")
-    parser.add_argument(
-        "--out", type=Path, help="folder; ./work_dirs/CONFIG_NAME/browse_SPLIT if not given"
-    )
-    parser.add_argument(
-        "--number", type=positive, default=16, help="of samples (default %(default)s)"
-    )
-    parser.add_argument(
-        "--epoch",
-        type=not_negative,
-        default=0,
-        help="that augmentation and order belong to (default 0)",
-    )
-    parser.add_argument(
-        "--seed", type=as_seed, help="of augmentation and order; the config's if not given"
-    )
-    parser.add_argument("--data-root", help="folder of the annotation files")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    return parser.parse_args(argv)
-
-
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
+@command("browse")
+def main(args: argparse.Namespace) -> int:
     """Write a picture per sample and a sheet of all; return the exit status."""
-    args = parse_args(argv)
     config = load_config(args.config, args.cfg_options, args.data_root)
     loader = config.get(f"{args.split}_dataloader")
     if loader is None:
@@ -61,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = args.out or Path(default_work_dir(args.config)) / f"browse_{args.split}"
     seed = config.get("randomness", {}).get("seed") if args.seed is None else args.seed
     init_default_scope(config.default_scope)
-    with config_mistakes_told(args.config):
+    with config_mistakes_reported(args.config):
         dataset = DATASETS.build(without_packing(loader.dataset))
         keys = list(sample_keys(loader, dataset, seed or 0, args.epoch, args.number))
     write_samples(folder, dataset, keys)

@@ -7,10 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from dbnet.cli.arguments import positive
-from dbnet.cli.errors import INTERRUPTED, one_line_errors
+from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import with_progress
-from dbnet.config.load import parse_size
 from dbnet.data_check.findings_file import findings_writer
 from dbnet.data_check.inspection import Inspection, Place, inspect_entry
 from dbnet.data_check.kinds import ERROR, Finding
@@ -24,44 +22,9 @@ from dbnet.utils.parallel import in_order
 MARK = b"dbnet check"  # near the beginning of each report
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dbnet check",
-        description="Look through annotation files and their images before training: damaged "
-        "images, bad polygons, words too small to learn, pictures in two files. Exit status 1 if "
-        "there is an error.",
-    )
-    parser.add_argument(
-        "annotations",
-        nargs="+",
-        type=Path,
-        metavar="ANNOTATION",
-        help="annotation file; of several, such as train and test, common pictures are found",
-    )
-    parser.add_argument(
-        "--html", type=Path, metavar="report.html", help="write a page with pictures"
-    )
-    parser.add_argument(
-        "--json", type=Path, metavar="findings.json", help="write all findings, for programs"
-    )
-    parser.add_argument(
-        "--test-size",
-        type=parse_size,
-        default=(1333, 736),
-        metavar="W,H",
-        help="long and short side at most, in pixels, at which words are measured (default "
-        "1333,736)",
-    )
-    parser.add_argument(
-        "--workers", type=positive, help="threads; as many as processors if not given"
-    )
-    return parser.parse_args(argv)
-
-
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
+@command("check")
+def main(args: argparse.Namespace) -> int:
     """Print what is wrong with datasets; return the exit status."""
-    args = parse_args(argv)
     try:
         check_arguments(args)
         files = [read_entries(path) for path in args.annotations]

@@ -1,45 +1,21 @@
 import argparse
 from collections.abc import Collection
-from pathlib import Path
 
-from dbnet.cli.errors import one_line_errors
+from dbnet.cli.console import command
 from dbnet.errors import UserError
-from dbnet.evaluation import format_metrics
 from dbnet.evaluation.files import (
     GroundTruth,
     evaluate_predictions,
     read_both,
     round_predictions,
 )
+from dbnet.evaluation.hmean_iou import format_metrics
 from dbnet.utils.text import natural_key
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dbnet evaluate",
-        description="Evaluate predictions in files against ground truth in files.",
-    )
-    parser.add_argument(
-        "--pred",
-        type=Path,
-        required=True,
-        metavar="results.json|submit.zip",
-        help="file of test.py --out, or a submission",
-    )
-    parser.add_argument(
-        "--gt",
-        type=Path,
-        required=True,
-        metavar="annotation.json|gt.zip|gt-dir",
-        help="annotation file, or a zip or folder of gt_img_N.txt",
-    )
-    return parser.parse_args(argv)
-
-
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Print the metrics of predictions; give the exit status."""
-    args = parse_args(argv)
+@command("evaluate")
+def main(args: argparse.Namespace) -> int:
+    """Print the metrics of predictions; return the exit status."""
     truths, predictions = read_both(args.gt, args.pred)
     unknown = sorted(predictions.keys() - truths.keys(), key=natural_key)
     if unknown:

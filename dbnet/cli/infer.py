@@ -3,22 +3,20 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-from mmengine.config import DictAction
 from mmengine.device import get_device
 
+from dbnet.apis.detector import USED
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
-from dbnet.cli.arguments import positive
-from dbnet.cli.errors import INTERRUPTED, lack_of_memory, one_line_errors
+from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import progress_line
-from dbnet.cli.test import check_writable, write_results
-from dbnet.config.load import load_config, parse_size
-from dbnet.errors import UserError
+from dbnet.config.load import load_config
+from dbnet.errors import UserError, lack_of_memory
+from dbnet.evaluation.results import check_writable, write_results
 from dbnet.images import find_images, read_displayed, write_image
 from dbnet.visualization.draw import draw_polygons, resize_to_fit
 from dbnet.weights import shipped_model
@@ -26,33 +24,9 @@ from dbnet.weights import shipped_model
 JPEG_SIDE = 65_500  # pixels, libjpeg's limit
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="dbnet infer", description="Find the texts in images.")
-    parser.add_argument(
-        "images", nargs="+", metavar="IMAGES", help="files, folders or quoted patterns"
-    )
-    parser.add_argument(
-        "--config", help="config file, or its name; without it the model of the package is used"
-    )
-    parser.add_argument("--checkpoint", help="file or URL, of this project, MMOCR or MhLiao/DB")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for results.json and a drawing per image"
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; an accelerator if there is one")
-    parser.add_argument(
-        "--batch-size", type=positive, default=1, metavar="N", help="images at once (default 1)"
-    )
-    parser.add_argument(
-        "--test-size", type=parse_size, metavar="W,H", help="long and short side at most, in pixels"
-    )
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    return parser.parse_args(argv)
-
-
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Write results and drawings; give the exit status, 1 if an image could not be read."""
-    args = parse_args(argv)
+@command("infer")
+def main(args: argparse.Namespace) -> int:
+    """Write results and drawings; return the exit status, 1 if an image could not be read."""
     images = list(dict.fromkeys(find_images(args.images)))
     drawings = name_drawings(args.out, images)
     check_out(args.out, drawings)
@@ -60,10 +34,18 @@ def main(argv: list[str] | None = None) -> int:
 
     run = Run(len(images))
     try:
-        with sigterm_exits():
-            status = run.go(images, drawings, inferencer.stream(images, args.batch_size))
+        with sigterm_exits(), lack_of_memory_reported():
+            for job in zip(images, drawings, inferencer.stream(images, args.batch_size)):
+                run.keep(*job)
+        status = 1 if run.num_failed else 0
+    except (KeyboardInterrupt, SystemExit) as stop:
+        report(f"interrupted after {run.num_done} of {run.num_images} images")
+        status = int(stop.code or 0) if isinstance(stop, SystemExit) else INTERRUPTED
+    except UserError as error:
+        report(f"error: {error}")
+        status = 1
     finally:  # also after an unforeseen error, so that no drawing lies there without its results
-        run.clear()
+        report()
         if run.num_done:
             write_results(args.out / "results.json", {}, run.entries)
     print(f"{run.summary()}: {args.out}")
@@ -75,7 +57,7 @@ def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:
     name, checkpoint = args.config, args.checkpoint
     if name is None and checkpoint is None:
         name, checkpoint = shipped_model()
-    config = name and load_config(name, args.cfg_options, test_size=args.test_size)
+    config = name and load_config(name, args.cfg_options, test_size=args.test_size, parts=USED)
     return TextDetInferencer(config, checkpoint, args.device or get_device())
 
 
@@ -95,7 +77,7 @@ def name_drawings(folder: Path, images: Sequence[str]) -> list[Path]:
 
 
 def check_out(folder: Path, drawings: Sequence[Path]) -> None:
-    """Make the folder of the results, and see that nothing in it would be overwritten.
+    """Make the folder of the results, and check that nothing in it would be overwritten.
 
     Raises:
         UserError: Something would, or nothing can be written there.
@@ -123,11 +105,11 @@ def sigterm_exits() -> Iterator[None]:
 
 
 @contextmanager
-def lack_of_memory_told() -> Iterator[None]:
-    """Turn lack of memory, of an accelerator or the machine, into a line."""
+def lack_of_memory_reported() -> Iterator[None]:
+    """Report lack of memory, of an accelerator or the machine, in a line."""
     try:
         yield
-    except (MemoryError, RuntimeError, cv2.error) as error:
+    except Exception as error:
         reason = lack_of_memory(error)
         if reason is None:
             raise
@@ -136,7 +118,7 @@ def lack_of_memory_told() -> Iterator[None]:
 
 @dataclass
 class Run:
-    """What a run has done so far; on a terminal, a line says so and estimates the rest.
+    """What a run has done so far.
 
     Attributes:
         num_images: All of them.
@@ -153,62 +135,39 @@ class Run:
     def num_done(self) -> int:
         return len(self.entries) + self.num_failed
 
-    def go(
-        self,
-        images: Sequence[str],
-        drawings: Sequence[Path],
-        results: Iterable[dict | UserError],
-    ) -> int:
-        """Take all images, or those until a mistake or a signal; give the exit status."""
-        try:
-            with lack_of_memory_told():
-                for path, drawing, result in zip(images, drawings, results):
-                    self.take(path, drawing, result)
-        except (KeyboardInterrupt, SystemExit) as stop:
-            self.say(f"interrupted after {self.num_done} of {self.num_images} images")
-            return int(stop.code or 0) if isinstance(stop, SystemExit) else INTERRUPTED
-        except UserError as error:
-            self.say(f"error: {error}")
-            return 1
-        return 1 if self.num_failed else 0
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
 
-    def take(self, path: str, drawing: Path, result: dict | UserError) -> None:
-        """Keep the texts of an image and draw them, or say why there are none."""
+    def keep(self, path: str, drawing: Path, result: dict | UserError) -> None:
+        """Keep the texts of an image and draw them, or report why there are none."""
         if isinstance(result, UserError):
             self.num_failed += 1
-            self.say(f"error: {result}")
+            report(f"error: {result}")
         else:
             polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
             scores = result["scores"].tolist()
             self.entries.append(dict(img_path=path, polygons=polygons, scores=scores))
             draw(path, result, drawing)
-        self.show()
+        if sys.stderr.isatty():
+            line = progress_line(self.num_done, self.num_images, self.seconds)
+            print(line, end="", file=sys.stderr, flush=True)
 
     def summary(self) -> str:
         num_texts = sum(len(entry["scores"]) for entry in self.entries)
         failed = f", {self.num_failed} not readable" if self.num_failed else ""
         return (
             f"{len(self.entries)} images{failed}, {num_texts} texts, "
-            f"{self._seconds_per_image():.2f} s per image"
+            f"{self.seconds / max(self.num_done, 1):.2f} s per image"
         )
 
-    def show(self) -> None:
-        if sys.stderr.isatty():
-            seconds = time.perf_counter() - self.start
-            line = progress_line(self.num_done, self.num_images, seconds)
-            print(line, end="", file=sys.stderr, flush=True)
 
-    def clear(self) -> None:
-        """Remove the line, so that something else can be printed there."""
-        if sys.stderr.isatty():
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-    def say(self, line: str) -> None:
-        self.clear()
+def report(line: str = "") -> None:
+    """Print a line in place of that of the progress, or only remove it."""
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    if line:
         print(line, file=sys.stderr)
-
-    def _seconds_per_image(self) -> float:
-        return (time.perf_counter() - self.start) / max(self.num_done, 1)
 
 
 def draw(path: str, result: dict, target: Path) -> None:

@@ -1,12 +1,19 @@
+import argparse
 import importlib
+import logging
 import sys
+from collections.abc import Sequence
+
+from dbnet.cli.console import one_line_errors
+from dbnet.cli.options import parse
+from dbnet.config.find import find_config
 
 COMMANDS = {
     "train": "train a text detector",
     "test": "test a text detector",
     "infer": "find the texts in images",
     "evaluate": "evaluate predictions in files",
-    "prepare": "make annotation files of public data sets or of your own labels",
+    "prepare": "make annotation files of public datasets or of your own labels",
     "check": "look for damaged images, bad polygons and common pictures before training",
     "browse": "draw a config's samples as the network sees them",
     "plot-log": "plot the losses and metrics of runs",
@@ -21,7 +28,27 @@ def main() -> int:
     """Run `dbnet COMMAND ARGUMENTS...`."""
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command in COMMANDS:
-        return importlib.import_module(f"dbnet.cli.{command.replace('-', '_')}").main(sys.argv[2:])
+        return run(command, sys.argv[2:])
     lines = [f"  {name:10}  {text}" for name, text in COMMANDS.items()]
     print("usage: dbnet COMMAND ARGUMENTS... (dbnet COMMAND --help explains)", *lines, sep="\n")
     return 0 if command in ("-h", "--help") else 2
+
+
+def run(command: str, argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments of a command and run it; what it needs is imported in between."""
+    args = parse(command, argv)
+    return one_line_errors(lambda: _work(command, args))
+
+
+def _work(command: str, args: argparse.Namespace) -> int:
+    if getattr(args, "config", None):
+        find_config(args.config)  # a mistyped name is reported at once
+    log, handler = logging.getLogger("dbnet"), logging.StreamHandler()
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    if command == "infer":
+        importlib.import_module("dbnet.cli.lean_mmengine")
+    try:
+        return importlib.import_module(f"dbnet.cli.{command.replace('-', '_')}").main(args)
+    finally:
+        log.removeHandler(handler)

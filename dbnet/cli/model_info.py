@@ -9,16 +9,15 @@ from pathlib import Path
 
 import torch
 import torchvision  # noqa: F401, registers its operators
-from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dbnet.cli.errors import one_line_errors
-from dbnet.cli.launch import config_mistakes_told, skip_imagenet_weights
-from dbnet.config.load import load_config, parse_size
+from dbnet.cli.console import command
+from dbnet.config.load import load_config
 from dbnet.engine.optim_wrapper import has_fast_bfloat16
+from dbnet.engine.start import config_mistakes_reported, skip_imagenet_weights
 from dbnet.errors import UserError
 from dbnet.registry import MODELS
 from dbnet.utils.tables import format_table
@@ -28,41 +27,22 @@ MIN_PASSES = 3
 MAX_SECONDS = 5.0  # after which a measurement stops, once it has its fewest passes
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dbnet model-info",
-        description="Print parameters, FLOPs and speed of a config's model.",
-    )
-    parser.add_argument("config", help="config file, or its name")
-    parser.add_argument(
-        "--size",
-        type=parse_size,
-        default=(640, 640),
-        metavar="W,H",
-        help="of the image, in pixels (default 640,640)",
-    )
-    parser.add_argument("--device", default=get_device(), help="default here: %(default)s")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    return parser.parse_args(argv)
-
-
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Print what the model of a config weighs and costs; give the exit status."""
-    args = parse_args(argv)
+@command("model-info")
+def main(args: argparse.Namespace) -> int:
+    """Print what the model of a config weighs and costs; return the exit status."""
     config = load_config(args.config, args.cfg_options)
     if config.get("model") is None:
         raise UserError(f"config {args.config}: no model")
     skip_imagenet_weights(config)
     init_default_scope(config.default_scope)
-    with config_mistakes_told(args.config):
+    with config_mistakes_reported(args.config):
         model = MODELS.build(config.model).eval()
+    device = args.device or get_device()
     try:
-        model.to(args.device)
+        model.to(device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch without CUDA
         reason = str(error).splitlines()[0]
-        raise UserError(f"--device {args.device}: {reason}") from error
+        raise UserError(f"--device {device}: {reason}") from error
 
     inputs = network_input(model, args.size)
     info = dict(

@@ -2,7 +2,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from dbnet.cli.errors import one_line_errors
+from dbnet.cli.console import command
 from dbnet.errors import UserError
 from dbnet.utils.tables import format_table
 from dbnet.visualization.curves import LOSSES, Records, plot_runs, points, read_scalars
@@ -10,22 +10,9 @@ from dbnet.visualization.curves import LOSSES, Records, plot_runs, points, read_
 HMEAN = "icdar/hmean"
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dbnet plot-log",
-        description="Plot the losses and metrics of training runs, side by side.",
-    )
-    parser.add_argument("work_dirs", nargs="+", type=Path, metavar="WORK_DIR")
-    parser.add_argument(
-        "--out", type=Path, default=Path("plot.png"), help="picture (default %(default)s)"
-    )
-    return parser.parse_args(argv)
-
-
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Plot runs and print how far they have come; give the exit status."""
-    args = parse_args(argv)
+@command("plot-log")
+def main(args: argparse.Namespace) -> int:
+    """Plot runs and print how far they have come; return the exit status."""
     runs = {name: read_run(path) for name, path in run_names(args.work_dirs).items()}
     try:
         args.out.parent.mkdir(parents=True, exist_ok=True)

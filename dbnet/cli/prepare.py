@@ -5,18 +5,17 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from dbnet.cli.errors import one_line_errors
+from dbnet.checkpoints.index import config_folder
+from dbnet.cli.console import command
 from dbnet.cli.progress import with_progress
-from dbnet.config.load import config_folder
 from dbnet.errors import UserError
 from dbnet.labels import PREPARERS, Preparer, describe
 from dbnet.labels.entries import Entries, annotation_writer, sample_indices
 
 
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
+@command("prepare")
+def main(args: argparse.Namespace) -> int:
     """Turn a dataset's downloads into annotation files; return the exit status."""
-    args = _parse_args(argv)
     if args.list:
         for name, preparer in PREPARERS.items():
             print(f"{name}: {describe(preparer)}")
@@ -30,28 +29,6 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"{error.filename or args.out}: {error.strerror or error}") from error
     print(f"next: {_next_step(args.name, args.out)}")
     return 0
-
-
-def _parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dbnet prepare", description="Make annotation files from a dataset's files."
-    )
-    parser.add_argument("name", nargs="?", help="dataset, see --list")
-    parser.add_argument("--raw", type=Path, help="folder with the downloads, zips or folders")
-    parser.add_argument("--out", type=Path, help="folder for the annotation files")
-    parser.add_argument(
-        "--val-fraction",
-        type=float,
-        help="share of the training images that textdet_val.json gets; the others go to "
-        "textdet_trainpart.json",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of that sample (default 0)")
-    parser.add_argument("--copy", action="store_true", help="copy folders below --out too")
-    parser.add_argument("--list", action="store_true", help="print the datasets and stop")
-    args = parser.parse_args(argv)
-    if not args.list and None in (args.name, args.raw, args.out):
-        parser.error("NAME, --raw and --out are needed (or --list alone)")
-    return args
 
 
 def _find_preparer(name: str) -> Preparer:

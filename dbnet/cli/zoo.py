@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 from dbnet.checkpoints.download import cache_path
-from dbnet.checkpoints.index import ReleasedModel, find_model, read_models
+from dbnet.checkpoints.index import ReleasedModel, find_by_hash, find_model, read_models
 from dbnet.checkpoints.read import fetch_checkpoint
-from dbnet.cli.errors import one_line_errors
+from dbnet.cli.console import command
 from dbnet.config.load import load_config
 from dbnet.errors import UserError
 from dbnet.utils.files import replace_when_complete
@@ -22,26 +22,9 @@ FINETUNE_EPOCHS = 100
 FINETUNE_WARMUP = 5  # epochs, where the config has a warm-up
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dbnet zoo", description="Show and download the models that MMOCR has released."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="list|info|download")
-    commands.add_parser("list", help="print all models with their published figures")
-    info = commands.add_parser("info", help="print what is known of a model, and how to use it")
-    info.add_argument("name", help="of the model, an alias or the first digits of the file's hash")
-    download = commands.add_parser("download", help="download a model, or go on with it")
-    download.add_argument("name", help="as for info")
-    download.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder for a copy (default: none, cache only)"
-    )
-    return parser.parse_args(argv)
-
-
-@one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    """Show or download released models; give the exit status."""
-    args = parse_args(argv)
+@command("zoo")
+def main(args: argparse.Namespace) -> int:
+    """Show or download released models; return the exit status."""
     if args.command == "list":
         print("\n".join(list_models()))
     elif args.command == "info":
@@ -53,17 +36,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def known_model(name: str) -> ReleasedModel:
     """Find a model by its name, an alias or the first digits of its file's SHA-256."""
-    model = find_model(name) or _by_hash(name.lower())
+    model = find_model(name) or find_by_hash(name.lower())
     if model is None:
         names = [known for m in read_models() for known in (m.name, *m.aliases)]
         nearest = ", ".join(difflib.get_close_matches(name, names, n=3, cutoff=0))
         raise UserError(f"{name}: no released model of this name; nearest: {nearest}")
     return model
-
-
-def _by_hash(digits: str) -> ReleasedModel | None:
-    """Find the model of a SHA-256, whole or as far as the index has it."""
-    return next((m for m in read_models() if m.sha256 and digits.startswith(m.sha256)), None)
 
 
 def list_models() -> list[str]:

@@ -1,56 +1,54 @@
-"""Hold a config against the classes and functions that MMEngine's `Runner` calls with it.
+"""Check a config against the classes and functions that MMEngine's `Runner` calls with it.
 
 A config is a tree of dicts, lists and plain values. A place in it is written as a dotted path with
-list indices, as `--cfg-options` does: `train_dataloader.dataset.pipeline.2.max_ratio`.
+list indices, as `--cfg-options` does: `train_dataloader.dataset.pipeline.2.max_ratio`. Foreign
+classes are named here and imported when a config has a place for them: the `Runner` takes long.
 """
 
 import contextlib
 import difflib
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from mmengine.evaluator import Evaluator
-from mmengine.hooks import CheckpointHook
-from mmengine.optim import OptimWrapper
-from mmengine.registry import Registry, root
-from mmengine.runner import (
-    EpochBasedTrainLoop,
-    IterBasedTrainLoop,
-    LogProcessor,
-    Runner,
-    TestLoop,
-    ValLoop,
-)
-from mmengine.utils import import_modules_from_strings
-from torch.nn.utils import clip_grad_norm_, clip_grad_value_
-from torch.optim import SGD, AdamW
-from torch.utils.data import DataLoader
+from mmengine.registry import Registry
 
-import dbnet.registry  # noqa: F401  (makes the children of scope `dbnet`)
 from dbnet.config.values import annotations, describe, fits
+from dbnet.registry import ROOTS
 
-# The last line is what `Runner` looks up in `cfg` beside its arguments, and what `Config` reads.
-RUNNER_KEYS = (frozenset(inspect.signature(Runner).parameters) - {"cfg"}) | {
-    *("activation_checkpointing", "compile", "custom_imports", "efficient_conv_bn_eval"),
-    *("find_unused_parameters", "model_wrapper_cfg", "sync_bn"),
-}
+# The arguments of `Runner`; in the last lines what it looks up in `cfg` beside them, and what
+# `Config` reads.
+RUNNER_KEYS = frozenset(
+    {
+        *("auto_scale_lr", "custom_hooks", "data_preprocessor", "default_hooks", "default_scope"),
+        *("env_cfg", "experiment_name", "launcher", "load_from", "log_level", "log_processor"),
+        *("model", "optim_wrapper", "param_scheduler", "randomness", "resume", "test_cfg"),
+        *("test_dataloader", "test_evaluator", "train_cfg", "train_dataloader", "val_cfg"),
+        *("val_dataloader", "val_evaluator", "visualizer", "work_dir"),
+        *("activation_checkpointing", "compile", "custom_imports", "efficient_conv_bn_eval"),
+        *("find_unused_parameters", "model_wrapper_cfg", "sync_bn"),
+    }
+)
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-REGISTRIES = [value for value in vars(root).values() if isinstance(value, Registry)]
-
 # What a top-level dict without `type` is given to.
-UNTYPED: dict[str, Callable] = {
-    **dict.fromkeys(LOADERS, DataLoader),
-    "custom_imports": import_modules_from_strings,
-    "log_processor": LogProcessor,
-    "optim_wrapper": OptimWrapper,
-    "randomness": Runner.set_randomness,
-    "test_cfg": TestLoop,
-    "val_cfg": ValLoop,
+UNTYPED = {
+    **dict.fromkeys(LOADERS, "torch.utils.data:DataLoader"),
+    "custom_imports": "mmengine.utils:import_modules_from_strings",
+    "log_processor": "mmengine.runner:LogProcessor",
+    "optim_wrapper": "mmengine.optim:OptimWrapper",
+    "randomness": "mmengine.runner:Runner.set_randomness",
+    "test_cfg": "mmengine.runner:TestLoop",
+    "val_cfg": "mmengine.runner:ValLoop",
 }
-# Where `**kwargs` go that a class keeps for later.
-FORWARDED: dict[type, Callable] = {CheckpointHook: Runner.save_checkpoint}
+CLIPPING = {
+    "norm": "torch.nn.utils:clip_grad_norm_",
+    "value": "torch.nn.utils:clip_grad_value_",
+}
+# Where a part is looked for first, by a pattern of its path: importing all rooms takes long.
+HOMES = {r"model(\.(?!init_cfg).+)?": "model", r".+\.pipeline\.\d+": "transform"}
 # What is read from a dict before its class sees it, by a pattern of its path.
 EXTRA_KEYS = {
     r"(default|custom)_hooks\.\w+": {"priority"},
@@ -62,19 +60,19 @@ EXTRA_KEYS = {
     r".+\.norm_cfg": {"requires_grad"},
     r".+\.override": {"name"},
 }
-CLIPPING: dict[str, Callable] = {"norm": clip_grad_norm_, "value": clip_grad_value_}
 
 
 class Target(NamedTuple):
-    """What is called with a dict of the config, and with which keys; None takes any key."""
+    """The callable that a config dict is passed to, and its argument names (None: any)."""
 
     name: str
     parameters: set[str] | None
 
 
-# What mmengine's constructor of optimizers reads from dicts that nothing is built from, by a
-# pattern of their path; another constructor may read other keys.
-PARAMWISE = {
+# What reads a dict that nothing is built from, by a pattern of its path. Another constructor of
+# optimizers may read other keys.
+READERS = {
+    r"auto_scale_lr": Target("Runner", {"base_batch_size", "enable"}),
     r"optim_wrapper\.paramwise_cfg": Target(
         "DefaultOptimWrapperConstructor",
         {
@@ -82,13 +80,13 @@ PARAMWISE = {
             *("dwconv_decay_mult", "dcn_offset_lr_mult", "bypass_duplicate", "custom_keys"),
         },
     ),
-    r"optim_wrapper\.paramwise_cfg\.custom_keys\..+": Target(
-        "custom_keys",
-        # the rest goes into the parameter group
-        {"lr_mult", "decay_mult"}.union(*(inspect.signature(o).parameters for o in (SGD, AdamW)))
-        - {"params"},
-    ),
 }
+CUSTOM_KEYS = r"optim_wrapper\.paramwise_cfg\.custom_keys\..+"  # the rest is for the optimizer
+
+
+def parameters_of(name: str) -> set[str]:
+    """Name the arguments of a function or class that is named as "package.module:name"."""
+    return set(inspect.signature(pkgutil.resolve_name(name)).parameters)
 
 
 def constructor_parameters(cls: Callable) -> set[str] | None:
@@ -112,13 +110,22 @@ def _constructors(cls: Callable) -> list[Callable]:
     if not inspect.isclass(cls):
         return [cls]
     owners = [base for base in cls.__mro__ if base is not object and "__init__" in vars(base)]
-    forwarded = [FORWARDED[base] for base in cls.__mro__ if base in FORWARDED]
-    return [vars(base)["__init__"] for base in owners] + forwarded
+    constructors = [vars(base)["__init__"] for base in owners]
+    if any(base.__name__ == "CheckpointHook" for base in owners):  # keeps its kwargs for later
+        constructors.append(pkgutil.resolve_name("mmengine.runner:Runner.save_checkpoint"))
+    return constructors
 
 
-def registered(name: str, scope: str) -> list[Callable]:
+def registered(name: str, scope: str, path: str = "") -> list[Callable]:
     """Find all that MMEngine's registries, seen from `scope`, hold under `name`."""
-    found = [_lookup(registry.children.get(scope, registry), name) for registry in REGISTRIES]
+    homes = [home for pattern, home in HOMES.items() if re.fullmatch(pattern, path)]
+    first = [registry for registry in ROOTS if registry.name in homes]
+    for registries in (first, ROOTS):
+        if registries is ROOTS:
+            importlib.import_module("mmcv.cnn")  # registers its layers
+        found = [_lookup(registry.children.get(scope, registry), name) for registry in registries]
+        if any(found):
+            break
     return [item for item in found if callable(item)]
 
 
@@ -127,17 +134,14 @@ def _lookup(registry: Registry, name: str) -> Any:
         with contextlib.suppress(RuntimeError):  # no package of this name
             return registry.get(name)
         return None
-    # `Registry.get` would go on to import a module called `name`.
-    registry.import_from_location()
+    # `Registry.get` would continue by importing a module called `name`.
     parent: Registry | None = registry
-    while parent is not None and name not in parent.module_dict:
+    while parent is not None:
+        parent.import_from_location()
+        if name in parent.module_dict:
+            return parent.module_dict[name]
         parent = parent.parent
-    return parent and parent.module_dict[name]
-
-
-def _registered_names(scope: str) -> set[str]:
-    seen = REGISTRIES + [registry.children.get(scope, registry) for registry in REGISTRIES]
-    return {name for registry in seen for name in registry.module_dict}
+    return None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -154,56 +158,41 @@ def join(path: str, key: str | int) -> str:
 def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every value of a config tree with its path, parents first."""
     yield path, node
-    for key, value in _children(node):
+    for key, value in children(node):
         yield from walk(value, join(path, key))
 
 
-def _children(node: Any) -> Iterable[tuple[str | int, Any]]:
+def children(node: Any) -> Iterable[tuple[str | int, Any]]:
+    """Return keys or indices with what a dict, list or tuple holds under them."""
     if isinstance(node, dict):
         return node.items()
     return enumerate(node) if isinstance(node, list | tuple) else ()
 
 
-def _untyped_target(path: str, node: dict) -> Callable | None:
+def _untyped_owner(path: str, node: dict) -> str | None:
+    """Name what a dict without `type` is passed to."""
     if path == "train_cfg":
-        return EpochBasedTrainLoop if node.get("by_epoch", True) else IterBasedTrainLoop
+        return f"mmengine.runner:{'Epoch' if node.get('by_epoch', True) else 'Iter'}BasedTrainLoop"
     if path in ("val_evaluator", "test_evaluator") and "metrics" in node:
-        return Evaluator
+        return "mmengine.evaluator:Evaluator"
     if path == "optim_wrapper" and "optimizer" not in node:
         return None  # several optimizers, under names of the user's own
     return UNTYPED.get(path)
 
 
-def _clipping(node: dict) -> Callable:
-    """Find torch's function that clips gradients, of the two that `type` chooses from."""
-    return CLIPPING.get(node.get("type", "norm"), clip_grad_norm_)
-
-
-def _candidates(path: str, node: dict, scope: str) -> list[Callable]:
+def owners_of(path: str, node: dict, scope: str) -> list[Callable]:
+    """Find the classes or functions that the dict at `path` may be passed to."""
+    if not path:
+        return [pkgutil.resolve_name("mmengine.runner:Runner")]
     if path == "optim_wrapper.clip_grad":
-        return [_clipping(node)]
-    kind = node["type"] if "type" in node else _untyped_target(path, node)
+        return [pkgutil.resolve_name(CLIPPING.get(node.get("type", "norm"), CLIPPING["norm"]))]
+    if "type" not in node:
+        owner = _untyped_owner(path, node)
+        return [pkgutil.resolve_name(owner)] if owner else []
+    kind = node["type"]
     if isinstance(kind, str):
-        return registered(kind, scope)
+        return registered(kind, scope, path)
     return [kind] if callable(kind) else []
-
-
-def _extra_keys(path: str, node: dict) -> set[str]:
-    if path == "train_cfg" and "type" not in node:
-        return {"by_epoch"}
-    patterns = [keys for pattern, keys in EXTRA_KEYS.items() if re.fullmatch(pattern, path)]
-    return {"type", "_scope_"}.union(*patterns)
-
-
-def _reader(path: str, node: dict) -> Target | None:
-    """Find what reads a dict that nothing is built from, if its keys are known."""
-    if path == "auto_scale_lr":
-        return Target("Runner", {"base_batch_size", "enable"})
-    if path == "optim_wrapper.clip_grad":
-        function = _clipping(node)
-        keys = set(inspect.signature(function).parameters) - {"parameters"}
-        return Target(function.__name__, keys | {"type"})
-    return next((PARAMWISE[p] for p in PARAMWISE if re.fullmatch(p, path)), None)
 
 
 def find_target(path: str, node: dict, scope: str) -> Target | None:
@@ -211,30 +200,38 @@ def find_target(path: str, node: dict, scope: str) -> Target | None:
 
     A name that several registries hold takes the arguments of all its owners, an unknown one any.
     """
-    if target := _reader(path, node):
-        return target
-    candidates = _candidates(path, node, scope)
-    if not candidates:
-        return Target(str(node["type"]), None) if "type" in node else None
+    if re.fullmatch(CUSTOM_KEYS, path):
+        optimizers = parameters_of("torch.optim:SGD") | parameters_of("torch.optim:AdamW")
+        return Target("custom_keys", {"lr_mult", "decay_mult"} | optimizers - {"params"})
+    if reader := next((READERS[p] for p in READERS if re.fullmatch(p, path)), None):
+        return reader
+    owners = owners_of(path, node, scope)
     kind = node.get("type")
-    name = kind if isinstance(kind, str) else getattr(candidates[0], "__name__", str(kind))
-    parameters = [constructor_parameters(candidate) for candidate in candidates]
+    if not owners:
+        return Target(str(kind), None) if "type" in node else None
+    if path == "optim_wrapper.clip_grad":
+        own = constructor_parameters(owners[0]) or set()
+        return Target(getattr(owners[0], "__name__", ""), own - {"parameters"} | {"type"})
+    name = kind if isinstance(kind, str) else getattr(owners[0], "__name__", str(kind))
+    parameters = [constructor_parameters(owner) for owner in owners]
     named = [each for each in parameters if each is not None]
     if len(named) < len(parameters):
         return Target(name, None)
-    return Target(name, _extra_keys(path, node).union(*named))
+    extra = [keys for pattern, keys in EXTRA_KEYS.items() if re.fullmatch(pattern, path)]
+    by_epoch = {"by_epoch"} if path == "train_cfg" and "type" not in node else {"type", "_scope_"}
+    return Target(name, by_epoch.union(*extra, *named))
 
 
 def known_paths(node: Any, scope: str, path: str = "") -> Iterator[str]:
     """Yield the path of everything below `path` that a config sets or could set."""
     if isinstance(node, tuple):
         return  # an item of a tuple cannot be set
-    keys = {str(key) for key, _ in _children(node)}
+    keys = {str(key) for key, _ in children(node)}
     if isinstance(node, dict):
-        target = find_target(path, node, scope)
-        keys |= RUNNER_KEYS if not path else (target and target.parameters) or set()
+        target = find_target(path, node, scope) if path else Target("Runner", set(RUNNER_KEYS))
+        keys |= (target and target.parameters) or set()
     yield from (join(path, key) for key in keys)
-    for key, value in _children(node):
+    for key, value in children(node):
         yield from known_paths(value, scope, join(path, key))
 
 
@@ -244,23 +241,28 @@ def mistakes(node: Any, scope: str, path: str = "") -> Iterator[str]:
         scope = node.get("_scope_", scope)
         if "type" in node and (mistake := _type_mistake(path, node, scope)):
             yield f"{join(path, 'type')}: {mistake}"
-        target = find_target(path, node, scope)
-        if target and target.parameters is not None:
-            for key in sorted(set(node) - target.parameters):
-                known = nearest(key, target.parameters - {"type", "_scope_"})
-                yield f"{join(path, key)}: {target.name} has no such argument{known}"
-        yield from _value_mistakes(path, node, scope, target.name if target else "Runner")
-    for key, value in _children(node):
+        yield from _key_mistakes(path, node, scope)
+    for key, value in children(node):
         if join(path, key) != "optim_wrapper.paramwise_cfg" or "constructor" not in node:
             yield from mistakes(value, scope, join(path, key))
 
 
-def _value_mistakes(path: str, node: dict, scope: str, name: str) -> Iterator[str]:
-    """Yield a line for every value of a kind that none of its owners takes."""
+def _key_mistakes(path: str, node: dict, scope: str) -> Iterator[str]:
+    """Yield a line for every unknown key, and every value of a kind that no owner takes."""
+    target = find_target(path, node, scope) if path else Target("Runner", None)
+    if target and target.parameters is not None:
+        for key in sorted(set(node) - target.parameters):
+            known = nearest(key, target.parameters - {"type", "_scope_"})
+            yield f"{join(path, key)}: {target.name} has no such argument{known}"
     seed = node.get("seed") if path == "randomness" else None
     if seed is not None and not (isinstance(seed, int) and 0 <= seed < 1 << 32):
         yield f"{join(path, 'seed')}: must be a whole number from 0 to 2^32 - 1, got {seed!r}"
-    owners = _candidates(path, node, scope) if path else [Runner]
+    owners = owners_of(path, node, scope)
+    yield from value_mistakes(path, node, owners, target.name if target else "")
+
+
+def value_mistakes(path: str, node: dict, owners: Iterable[Callable], name: str) -> Iterator[str]:
+    """Yield a line for every value of a kind that none of its owners takes."""
     hints = [_parameter_annotations(owner) for owner in owners]
     for key, value in node.items():
         options = [hint.get(key, Any) for hint in hints]
@@ -269,7 +271,7 @@ def _value_mistakes(path: str, node: dict, scope: str, name: str) -> Iterator[st
 
 
 def _parameter_annotations(cls: Callable) -> dict[str, Any]:
-    """Give the annotations of what `constructor_parameters` names."""
+    """Return the annotations of what `constructor_parameters` names."""
     return {
         key: hint
         for function in reversed(_constructors(cls))
@@ -281,7 +283,8 @@ def _type_mistake(path: str, node: dict, scope: str) -> str | None:
     kind = node["type"]
     if path == "optim_wrapper.clip_grad":
         return None if kind in CLIPPING else f"must be one of {', '.join(CLIPPING)}, got {kind!r}"
-    if _candidates(path, node, scope):
+    if owners_of(path, node, scope):
         return None
-    known = nearest(str(kind).split(".")[-1], _registered_names(scope))
-    return f"nothing is registered as {kind!r}{known}"
+    seen = ROOTS + [registry.children.get(scope, registry) for registry in ROOTS]
+    names = {name for registry in seen for name in registry.module_dict}
+    return f"nothing is registered as {kind!r}{nearest(str(kind).split('.')[-1], names)}"

@@ -1,46 +1,21 @@
 """Load configs strictly: what MMEngine would silently ignore is an error of one line."""
 
-import argparse
 import ast
-import difflib
 import os
+import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine import Config
 from mmengine.utils import import_modules_from_strings
 
-from dbnet.checkpoints.index import config_folder, find_model
-from dbnet.config.check import RUNNER_KEYS, mistakes, nearest
+from dbnet.config.check import RUNNER_KEYS, mistakes, nearest, walk
+from dbnet.config.find import find_config
 from dbnet.config.override import override, set_data_root, set_test_size
 from dbnet.errors import UserError
-
-
-def find_config(name_or_path: str) -> Path:
-    """Find a config by its path or, below the project's configs, by its name.
-
-    Files in a folder `_base_` are parts of configs and have no name. The names that configs have in
-    MMOCR, and the aliases of its released models, stand for ours.
-    """
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    folder = config_folder()
-    files = sorted(folder.rglob("[!_]*.py"))
-    known = {file.stem: file for file in files if "_base_" not in file.relative_to(folder).parts}
-    name = name_or_path.removesuffix(".py")
-    if name not in known and (model := find_model(name)) is not None:
-        return model.config
-    if name not in known:
-        matches = difflib.get_close_matches(path.name.removesuffix(".py"), known, n=3, cutoff=0)
-        raise UserError(
-            f"{name_or_path}: no such file, and no config of this name below {folder}"
-            + (f"; nearest: {', '.join(matches)}" if matches else "")
-        )
-    return known[name]
 
 
 def load_config(
@@ -48,6 +23,7 @@ def load_config(
     cfg_options: dict | None = None,
     data_root: str | None = None,
     test_size: tuple[int, int] | None = None,
+    parts: Sequence[str] = ("",),
 ) -> Config:
     """Load a config, check every key of it, and apply the overrides of the command line.
 
@@ -59,6 +35,8 @@ def load_config(
         cfg_options: Values by dotted path, as `mmengine.DictAction` gives them.
         data_root: The folder of all datasets.
         test_size: (W, H) that validation and test images are resized to, in pixels.
+        parts: Patterns of the places whose classes and keys are checked; all if not given. To
+            check what is not used may take long, as its classes are imported.
     """
     path = find_config(name_or_path)
     _let_import_from(path.parent)
@@ -68,11 +46,11 @@ def load_config(
     tree = _without_delete(loaded.to_dict())
     settings = {key: value for key, value in tree.items() if key in RUNNER_KEYS}
     settings.setdefault("default_scope", "dbnet")
-    _check(settings, f"{path}: ")
+    _check(settings, f"{path}: ", parts)
     if cfg_options:
         helpers = {key: value for key, value in tree.items() if key not in RUNNER_KEYS}
         settings = override(settings, helpers, cfg_options)
-        _check(settings, "--cfg-options ")
+        _check(settings, "--cfg-options ", parts)
     if data_root is not None:
         settings = set_data_root(settings, data_root)
     if test_size is not None:
@@ -86,14 +64,6 @@ def _let_import_from(folder: Path) -> None:
     place = str(folder.resolve())
     if place not in sys.path:
         sys.path.append(place)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Parse "1333,736" as (W, H), for `argparse`."""
-    parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"expected W,H in pixels, such as 1333,736, got {text!r}")
-    return int(parts[0]), int(parts[1])
 
 
 def _parse_sources(path: Path, ancestors: tuple[Path, ...] = ()) -> dict[Path, ast.Module]:
@@ -192,7 +162,7 @@ def _without_delete(node: Any) -> Any:
     return node
 
 
-def _check(settings: dict, where: str) -> None:
+def _check(settings: dict, where: str, parts: Sequence[str]) -> None:
     """Import the user's own parts, and raise the first mistake, `where` in front of it."""
     custom = settings.get("custom_imports") or {}
     try:
@@ -202,5 +172,7 @@ def _check(settings: dict, where: str) -> None:
     except ImportError as error:
         cause = _one_line(str(error.__context__))
         raise UserError(f"{where}custom_imports: {cause}") from error
-    for mistake in mistakes(settings, settings["default_scope"]):
-        raise UserError(where + mistake)
+    for place, node in walk(settings):
+        if any(re.fullmatch(part, place) for part in parts):
+            for mistake in mistakes(node, settings["default_scope"], place):
+                raise UserError(where + mistake)

@@ -50,7 +50,7 @@ def set_data_root(settings: dict, data_root: str) -> dict:
         roots = {str(value) for value, missing in found if not missing}
         if len(roots) > 1:
             raise UserError(
-                f"--data-root: {loader} has data sets in {len(roots)} folders; give each its own, "
+                f"--data-root: {loader} has datasets in {len(roots)} folders; give each its own, "
                 f"--cfg-options {own[0]}=DIR ..."
             )
     return _with_values(settings, paths, data_root)
@@ -150,7 +150,7 @@ def _unknown(path: str, changed: dict, settings: dict) -> UserError:
 
 
 def _helper_mistake(path: str, helpers: dict, settings: dict) -> str:
-    """Say where to set what a helper variable, or the part of it that `path` is in, was copied to.
+    """Explain that `path` is a helper variable and list the keys it was copied to.
 
     A copy is recognised by its value.
     """

@@ -1,4 +1,4 @@
-"""Hold the values of a config against the annotations of the parameters that they are given to.
+"""Check config values against the annotations of the parameters they are passed to.
 
 Only what is clearly of another kind is refused. Whole numbers count as numbers, lists as tuples; an
 annotation that is no plain kind takes anything.
@@ -21,7 +21,7 @@ WORDS = {bool: "True or False", float: "a number", int: "a whole number", str: "
 
 @functools.cache
 def annotations(function: Callable) -> dict[str, Any]:
-    """Give the annotations of a function's parameters, but those that cannot be resolved."""
+    """Return the annotations of a function's parameters, but those that cannot be resolved."""
     resolved: dict[str, Any] = {}
     for name, annotation in inspect.get_annotations(function).items():
         alone = types.SimpleNamespace(__annotations__={name: annotation})
@@ -31,7 +31,7 @@ def annotations(function: Callable) -> dict[str, Any]:
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Tell whether a value may be meant for a parameter; None and objects always may."""
+    """Check whether a value may be meant for a parameter; None and objects always may."""
     if not isinstance(value, bool | int | float | str | list | tuple | dict):
         return True
     kind = get_origin(annotation) or annotation
@@ -62,7 +62,7 @@ def _items_fit(items: Sequence, annotation: Any) -> bool:
 
 
 def describe(annotation: Any) -> str:
-    """Say in words what a parameter takes: "a number", "[whole number, text] or a dict"."""
+    """Describe in words what a parameter takes: "a number", "[whole number, text] or a dict"."""
     options = get_args(annotation)
     kind = get_origin(annotation) or annotation
     if kind in UNIONS:

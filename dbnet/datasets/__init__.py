@@ -6,7 +6,6 @@ from dbnet.datasets.samplers import (
     InfiniteKeySampler,
     SampleKey,
 )
-from dbnet.datasets.synthetic_text_dataset import SyntheticTextDataset
 from dbnet.datasets.text_det_dataset import TextDetDataset
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "EqualShapeBatchSampler",
     "InfiniteKeySampler",
     "SampleKey",
-    "SyntheticTextDataset",
     "TextDetDataset",
     "collate_text_det",
 ]

@@ -10,11 +10,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmengine.logging import print_log
-
 from dbnet.checkpoints.read import read_checkpoint
 from dbnet.errors import UserError
 from dbnet.utils.files import partial_name, replace_when_complete
+from dbnet.utils.log import log
 
 INTERRUPTED = "interrupted.pth"
 POINTER = "last_checkpoint"
@@ -52,7 +51,7 @@ def find_resumable(work_dir: Path) -> tuple[str, dict] | None:
         try:
             return str(path), read_state(str(path))
         except UserError as error:
-            print_log(f"skipped: {error}", logger="current", level=30)
+            log(f"skipped: {error}", level=30)
     if holds_checkpoints(work_dir):
         raise UserError(
             f"{work_dir}: none of its checkpoints can be resumed; start again with another "

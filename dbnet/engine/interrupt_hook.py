@@ -1,4 +1,5 @@
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,9 +62,10 @@ class InterruptHook(Hook):
 
     @contextmanager
     def listening(self, runner: Runner) -> Iterator[None]:
-        """Catch the signals, for as long as the context lasts."""
+        """Catch the signals, for as long as the context lasts; only the main thread can."""
         self.received = 0
-        self.former = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
+        caught = SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        self.former = {signum: signal.signal(signum, self._note) for signum in caught}
         try:
             yield
         except RuntimeError as error:

@@ -1,19 +1,39 @@
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
+from torch.utils.data import DataLoader
 
 from dbnet.checkpoints.read import load_weights, match, read_checkpoint, state_dict_of
 from dbnet.engine.loops import ResumableEpochLoop, ResumableIterLoop
 from dbnet.engine.schedules import check_schedules
 from dbnet.errors import UserError
 from dbnet.models.detectors.dbnet import unwrap
+from dbnet.registry import naming
 from dbnet.utils.files import replace_when_complete
 
 
-class SafeRunner(Runner):
+class NamingRunner(Runner):
+    """mmengine's Runner, whose errors name the part of the config that was being built."""
+
+    @staticmethod
+    def build_dataloader(dataloader: Any, *args: Any, **kwargs: Any) -> DataLoader:
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        with naming(dataloader):
+            return Runner.build_dataloader(dataloader, *args, **kwargs)
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        if not isinstance(optim_wrapper, Mapping):
+            return super().build_optim_wrapper(optim_wrapper)
+        with naming(optim_wrapper):
+            return super().build_optim_wrapper(optim_wrapper)
+
+
+class SafeRunner(NamingRunner):
     """mmengine's Runner, with atomic checkpoints and loops that resume exactly."""
 
     _has_loaded: bool
@@ -76,7 +96,7 @@ class SafeRunner(Runner):
         return super().build_param_scheduler(scheduler)
 
 
-class EvaluationRunner(Runner):
+class EvaluationRunner(NamingRunner):
     """mmengine's Runner for a test, whose work directory may be that of a training."""
 
     @master_only

@@ -1,7 +1,6 @@
 """Ground truth and predictions in files: read them, pair them by image and evaluate."""
 
 import functools
-import json
 import os
 import zipfile
 import zlib
@@ -14,6 +13,7 @@ import numpy as np
 from dbnet.datasets.annotations import read_annotation
 from dbnet.errors import UserError
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric
+from dbnet.evaluation.results import read_images
 from dbnet.evaluation.submission import (
     MAX_COORDINATE,
     PREFIX,
@@ -223,15 +223,7 @@ def _visible(names: Iterable[str]) -> list[str]:
 
 def _read_results(path: Path) -> list[tuple[str, Prediction]]:
     """Read a `results.json` into pairs of image path and predictions."""
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:  # no JSON or no UTF-8
-        raise UserError(f"{path}: not a JSON file: {error}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise UserError(f'{path}: no "images"; expected a file of test.py --out')
-    return [_parse_image(path, index, image) for index, image in enumerate(content["images"])]
+    return [_parse_image(path, index, image) for index, image in enumerate(read_images(path))]
 
 
 def _parse_image(path: Path, index: int, image: dict) -> tuple[str, Prediction]:

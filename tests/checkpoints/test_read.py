@@ -3,6 +3,7 @@ import logging
 import os
 import pickle
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from benchmarks.make_mmocr_reference import formula_weights
-from dbnet.checkpoints import released
-from dbnet.checkpoints.read import load_weights, match, read_checkpoint, rename_key
-from dbnet.checkpoints.released import Conventions, conventions_of, find_mismatch
+from dbnet.checkpoints import conventions, index
+from dbnet.checkpoints.conventions import conventions_of, find_mismatch
+from dbnet.checkpoints.names import rename_key
+from dbnet.checkpoints.read import load_weights, match, read_checkpoint
 from dbnet.config.load import load_config
 from dbnet.errors import UserError
 from dbnet.models import (
@@ -159,8 +161,8 @@ def logged(monkeypatch):
     """Collect (level, message) of what loading logs."""
     lines = []
     monkeypatch.setattr(
-        "dbnet.checkpoints.read.print_log",
-        lambda message, logger, level=logging.INFO: lines.append((level, message)),
+        "dbnet.checkpoints.read.log",
+        lambda message, level=logging.INFO: lines.append((level, message)),
     )
     return lines
 
@@ -314,7 +316,7 @@ CAFFE_MEAN = [122.67891434, 116.66876762, 104.00698793]
 def test_files_of_mmocr_03_know_their_config(prefix, config, wrong):
     model = load_config(config).model
     model.backbone.init_cfg = None
-    mismatch = find_mismatch(prefix + "0" * 56, MODELS.build(model))
+    mismatch = find_mismatch(MODELS.build(model), prefix + "0" * 56, from_mhliao=False)
     if wrong is None:
         assert mismatch is None
     else:
@@ -331,6 +333,7 @@ class Styled(nn.Module):
         super().__init__()
         block = nn.Module()
         strides = (2, 1) if style == "caffe" else (1, 2)
+        block.conv3 = nn.Identity()  # a bottleneck
         block.conv1, block.conv2 = (nn.Conv2d(1, 1, 1, stride) for stride in strides)
         self.backbone = nn.Module()
         self.backbone.layer2 = nn.Sequential(block)
@@ -338,9 +341,8 @@ class Styled(nn.Module):
 
 
 def test_conventions_are_read_off_the_layers():
-    assert conventions_of(Styled("pytorch", (1, 2, 3), (4, 5, 6), True)) == Conventions(
-        "pytorch", (1, 2, 3), (4, 5, 6), True
-    )
+    found = conventions_of(Styled("pytorch", (1, 2, 3), (4, 5, 6), True))
+    assert found == dict(style="pytorch", mean=(1, 2, 3), std=(4, 5, 6), bgr_to_rgb=True)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +360,8 @@ def test_released_file_in_another_config_is_an_error_or_a_warning(
     path = tmp_path / "released.pth"
     torch.save(Styled().state_dict(), path)
     prefix = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    monkeypatch.setitem(released.RELEASED, prefix, released.RELEASED["91cef9af"])
+    known = index.find_by_hash("91cef9af")
+    monkeypatch.setattr(conventions, "find_by_hash", lambda _: replace(known, sha256=prefix))
     load_weights(Styled(), str(path))
     (key,) = changed
     with pytest.raises(UserError, match=f"released.pth: MMOCR's {prefix} needs {key}") as caught:

@@ -10,7 +10,7 @@ import pytest
 import dbnet
 from dbnet import weights
 from dbnet.cli.infer import main
-from dbnet.datasets import SyntheticTextDataset
+from dbnet.datasets.synthetic_text_dataset import SyntheticTextDataset
 from dbnet.errors import UserError
 from dbnet.evaluation import HmeanIOUMetric
 from dbnet.weights import shipped_model

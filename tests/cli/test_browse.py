@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dbnet.cli import browse
+from dbnet.cli.options import parse
 from dbnet.config.load import load_config
 from dbnet.datasets.samplers import EpochKeySampler, InfiniteKeySampler, SampleKey
 from dbnet.images import read_image
@@ -208,7 +209,7 @@ def test_mistakes_are_one_line(config, tmp_path, capsys, arguments, message):
 @pytest.mark.parametrize("number", ["0", "-1", "x"])
 def test_numbers_of_samples_are_positive(config, capsys, number):
     with pytest.raises(SystemExit) as stop:
-        browse.parse_args([config, "--number", number])
+        parse("browse", [config, "--number", number])
     assert stop.value.code == 2
     assert "a whole number above 0" in capsys.readouterr().err
 
@@ -217,13 +218,13 @@ def test_numbers_of_samples_are_positive(config, capsys, number):
 @pytest.mark.parametrize("value", ["-1", "1.5", "x"])
 def test_epochs_and_seeds_are_not_negative(config, capsys, option, value):
     with pytest.raises(SystemExit) as stop:
-        browse.parse_args([config, option, value])
+        parse("browse", [config, option, value])
     assert stop.value.code == 2
     assert "expected a whole number" in capsys.readouterr().err
 
 
 def test_seeds_have_32_bits(config, capsys):
-    assert browse.parse_args([config, "--seed", str(2**32 - 1)]).seed == 2**32 - 1
+    assert parse("browse", [config, "--seed", str(2**32 - 1)]).seed == 2**32 - 1
     with pytest.raises(SystemExit):
-        browse.parse_args([config, "--seed", str(2**32)])
+        parse("browse", [config, "--seed", str(2**32)])
     assert "from 0 to 2^32 - 1" in capsys.readouterr().err

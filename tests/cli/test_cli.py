@@ -10,7 +10,7 @@ import torch
 from dbnet.cli import main as console
 from dbnet.cli import test as test_tool
 from dbnet.cli import train as train_tool
-from dbnet.cli.errors import one_line_errors
+from dbnet.cli.console import one_line_errors
 from dbnet.errors import UserError
 from tests.scenes import write_config, write_scenes
 
@@ -86,21 +86,21 @@ def test_unreadable_arguments_exit_with_status_2(arguments, capsys):
 
 
 def test_ctrl_c_is_one_line(capsys):
-    def main(argv=None):
+    def main():
         raise KeyboardInterrupt
 
-    assert one_line_errors(main)() == 130
+    assert one_line_errors(main) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_a_workers_exception_is_shortened_to_its_message(capsys):
-    def main(argv=None):
+    def main():
         raise UserError(
             "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent "
             'call last):\n  File "x.py", line 1\ndbnet.errors.UserError: image a.jpg: damaged\n'
         )
 
-    assert one_line_errors(main)() == 1
+    assert one_line_errors(main) == 1
     assert one_line(capsys) == "error: image a.jpg: damaged"
 
 
@@ -130,7 +130,7 @@ def allocate_on_a_gpu():
     ],
 )
 def test_out_of_memory_gives_a_hint(capsys, allocate, reason):
-    assert one_line_errors(lambda argv=None: allocate())() == 1
+    assert one_line_errors(allocate) == 1
     line = one_line(capsys)
     assert line.startswith(f"error: {reason}")
     assert "; lower train_dataloader.batch_size" in line
@@ -138,7 +138,7 @@ def test_out_of_memory_gives_a_hint(capsys, allocate, reason):
 
 def test_other_errors_of_libraries_pass():
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        one_line_errors(lambda argv=None: torch.ones(2, 3) @ torch.ones(2, 3))()
+        one_line_errors(lambda: torch.ones(2, 3) @ torch.ones(2, 3))
 
 
 @pytest.mark.parametrize(("words", "status"), [([], 0), (["--help"], 0), (["trian"], 2)])
@@ -151,7 +151,7 @@ def test_console_script_lists_its_commands(monkeypatch, capsys, words, status):
 
 def test_console_script_hands_arguments_on(monkeypatch):
     given = Namespace()
-    monkeypatch.setattr(sys, "argv", ["dbnet", "train", "a", "--amp"])
-    monkeypatch.setattr(train_tool, "main", lambda argv: setattr(given, "argv", argv) or 7)
+    monkeypatch.setattr(sys, "argv", ["dbnet", "train", R18, "--amp"])
+    monkeypatch.setattr(train_tool, "main", lambda args: setattr(given, "args", args) or 7)
     assert console.main() == 7
-    assert given.argv == ["a", "--amp"]
+    assert (given.args.config, given.args.amp) == (R18, True)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dbnet.config.load import config_folder, load_config
+from dbnet.config.find import config_folder
+from dbnet.config.load import load_config
 from dbnet.datasets import SampleKey
 from dbnet.registry import DATASETS, MODELS
 from tests.scenes import write_scenes

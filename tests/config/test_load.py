@@ -1,4 +1,5 @@
 import argparse
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import dbnet
-from dbnet.config.check import constructor_parameters
-from dbnet.config.load import find_config, load_config, parse_size
+from dbnet.cli.options import parse_size
+from dbnet.config.check import RUNNER_KEYS, constructor_parameters
+from dbnet.config.find import find_config
+from dbnet.config.load import load_config
 from dbnet.errors import UserError
 from dbnet.registry import DATASETS, MODELS, TRANSFORMS
 
@@ -708,6 +711,23 @@ def test_parse_size() -> None:
     for text in ("1333", "1333,736,3", "1333x736", "0,736", "-1,5", "1.5,2", ","):
         with pytest.raises(argparse.ArgumentTypeError, match="expected W,H in pixels"):
             parse_size(text)
+
+
+def test_runner_keys_are_the_arguments_of_the_runner() -> None:
+    looked_up = {
+        *("activation_checkpointing", "compile", "custom_imports", "efficient_conv_bn_eval"),
+        *("find_unused_parameters", "model_wrapper_cfg", "sync_bn"),
+    }
+    assert set(inspect.signature(Runner).parameters) - {"cfg"} == RUNNER_KEYS - looked_up
+
+
+def test_parts_alone_are_checked(write: Callable[..., str]) -> None:
+    mistaken = write("optim_wrapper = dict(optimizer=dict(type='SGD', rate=1))")
+    load_config(mistaken, parts=("model",))
+    with pytest.raises(UserError, match=r"model\.typo: "):
+        load_config(mistaken, {"model.typo": 1}, parts=("model",))
+    with pytest.raises(UserError, match=r"optimizer\.rate"):
+        load_config(mistaken)
 
 
 # find_config

@@ -1,12 +1,11 @@
-"""What is told of a config whose parts cannot be built, and what is left to a traceback."""
+"""What is reported of a config whose parts cannot be built, and what is left to a traceback."""
 
 import pytest
 import torch
-from mmengine.optim import build_optim_wrapper
-from mmengine.runner import Runner
 from torch import nn
 
-from dbnet.cli.launch import config_mistakes_told
+from dbnet.engine.runner import SafeRunner
+from dbnet.engine.start import config_mistakes_reported
 from dbnet.errors import UserError
 from dbnet.models.losses import DBLoss
 from dbnet.registry import MODELS
@@ -21,9 +20,9 @@ class MistakenPart(nn.Module):
         raise error
 
 
-def told(build, **kwargs):
-    """The line that is told of what `build` raises."""
-    with pytest.raises(UserError) as caught, config_mistakes_told("x.py", **kwargs):
+def reported(build, **kwargs):
+    """The line that reports what `build` raises."""
+    with pytest.raises(UserError) as caught, config_mistakes_reported("x.py", **kwargs):
         build()
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -35,29 +34,33 @@ def part(error, **others):
 
 @pytest.mark.parametrize("kind", [TypeError, RuntimeError, AttributeError, KeyError])
 def test_an_error_in_building_names_the_part_its_values_and_the_line(kind):
-    line = told(lambda: MODELS.build(part(kind("many\nlines"), size=(3, 4))))
+    line = reported(lambda: MODELS.build(part(kind("many\nlines"), size=(3, 4))))
     assert line.startswith("config x.py: MistakenPart(size=(3, 4)): ")
     assert "lines" in line and line.split("(")[-1].startswith("test_mistakes.py:")
 
 
 def test_the_innermost_part_is_named():
     inner = part(TypeError("bad"), size=[1])
-    line = told(lambda: MODELS.build(part(ValueError("outer"), inner=inner, size=7)))
+    line = reported(lambda: MODELS.build(part(ValueError("outer"), inner=inner, size=7)))
     assert line.startswith("config x.py: MistakenPart(size=[1]): bad (")
 
 
 def test_a_refusal_needs_no_line_number():
-    assert told(lambda: MODELS.build(part(ValueError("bad")))) == "config x.py: MistakenPart: bad"
-    assert told(lambda: [][3]) == "config x.py: list index out of range"
+    assert (
+        reported(lambda: MODELS.build(part(ValueError("bad")))) == "config x.py: MistakenPart: bad"
+    )
+    assert reported(lambda: [][3]) == "config x.py: list index out of range"
 
 
 def test_loaders_and_optimizers_are_parts():
     loader = dict(dataset=[1], sampler=dict(type="DefaultSampler"), batch_size=0, num_workers=0)
-    line = told(lambda: Runner.build_dataloader(loader))
+    line = reported(lambda: SafeRunner.build_dataloader(loader))
     assert line.startswith("config x.py: DataLoader(") and "batch_size=0" in line
     keys = dict(custom_keys=dict(weight=dict(lr_mult="x")))
     settings = dict(optimizer=dict(type="SGD", lr=0.1), paramwise_cfg=keys)
-    line = told(lambda: build_optim_wrapper(nn.Linear(2, 2), settings))
+    runner = SafeRunner.__new__(SafeRunner)
+    runner.model = nn.Linear(2, 2)
+    line = reported(lambda: runner.build_optim_wrapper(settings))
     assert "can't multiply" in line
 
 
@@ -66,15 +69,15 @@ def test_bugs_outside_the_building_keep_their_traceback(error):
     def fail():
         raise error
 
-    with pytest.raises(type(error)), config_mistakes_told("x.py"):
+    with pytest.raises(type(error)), config_mistakes_reported("x.py"):
         fail()
-    with pytest.raises(type(error)), config_mistakes_told("x.py", lambda: True):
+    with pytest.raises(type(error)), config_mistakes_reported("x.py", lambda: True):
         MODELS.build(part(error))
 
 
 def test_lack_of_memory_is_not_a_mistake_in_the_config():
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    with pytest.raises(torch.OutOfMemoryError), config_mistakes_told("x.py"):
+    with pytest.raises(torch.OutOfMemoryError), config_mistakes_reported("x.py"):
         MODELS.build(part(error))
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from mmengine.dataset import DefaultSampler
 
-from dbnet.config.load import config_folder, load_config
+from dbnet.config.find import config_folder
+from dbnet.config.load import load_config
 from dbnet.datasets import ConcatDataset, EpochKeySampler, EqualShapeBatchSampler, SampleKey
 from dbnet.datasets.concat_dataset import quotas
 from dbnet.errors import UserError

@@ -13,9 +13,9 @@ import pytest
 from mmengine import Config
 from PIL import Image
 
+from dbnet.checkpoints.index import config_folder
 from dbnet.cli import progress
 from dbnet.cli.prepare import main
-from dbnet.config.load import config_folder
 from dbnet.errors import UserError
 from dbnet.labels import PREPARERS
 from dbnet.labels.public import (

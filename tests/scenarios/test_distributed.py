@@ -17,9 +17,9 @@ from mmengine.dataset import DefaultSampler
 from mmengine.model import MMDistributedDataParallel
 
 import dbnet.models  # noqa: F401, registers the parts
-from dbnet.cli.launch import resume_after_restart, set_launcher
 from dbnet.config.load import load_config
 from dbnet.engine.optim_wrapper import AsyncOptimWrapper
+from dbnet.engine.start import resume_after_restart, set_launcher
 from dbnet.errors import UserError
 from dbnet.evaluation import HmeanIOUMetric, PredictionCollector
 from dbnet.registry import MODELS

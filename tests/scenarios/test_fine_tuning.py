@@ -14,7 +14,8 @@ from torch import nn
 
 from dbnet.cli import main as console
 from dbnet.cli.train import main as train
-from dbnet.config.load import config_folder, find_config, load_config
+from dbnet.config.find import config_folder, find_config
+from dbnet.config.load import load_config
 from dbnet.registry import MODELS
 from tests.scenes import write_scenes
 

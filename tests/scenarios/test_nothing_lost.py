@@ -99,7 +99,7 @@ def flip_a_bit(path):
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, monkeypatch, damage):
     told = []
-    monkeypatch.setattr(checkpoint_files, "print_log", lambda text, **_: told.append(text))
+    monkeypatch.setattr(checkpoint_files, "log", lambda text, **_: told.append(text))
     for epoch in (9, 10, 11):  # by number, not by name
         save(tmp_path / f"epoch_{epoch}.pth")
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_11.pth"))

@@ -12,13 +12,15 @@ from mmengine.config import Config
 from dbnet.cli import evaluate as evaluate_tool
 from dbnet.cli import test as test_tool
 from dbnet.cli import train as train_tool
-from dbnet.cli.arguments import check_folder
-from dbnet.cli.test import check_results_path, make_config, parse_args
+from dbnet.cli.options import parse
+from dbnet.cli.test import make_config
 from dbnet.datasets.image_paths import image_paths
 from dbnet.engine.runner import EvaluationRunner
 from dbnet.engine.show_predictions_hook import MARK, ShowPredictionsHook
+from dbnet.engine.start import check_folder
 from dbnet.errors import UserError
 from dbnet.evaluation.files import read_both
+from dbnet.evaluation.results import check_results_path
 from dbnet.images import has_mark, write_image
 from dbnet.registry import DATASETS
 from tests.bright import PATCH_POLYGON, draw_patch, write_bright
@@ -183,7 +185,7 @@ def test_a_test_leaves_all_that_a_training_wrote(bright, data, tmp_path):
 
 
 def test_a_config_without_a_file_is_recorded_too(bright, tmp_path):
-    args = parse_args([*bright, "--work-dir", str(tmp_path / "work")])
+    args = parse("test", [*bright, "--work-dir", str(tmp_path / "work")])
     runner = EvaluationRunner.from_cfg(Config(make_config(args).to_dict()))
     assert (tmp_path / "work" / runner.timestamp / "config.py").is_file()
 

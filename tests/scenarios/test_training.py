@@ -163,7 +163,7 @@ def test_images_without_text_train(scenes, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("native", [True, False])
 def test_amp_on_a_cpu(scenes, tmp_path, monkeypatch, native):
-    monkeypatch.setattr("dbnet.cli.train.has_fast_bfloat16", lambda: native)
+    monkeypatch.setattr("dbnet.engine.start.has_fast_bfloat16", lambda: native)
     config = write_config(scenes, f"amp{native}", epochs=1)
     assert train_tool.main([config, "--work-dir", str(tmp_path), "--amp"]) == 0
     written = (tmp_path / f"amp{native}.py").read_text()

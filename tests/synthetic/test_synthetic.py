@@ -12,7 +12,8 @@ import torch
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from dbnet.datasets import SampleKey, SyntheticTextDataset
+from dbnet.datasets import SampleKey
+from dbnet.datasets.synthetic_text_dataset import SyntheticTextDataset
 from dbnet.errors import UserError
 from dbnet.geometry import short_side, signed_area
 from dbnet.synthetic import draw_scene

@@ -1,18 +1,19 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchvision.models import resnet18, resnet50
-from torchvision.models.resnet import BasicBlock, Bottleneck
-from torchvision.ops import deform_conv2d
 
 from dbnet.checkpoints.read import read_checkpoint
 from dbnet.errors import UserError
 from dbnet.models.backbones.stages import run_stages
 from dbnet.registry import MODELS
 
-BUILDERS = {18: resnet18, 50: resnet50}
+if TYPE_CHECKING:
+    from torchvision.models.resnet import BasicBlock, Bottleneck
+
+DEPTHS = (18, 50)
 STAGE_CHANNELS = (64, 128, 256, 512)  # before a block's expansion
 FIX = (
     "give a local file with --cfg-options model.backbone.init_cfg.checkpoint=FILE, "
@@ -126,14 +127,18 @@ class ResNet(StagedBackbone):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(frozen_stages, norm_eval, init_cfg)
-        if depth not in BUILDERS:
-            raise ValueError(f"depth must be one of {sorted(BUILDERS)}, got {depth}")
+        if depth not in DEPTHS:
+            raise ValueError(f"depth must be one of {list(DEPTHS)}, got {depth}")
         if style not in ("pytorch", "caffe"):
             raise ValueError(f'style must be "pytorch" or "caffe", got "{style}"')
         if len(stage_with_dcn) != 4:
             raise ValueError(f"stage_with_dcn must have 4 entries, got {stage_with_dcn}")
 
-        trunk = BUILDERS[depth]()  # torchvision's default weights: none, Kaiming initialisation
+        from torchvision.models import resnet  # takes as long as half of torch
+
+        trunk = getattr(
+            resnet, f"resnet{depth}"
+        )()  # torchvision's default weights: none, Kaiming initialisation
         self.conv1, self.bn1, self.relu, self.maxpool = (
             trunk.conv1,
             trunk.bn1,
@@ -144,7 +149,7 @@ class ResNet(StagedBackbone):
         self.layer3, self.layer4 = trunk.layer3, trunk.layer4
         for stage, with_dcn in zip(self.stages, stage_with_dcn):
             for block in stage:
-                if style == "caffe" and isinstance(block, Bottleneck):
+                if style == "caffe" and isinstance(block, resnet.Bottleneck):
                     move_stride_to_first_conv(block)
                 if with_dcn:
                     make_deformable(block)
@@ -164,12 +169,12 @@ class ResNet(StagedBackbone):
             load_imagenet_weights(self, self.init_cfg["checkpoint"])
 
 
-def move_stride_to_first_conv(block: Bottleneck) -> None:
+def move_stride_to_first_conv(block: "Bottleneck") -> None:
     """Turn torchvision's bottleneck ("pytorch" style) into the original one of Caffe."""
     block.conv1.stride, block.conv2.stride = block.conv2.stride, (1, 1)
 
 
-def make_deformable(block: BasicBlock | Bottleneck) -> None:
+def make_deformable(block: "BasicBlock | Bottleneck") -> None:
     """Replace the 3x3 convolution `conv2` of a block by a deformable one of the same weights."""
     plain = block.conv2
     deformable = ModulatedDeformConv2d(plain.in_channels, plain.out_channels, plain.stride[0])
@@ -195,6 +200,8 @@ class ModulatedDeformConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
+        from torchvision.ops import deform_conv2d
+
         first, second, logits = self.conv_offset(x).chunk(3, dim=1)  # (N, 9, H', W') each
         offset = torch.cat((first, second), dim=1)
         # The operator has no half-precision kernel on CPUs; on GPUs torchvision casts likewise.

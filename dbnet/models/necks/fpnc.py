@@ -2,7 +2,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from dbnet.registry import MODELS
@@ -34,6 +33,8 @@ class FPNC(nn.Module):
         out_channels: int = 64,
         attention: dict | None = None,
     ) -> None:
+        from mmcv.cnn import ConvModule  # takes as long as half of torch
+
         super().__init__()
         plain = dict(bias=False, act_cfg=None)
         self.lateral_convs = nn.ModuleList(

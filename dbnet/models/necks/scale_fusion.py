@@ -1,4 +1,3 @@
-from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from dbnet.registry import MODELS
@@ -17,6 +16,8 @@ class ScaleChannelSpatialAttention(nn.Module):
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
+        from mmcv.cnn import ConvModule  # takes as long as half of torch
+
         super().__init__()
         squeezed = in_channels // 4
         relu = dict(bias=False, act_cfg=dict(type="ReLU"))

@@ -1,0 +1,86 @@
+"""Training from Python, as `dbnet train` does it."""
+
+import os
+from typing import Any
+
+from dbnet.config.load import load_config
+from dbnet.engine.hooks import MetricsHook
+from dbnet.engine.interrupt_hook import InterruptHook
+from dbnet.engine.runner import SafeRunner
+from dbnet.engine.start import (
+    check_folder,
+    config_mistakes_reported,
+    default_work_dir,
+    enable_amp,
+    full_disk_reported,
+    resume_after_restart,
+    set_launcher,
+    set_start,
+)
+
+
+def train(
+    config: str | os.PathLike[str],
+    data_root: str | os.PathLike[str] | None = None,
+    work_dir: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    *,
+    cfg_options: dict[str, Any] | None = None,
+    amp: bool = False,
+    seed: int | None = None,
+    launcher: str = "none",
+) -> dict[str, float]:
+    """Train a detector to the end of its schedule.
+
+    Ctrl-C, SIGTERM and a notebook's "interrupt" save the state and stop after the step under way.
+
+    Args:
+        config: A file, or the name of one of the project's configs.
+        data_root: Folder of the annotation files; None for the config's.
+        work_dir: Logs and checkpoints; None for ./work_dirs/CONFIG_NAME.
+        resume: "auto" for the newest whole checkpoint of the work directory (if it has none,
+            training starts anew), or a checkpoint; None starts anew.
+        cfg_options: Values that replace those of the config, by dotted path.
+        amp: Mixed precision, on CUDA or a CPU with bfloat16.
+        seed: Of initialisation, order and augmentation; None for the config's.
+        launcher: "none", or "pytorch" or "slurm" in processes that these have started.
+
+    Returns:
+        The metrics of the last validation, such as `icdar/hmean`; empty without a validation.
+
+    Raises:
+        UserError: A mistake in the arguments, the config or the data, or a work directory that
+            holds checkpoints already and is not resumed.
+        Interrupted: A signal has stopped the run; its message names the saved checkpoint.
+
+    Example:
+        >>> dbnet.train("my_config.py", data_root="data", work_dir="run")  # doctest: +SKIP
+        {'icdar/precision': 0.871, 'icdar/recall': 0.731, 'icdar/hmean': 0.795, ...}
+    """
+    name = os.fspath(config)
+    loaded = load_config(name, cfg_options, None if data_root is None else os.fspath(data_root))
+    set_launcher(loaded, launcher)
+    loaded.work_dir = os.fspath(work_dir or loaded.get("work_dir") or default_work_dir(name))
+    check_folder("work directory", loaded.work_dir)
+    source = None if resume is None else os.fspath(resume)
+    set_start(loaded, resume_after_restart(source, loaded.work_dir), seed)
+    if amp:
+        enable_amp(loaded)
+    with full_disk_reported(loaded.work_dir):
+        with config_mistakes_reported(name):
+            runner = SafeRunner.from_cfg(loaded)
+        return run(runner, name)
+
+
+def run(runner: SafeRunner, name: str) -> dict[str, float]:
+    """Train to the end and return the last metrics.
+
+    Args:
+        runner: Its datasets, optimizer and schedules are built here.
+        name: Of the config, for messages.
+    """
+    runner.register_hook(last := MetricsHook())
+    runner.register_hook(interrupt := InterruptHook())
+    with interrupt.listening(runner), config_mistakes_reported(name, lambda: interrupt.started):
+        runner.train()
+    return last.metrics

@@ -1,0 +1,59 @@
+"""The frame of every command: arguments first, then work, and mistakes in one line."""
+
+import argparse
+import functools
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+from dbnet.cli.options import parse
+from dbnet.errors import UserError, lack_of_memory
+
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+SAVE_MEMORY = (
+    "lower train_dataloader.batch_size (and the learning rate with it) or the test size, "
+    "or train with --amp"
+)
+
+
+def command(
+    name: str,
+) -> Callable[[Callable[[argparse.Namespace], int]], Callable[..., int]]:
+    """Make the `main` of a command from its work: parse the arguments and report errors.
+
+    The result takes the arguments as text (None for those of the process) or parsed.
+    """
+
+    def decorate(work: Callable[[argparse.Namespace], int]) -> Callable[..., int]:
+        @functools.wraps(work)
+        def main(argv: Sequence[str] | argparse.Namespace | None = None) -> int:
+            args = argv if isinstance(argv, argparse.Namespace) else parse(name, argv)
+            return one_line_errors(lambda: work(args))
+
+        return main
+
+    return decorate
+
+
+def one_line_errors(work: Callable[[], int]) -> int:
+    """Run `work`, and return its exit status; a user's mistake or lack of memory is one line.
+
+    So is Ctrl-C, whose status is `INTERRUPTED`.
+    """
+    try:
+        return work()
+    except UserError as error:
+        # A loader worker's exception arrives with its traceback in front of the message.
+        message = str(error).strip().splitlines()[-1]
+        message = re.sub(r"^dbnet\.errors\.\w+: ", "", message)
+        print(f"error: {message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        reason = lack_of_memory(error)
+        if reason is None:
+            raise
+        print(f"error: {reason}; {SAVE_MEMORY}", file=sys.stderr)
+        return 1

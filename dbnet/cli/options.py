@@ -1,0 +1,321 @@
+"""What each command takes. Nothing here is slow to import, so help and mistakes come at once."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dbnet.checkpoints import FORMATS, WRITABLE
+
+LAUNCHERS = ("none", "pytorch", "slurm")
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above 0."""
+    return _whole(text, 1, "above 0")
+
+
+def not_negative(text: str) -> int:
+    """Parse a whole number of 0 or more."""
+    return _whole(text, 0, "0 or more")
+
+
+def as_seed(text: str) -> int:
+    """Parse the seed of a random generator; NumPy's takes 32 bits."""
+    return _whole(text, 0, "from 0 to 2^32 - 1", (1 << 32) - 1)
+
+
+def _whole(text: str, least: int, words: str, most: float = float("inf")) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        comma = "," if words[0] == "0" else ""
+        raise argparse.ArgumentTypeError(f"expected a whole number{comma} {words}, got {text!r}")
+    return int(text)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Parse "1333,736" as (W, H)."""
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"expected W,H in pixels, such as 1333,736, got {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+class ConfigOptions(argparse.Action):
+    """Collect KEY=VALUE pairs as mmengine's `DictAction` does, which is imported at first use."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        for value in values:
+            if "=" not in value:
+                parser.error(f"argument --cfg-options: expected KEY=VALUE, got {value!r}")
+        from mmengine.config import DictAction
+
+        DictAction([], self.dest)(parser, namespace, values, option_string)
+
+
+SHARED: dict[str, dict[str, Any]] = {
+    "config": dict(help="config file, or its name"),
+    "--work-dir": dict(help="logs; ./work_dirs/CONFIG_NAME if not given"),
+    "--data-root": dict(help="folder of the annotation files"),
+    "--test-size": dict(
+        type=parse_size, metavar="W,H", help="long and short side at most, in pixels"
+    ),
+    "--cfg-options": dict(nargs="+", action=ConfigOptions, metavar="KEY=VALUE"),
+    "--launcher": dict(choices=LAUNCHERS, default="none"),
+    "--device": dict(help="cpu, cuda, cuda:1, ...; an accelerator if there is one"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` for a command."""
+
+    add = argparse.ArgumentParser.add_argument
+
+    def __init__(self, command: str, description: str, **kwargs: Any) -> None:
+        super().__init__(prog=f"dbnet {command}", description=description, **kwargs)
+
+    def share(self, *names: str) -> None:
+        """Add options that several commands have."""
+        for name in names:
+            self.add(name, **SHARED[name])
+
+
+def train() -> Parser:
+    parser = Parser("train", "Train a text detector.")
+    parser.share("config")
+    parser.add("--work-dir", help="logs and checkpoints; ./work_dirs/CONFIG_NAME if not given")
+    parser.add(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="auto|CKPT",
+        help="resume from the newest whole checkpoint of the work directory (start anew if it has "
+        "none), or from a file",
+    )
+    parser.add("--amp", action="store_true", help="mixed precision, on CUDA or a CPU with bf16")
+    parser.add("--seed", type=as_seed, help="of initialisation, order and augmentation")
+    parser.share("--data-root", "--cfg-options", "--launcher")
+    return parser
+
+
+def test() -> Parser:
+    parser = Parser("test", "Test a text detector.")
+    parser.share("config")
+    parser.add("checkpoint", help="file or URL, of this project or of MMOCR")
+    parser.add("--out", type=Path, metavar="results.json", help="write metrics and predictions")
+    parser.add(
+        "--submit", type=Path, metavar="submit.zip", help="write predictions for the competition"
+    )
+    parser.add("--show-dir", help="draw predictions and ground truth into this folder")
+    parser.share("--work-dir", "--data-root", "--test-size", "--cfg-options", "--launcher")
+    return parser
+
+
+def infer() -> Parser:
+    parser = Parser("infer", "Find the texts in images.")
+    parser.add("images", nargs="+", metavar="IMAGES", help="files, folders or quoted patterns")
+    parser.add(
+        "--config", help="config file, or its name; without it the model of the package is used"
+    )
+    parser.add("--checkpoint", help="file or URL, of this project, MMOCR or MhLiao/DB")
+    parser.add(
+        "--out", type=Path, required=True, help="folder for results.json and a drawing per image"
+    )
+    parser.add(
+        "--batch-size", type=positive, default=1, metavar="N", help="images at once (default 1)"
+    )
+    parser.share("--device", "--test-size", "--cfg-options")
+    return parser
+
+
+def evaluate() -> Parser:
+    parser = Parser("evaluate", "Evaluate predictions in files against ground truth in files.")
+    parser.add(
+        "--pred",
+        type=Path,
+        required=True,
+        metavar="results.json|submit.zip",
+        help="file of test.py --out, or a submission",
+    )
+    parser.add(
+        "--gt",
+        type=Path,
+        required=True,
+        metavar="annotation.json|gt.zip|gt-dir",
+        help="annotation file, or a zip or folder of gt_img_N.txt",
+    )
+    return parser
+
+
+def prepare() -> Parser:
+    parser = Parser("prepare", "Make annotation files from a dataset's files.")
+    parser.add("name", nargs="?", help="dataset, see --list")
+    parser.add("--raw", type=Path, help="folder with the downloads, zips or folders")
+    parser.add("--out", type=Path, help="folder for the annotation files")
+    parser.add(
+        "--val-fraction",
+        type=float,
+        help="share of the training images that textdet_val.json gets; the others go to "
+        "textdet_trainpart.json",
+    )
+    parser.add("--seed", type=int, default=0, help="seed of that sample (default 0)")
+    parser.add("--copy", action="store_true", help="copy folders below --out too")
+    parser.add("--list", action="store_true", help="print the datasets and stop")
+    return parser
+
+
+def check() -> Parser:
+    parser = Parser(
+        "check",
+        "Look through annotation files and their images before training: damaged images, bad "
+        "polygons, words too small to learn, pictures in two files. Exit status 1 if there "
+        "is an error.",
+    )
+    parser.add(
+        "annotations",
+        nargs="+",
+        type=Path,
+        metavar="ANNOTATION",
+        help="annotation file; of several, such as train and test, common pictures are found",
+    )
+    parser.add("--html", type=Path, metavar="report.html", help="write a page with pictures")
+    parser.add(
+        "--json", type=Path, metavar="findings.json", help="write all findings, for programs"
+    )
+    parser.add(
+        "--test-size",
+        type=parse_size,
+        default=(1333, 736),
+        metavar="W,H",
+        help="long and short side at most, in pixels, at which words are measured (default "
+        "1333,736)",
+    )
+    parser.add("--workers", type=positive, help="threads; as many as processors if not given")
+    return parser
+
+
+def browse() -> Parser:
+    parser = Parser(
+        "browse", "Draw the samples of a config as the network sees them: polygons and targets."
+    )
+    parser.share("config")
+    parser.add("--split", choices=["train", "val", "test"], default="train")
+    parser.add("--out", type=Path, help="folder; ./work_dirs/CONFIG_NAME/browse_SPLIT if not given")
+    parser.add("--number", type=positive, default=16, help="of samples (default %(default)s)")
+    parser.add(
+        "--epoch",
+        type=not_negative,
+        default=0,
+        help="that augmentation and order belong to (default 0)",
+    )
+    parser.add("--seed", type=as_seed, help="of augmentation and order; the config's if not given")
+    parser.share("--data-root", "--cfg-options")
+    return parser
+
+
+def plot_log() -> Parser:
+    parser = Parser("plot-log", "Plot the losses and metrics of training runs, side by side.")
+    parser.add("work_dirs", nargs="+", type=Path, metavar="WORK_DIR")
+    parser.add("--out", type=Path, default=Path("plot.png"), help="picture (default %(default)s)")
+    return parser
+
+
+def model_info() -> Parser:
+    parser = Parser("model-info", "Print parameters, FLOPs and speed of a config's model.")
+    parser.share("config")
+    parser.add(
+        "--size",
+        type=parse_size,
+        default=(640, 640),
+        metavar="W,H",
+        help="of the image, in pixels (default 640,640)",
+    )
+    parser.add("--json", action="store_true", help="print JSON instead of a table")
+    parser.share("--device", "--cfg-options")
+    return parser
+
+
+def convert() -> Parser:
+    parser = Parser(
+        "convert",
+        "Convert the weights of a detector between the names of several projects. Only weights are "
+        "kept: no optimizer, no history.",
+        epilog="\n".join(["formats:", *(f"  {name:9} {about}" for name, about in FORMATS.items())]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add("src", metavar="SRC", help="checkpoint: path or URL, or an ONNX file")
+    parser.add("dst", metavar="DST", type=Path, help="new file, .pth or .safetensors")
+    parser.add(
+        "--from", dest="source_format", choices=FORMATS, help="default: recognised by the names"
+    )
+    parser.add(
+        "--to", dest="target_format", choices=WRITABLE, default="dbnet", help="default: dbnet"
+    )
+    return parser
+
+
+def publish() -> Parser:
+    parser = Parser(
+        "publish",
+        "Make a checkpoint ready for others: the weights alone (the averaged ones, if the run kept "
+        "an average), the SHA-256 in the name, and a model card.",
+    )
+    parser.share("config")
+    parser.add("checkpoint", help="of that config: path or URL")
+    parser.add("--out", type=Path, required=True, help="folder for both files")
+    parser.add("--fp16", action="store_true", help="half the size, rounded to 11 bits")
+    parser.add("--results", type=Path, help="results.json of `dbnet test --out`, for the card")
+    parser.add("--data", help="what was trained on and under which licence, for the card")
+    return parser
+
+
+ZOO_NAME = "of the model, an alias or the first digits of the file's hash"
+
+
+def zoo() -> Parser:
+    parser = Parser("zoo", "Show and download the models that MMOCR has released.")
+    commands = parser.add_subparsers(
+        dest="command",
+        required=True,
+        metavar="list|info|download",
+        parser_class=argparse.ArgumentParser,
+    )
+    commands.add_parser("list", help="print all models with their published figures")
+    info = commands.add_parser("info", help="print what is known of a model, and how to use it")
+    download = commands.add_parser("download", help="download a model, or continue its download")
+    for each in (info, download):
+        each.add_argument("name", help=ZOO_NAME)
+    download.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for a copy (default: none, cache only)"
+    )
+    return parser
+
+
+PARSERS = {
+    "train": train,
+    "test": test,
+    "infer": infer,
+    "evaluate": evaluate,
+    "prepare": prepare,
+    "check": check,
+    "browse": browse,
+    "plot-log": plot_log,
+    "model-info": model_info,
+    "convert": convert,
+    "publish": publish,
+    "zoo": zoo,
+}
+
+
+def parse(command: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the arguments of a command; None stands for those of the process."""
+    parser = PARSERS[command]()
+    args = parser.parse_args(argv)
+    if command == "prepare" and not args.list and None in (args.name, args.raw, args.out):
+        parser.error("NAME, --raw and --out are needed (or --list alone)")
+    return args
