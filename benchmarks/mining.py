@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dbnet.models.losses.hard_negatives import sum_of_largest
+from dbnet.models.losses.db_loss import sum_of_largest
 
 KEPT = (0.02, 0.1, 0.3, 0.8)
 REPEATS = 5

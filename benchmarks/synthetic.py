@@ -14,8 +14,8 @@ from pathlib import Path
 
 import cv2
 
-from dbnet.datasets.malloc import keep_freed_memory
 from dbnet.datasets.synthetic_text_dataset import SyntheticTextDataset
+from dbnet.images import keep_freed_memory
 
 SIZES = (256, 640)
 DIFFICULTIES = (0.0, 0.3, 0.7, 1.0)

@@ -39,7 +39,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dbnet.config.load import load_config
 from dbnet.datasets.transforms import GenerateDBTargets, PackTextDetInputs
 from dbnet.engine.runner import SafeRunner
-from dbnet.models.losses import hard_negatives
+from dbnet.models.losses import db_loss
 from dbnet.registry import DATASETS
 
 PARTS = ("data", "forward", "loss", "backward", "optimizer", "runner")
@@ -177,7 +177,7 @@ class CountWork(Hook):
 
 
 def count(args: argparse.Namespace) -> None:
-    hard_negatives._kth_largest_on_cpu = hard_negatives._kth_largest  # as on a GPU
+    db_loss._kth_largest_on_cpu = db_loss._kth_largest  # as on a GPU
     with tempfile.TemporaryDirectory() as work_dir:
         config = build_config(args, "bfloat16", work_dir)
         runner = SafeRunner.from_cfg(config)

@@ -19,12 +19,12 @@ from types import CodeType, FrameType
 
 import cv2
 import numpy as np
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
 import dbnet
 from dbnet.config.load import load_config
 from dbnet.datasets import SampleKey, collate_text_det
-from dbnet.engine.runner import SafeRunner
 from dbnet.evaluation import HmeanIOUMetric
 
 PACKAGE = Path(dbnet.__file__).parent
@@ -37,7 +37,8 @@ def functions_run(action: Callable[[], object]) -> dict[CodeType, int]:
 
     def note(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(f"{PACKAGE}/") and code.co_name[0] != "<":
+        own = code.co_filename.startswith(f"{PACKAGE}/") and code.co_name[0] != "<"
+        if event == "call" and own:
             calls[code] = calls.get(code, 0) + 1
 
     sys.setprofile(note)
@@ -86,9 +87,7 @@ class Walks:
         self.train_data = DATASETS.build(config.train_dataloader.dataset)
         self.test_data = DATASETS.build(config.val_dataloader.dataset)
         self.model = MODELS.build(config.model)
-        self.wrapper = SafeRunner.build_optim_wrapper(  # needs the model alone of a runner
-            type("Owner", (), dict(model=self.model))(), config.optim_wrapper
-        )
+        self.wrapper = build_optim_wrapper(self.model, config.optim_wrapper)
         self.metric = HmeanIOUMetric()
 
     def train(self) -> None:

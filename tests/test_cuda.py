@@ -10,7 +10,7 @@ from dbnet.cli import test as test_tool
 from dbnet.cli import train as train_tool
 from dbnet.config.load import load_config
 from dbnet.engine.optim_wrapper import Bfloat16OptimWrapper
-from dbnet.models.losses.hard_negatives import sum_of_largest
+from dbnet.models.losses.db_loss import sum_of_largest
 from dbnet.registry import MODELS
 from dbnet.visualization.curves import read_scalars
 from tests.models.test_models import targets

@@ -5,9 +5,9 @@ import numpy as np
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
-from dbnet.datasets.malloc import keep_freed_memory
 from dbnet.datasets.samplers import SampleKey, as_sample_key
 from dbnet.errors import UserError
+from dbnet.images import keep_freed_memory
 from dbnet.registry import DATASETS
 from dbnet.synthetic.backgrounds import folder_photos
 from dbnet.synthetic.fonts import builtin_fonts, folder_fonts

@@ -9,10 +9,10 @@ from torch.utils.data import Dataset
 
 from dbnet.datasets.annotations import Annotations, Entry, read_annotation
 from dbnet.datasets.image_cache import ImageCache
-from dbnet.datasets.malloc import keep_freed_memory
 from dbnet.datasets.repair import UnreadableImages
 from dbnet.datasets.samplers import SampleKey, as_sample_key
 from dbnet.errors import ImageError, UserError
+from dbnet.images import keep_freed_memory
 from dbnet.registry import DATASETS
 
 SIZE_UNKNOWN = (32, 32)  # of the black image in place of one that nothing is known of

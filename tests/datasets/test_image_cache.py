@@ -13,9 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from dbnet.datasets import EpochKeySampler, TextDetDataset, collate_text_det
-from dbnet.datasets import image_cache
-from dbnet.datasets import malloc as heap
+from dbnet.datasets import EpochKeySampler, TextDetDataset, collate_text_det, image_cache
 from dbnet.datasets.image_cache import ImageCache
 from dbnet.datasets.shared_memory import SharedMemory
 from dbnet.errors import UserError
@@ -259,9 +257,9 @@ def test_processes_see_what_others_write():
 
 
 FAULTS = """
-import resource, runpy, sys
+import resource
 import numpy as np
-keep_freed_memory = runpy.run_path(sys.argv[1])["keep_freed_memory"]
+from dbnet.images import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -278,7 +276,7 @@ print(faults(), keep_freed_memory(), faults())
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
 def test_freed_images_are_not_paid_for_in_page_faults_again():
-    command = [sys.executable, "-c", FAULTS, heap.__file__]
+    command = [sys.executable, "-c", FAULTS]
     before, known, after = subprocess.check_output(command, text=True).split()
     pages = 6 * 1_200_000 // 4096  # of one round of 20
     assert known == "True" and int(after) < 3 * pages < 15 * pages < int(before)

@@ -8,8 +8,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from dbnet.datasets import EpochKeySampler, TextDetDataset, collate_text_det
-from dbnet.datasets.transforms.formatting import PackTextDetInputs
-from dbnet.datasets.transforms.loading import LoadImage
+from dbnet.datasets.transforms.loading import LoadImage, PackTextDetInputs
 from dbnet.errors import ImageError, UserError
 from dbnet.images import read_image, read_shape
 from tests.conftest import rectangle

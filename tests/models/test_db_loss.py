@@ -3,9 +3,8 @@ import math
 import pytest
 import torch
 
-from dbnet.models.losses import hard_negatives
-from dbnet.models.losses.db_loss import DBLoss, balanced_bce, masked_dice, masked_l1
-from dbnet.models.losses.hard_negatives import sum_of_largest
+from dbnet.models.losses import db_loss
+from dbnet.models.losses.db_loss import DBLoss, balanced_bce, masked_dice, masked_l1, sum_of_largest
 
 
 def test_balanced_bce_keeps_the_hardest_negatives():
@@ -110,7 +109,7 @@ def drawn(size, kind):
 @pytest.fixture(params=["cpu", "any device"])
 def _way(request, monkeypatch):
     if request.param == "any device":  # what a GPU computes, here on the CPU
-        monkeypatch.setattr(hard_negatives, "_kth_largest_on_cpu", hard_negatives._kth_largest)
+        monkeypatch.setattr(db_loss, "_kth_largest_on_cpu", db_loss._kth_largest)
 
 
 @pytest.mark.usefixtures("_way")

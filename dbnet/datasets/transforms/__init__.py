@@ -1,8 +1,6 @@
-from dbnet.datasets.transforms.formatting import PackTextDetInputs
 from dbnet.datasets.transforms.geometric import RandomAffineCrop
-from dbnet.datasets.transforms.loading import LoadImage
+from dbnet.datasets.transforms.loading import LimitedResize, LoadImage, PackTextDetInputs, Resize
 from dbnet.datasets.transforms.photometric import ColorJitter
-from dbnet.datasets.transforms.resize import LimitedResize, Resize
 from dbnet.datasets.transforms.scale_crop import RandomScaleCrop
 from dbnet.datasets.transforms.targets import GenerateDBTargets
 
