@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dbnet.models.backbones.stages import SqueezeExcitation, run_stages
 from dbnet.registry import MODELS
 
 
@@ -47,7 +46,12 @@ class PPLCNetV4(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map images (N, 3, H, W) to c2..c5, strides 4, 8, 16 and 32."""
-        return run_stages(self.stages, self.stem(x))
+        x = self.stem(x)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return tuple(features)
 
 
 class Stem(nn.Module):
@@ -107,3 +111,25 @@ class Block(nn.Module):
         x = self.squeeze(self.token_mixer(x))
         mixed = self.channel_mixer(x)
         return x + mixed if self.shortcut else mixed
+
+
+class SqueezeExcitation(nn.Module):
+    """Reweight channels by their means over the map (Hu et al. 2018), squeezed to a quarter.
+
+    Names in the state dict are those of torchvision's class, whose import takes as long as torch's.
+
+    Args:
+        channels: Of input and output.
+        gate: Maps the last layer's output to the weights.
+    """
+
+    def __init__(self, channels: int, gate: nn.Module) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, channels // 4, 1)
+        self.fc2 = nn.Conv2d(channels // 4, channels, 1)
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, channels, H, W) to the same shape."""
+        mean = x.mean((2, 3), keepdim=True)  # (N, channels, 1, 1)
+        return x * self.gate(self.fc2(self.fc1(mean).relu()))

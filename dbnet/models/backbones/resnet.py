@@ -7,7 +7,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dbnet.checkpoints.read import read_checkpoint
 from dbnet.errors import UserError
-from dbnet.models.backbones.stages import run_stages
 from dbnet.registry import MODELS
 
 if TYPE_CHECKING:
@@ -63,7 +62,12 @@ class StagedBackbone(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map images (N, 3, H, W) to c2..c5, strides 4, 8, 16 and 32."""
-        return run_stages(self.stages, self.forward_stem(x))
+        x = self.forward_stem(x)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return tuple(features)
 
     def train(self, mode: bool = True) -> "StagedBackbone":
         super().train(mode)

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dbnet.models.backbones.stages import SqueezeExcitation
+from dbnet.models.backbones.pp_lcnet_v4 import SqueezeExcitation
 from dbnet.models.necks.fpnc import top_down, upsample
 from dbnet.registry import MODELS
 
