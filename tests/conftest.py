@@ -8,6 +8,20 @@ from mmengine.visualization import Visualizer
 
 import dbnet.registry  # noqa: F401, the scope that the tests build parts in
 
+CORE = (
+    *("test_geometry", "test_mmocr_reference", "models/test_db_loss", "models/test_models"),
+    *("models/test_db_postprocessor", "datasets/test_data", "datasets/test_geometric"),
+    *("datasets/test_targets", "evaluation/test_matching", "evaluation/test_hmean_iou"),
+    *("evaluation/test_official_protocol", "checkpoints/test_read", "engine/test_step"),
+    *("scenarios/test_nothing_lost", "scenarios/test_training"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.with_suffix("").as_posix().endswith(tuple(f"tests/{name}" for name in CORE)):
+            item.add_marker("core")
+
 
 @pytest.fixture(autouse=True)
 def _scope_and_seed():
