@@ -123,6 +123,16 @@ def _clip_half_plane(points: Array, axis: int, bound: float, sign: float) -> Arr
     return np.array(kept, dtype=np.float32).reshape(-1, 2)
 
 
+def order_corners(quad: Array) -> Array:
+    """Order the corners (4, 2) of a quad clockwise, the one nearest to the top left first.
+
+    OpenCV's versions begin with different corners.
+    """
+    if signed_area(quad) < 0:
+        quad = quad[::-1]
+    return np.roll(quad, -int(quad.sum(axis=1).argmin()), axis=0)
+
+
 def distance_field(polygon: Array, xs: Array, ys: Array) -> tuple[Array, Array]:
     """Distance to the outline and even-odd inside of every point of a grid.
 

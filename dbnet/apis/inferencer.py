@@ -18,6 +18,7 @@ from dbnet.datasets.collate import collate_text_det
 from dbnet.errors import UserError
 from dbnet.images import find_images, read_displayed
 from dbnet.registry import TRANSFORMS
+from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import VERMILION, LineStyle, draw_polygons
 from dbnet.weights import shipped_model
 
@@ -74,6 +75,7 @@ class TextDetInferencer:
         images: ImageSource | Sequence[ImageSource],
         batch_size: int = 1,
         return_vis: bool = False,
+        return_crops: bool = False,
     ) -> list[dict[str, Any]]:
         """Find the texts of one or more images.
 
@@ -83,10 +85,12 @@ class TextDetInferencer:
             batch_size: Images that the network gets at once. The results do not depend on it, but
                 for the rounding of floating point: only images of one padded size share a batch.
             return_vis: Draw the polygons as well.
+            return_crops: Cut the texts out as well, see `crop_text`.
 
         Returns:
             A dict per image: `polygons`, a list of M arrays (K, 2) float32 in pixels of the image,
-            `scores`, (M,) float32, and, if asked for, `vis`, the drawn image (H, W, 3) uint8 BGR.
+            `scores`, (M,) float32, and, if asked for, `vis`, the drawn image (H, W, 3) uint8 BGR,
+            and `crops`, a list of M images (h, w, 3) uint8 BGR.
 
         Raises:
             UserError: An image cannot be read. `stream` continues with the others.
@@ -96,6 +100,9 @@ class TextDetInferencer:
         for source, result in zip(sources, self.stream(sources, batch_size)):
             if isinstance(result, UserError):
                 raise result
+            if return_crops:
+                image = load(source)
+                result["crops"] = [crop_text(image, polygon) for polygon in result["polygons"]]
             if return_vis:
                 result["vis"] = draw_polygons(load(source), result["polygons"], PREDICTED)
             results.append(result)

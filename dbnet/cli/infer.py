@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from mmengine.device import get_device
 
 from dbnet.apis.detector import USED
@@ -18,6 +19,7 @@ from dbnet.config.load import load_config
 from dbnet.errors import UserError, lack_of_memory
 from dbnet.evaluation.results import check_writable, write_results
 from dbnet.images import find_images, read_displayed, write_image
+from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import draw_polygons, resize_to_fit
 from dbnet.weights import shipped_model
 
@@ -30,9 +32,11 @@ def main(args: argparse.Namespace) -> int:
     images = list(dict.fromkeys(find_images(args.images)))
     drawings = name_drawings(args.out, images)
     check_out(args.out, drawings)
+    if args.crops:
+        check_crops(args.crops)
     inferencer = make_inferencer(args)
 
-    run = Run(len(images))
+    run = Run(len(images), args.crops)
     try:
         with sigterm_exits(), lack_of_memory_reported():
             for job in zip(images, drawings, inferencer.stream(images, args.batch_size)):
@@ -94,6 +98,20 @@ def check_out(folder: Path, drawings: Sequence[Path]) -> None:
     check_writable(results)
 
 
+def check_crops(folder: Path) -> None:
+    """Make the folder of the crops.
+
+    Raises:
+        UserError: It is there and holds something, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UserError(f"--crops {folder}: is not empty; choose a new folder")
+    except OSError as error:
+        raise UserError(f"--crops {folder}: {error.strerror}; choose a new folder") from error
+
+
 @contextmanager
 def sigterm_exits() -> Iterator[None]:
     """Let SIGTERM, by which clusters end a job, raise `SystemExit`, with the shell's status."""
@@ -122,11 +140,13 @@ class Run:
 
     Attributes:
         num_images: All of them.
+        crops: Folder for the texts, cut out; None for none.
         entries: Those of `results.json`.
         num_failed: Images that could not be read.
     """
 
     num_images: int
+    crops: Path | None = None
     entries: list[dict] = field(default_factory=list)
     num_failed: int = 0
     start: float = field(default_factory=time.perf_counter)
@@ -148,7 +168,12 @@ class Run:
             polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
             scores = result["scores"].tolist()
             self.entries.append(dict(img_path=path, polygons=polygons, scores=scores))
-            draw(path, result, drawing)
+            image = read_displayed(path)
+            draw(image, result, drawing)
+            if self.crops:
+                for index, polygon in enumerate(result["polygons"]):
+                    target = self.crops / f"{drawing.stem}_{index}.png"
+                    write_image(target, crop_text(image, polygon))
         if sys.stderr.isatty():
             line = progress_line(self.num_done, self.num_images, self.seconds)
             print(line, end="", file=sys.stderr, flush=True)
@@ -170,9 +195,9 @@ def report(line: str = "") -> None:
         print(line, file=sys.stderr)
 
 
-def draw(path: str, result: dict, target: Path) -> None:
+def draw(image: np.ndarray, result: dict, target: Path) -> None:
     """Write an image with the outlines of its texts as a JPEG, smaller if it is too large."""
-    drawn = draw_polygons(read_displayed(path), result["polygons"], PREDICTED)
+    drawn = draw_polygons(image, result["polygons"], PREDICTED)
     if max(drawn.shape[:2]) > JPEG_SIDE:
         drawn, _ = resize_to_fit(drawn, (JPEG_SIDE, JPEG_SIDE))
     write_image(target, drawn)

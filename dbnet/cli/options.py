@@ -127,6 +127,13 @@ def infer() -> Parser:
         "--out", type=Path, required=True, help="folder for results.json and a drawing per image"
     )
     parser.add(
+        "--crops",
+        type=Path,
+        metavar="DIR",
+        help="new folder for a PNG per text, upright and flat: IMAGE_N.png is its N-th polygon "
+        "in results.json, counted from 0",
+    )
+    parser.add(
         "--batch-size", type=positive, default=1, metavar="N", help="images at once (default 1)"
     )
     parser.share("--device", "--test-size", "--cfg-options")

@@ -301,6 +301,13 @@ def test_the_drawing_shows_the_outline(detect, tmp_path):
     assert not changed[35:55, 45:95].any()
 
 
+def test_crops_on_request(detect):
+    [found] = detect(draw_patch(), return_crops=True)
+    [crop] = found["crops"]
+    assert crop.shape == (60, 90, 3)  # of PATCH_POLYGON, 25..115 x 15..75
+    assert crop[30, 45].min() == 255 and crop[3, 3].max() == 0
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_a_stream_goes_on_after_an_unreadable_image(detect, tmp_path, batch_size):
     good = write(tmp_path / "good.png", draw_patch())

@@ -193,10 +193,10 @@ def test_sigterm_keeps_what_is_done(bright, scans, tmp_path, monkeypatch, capsys
     former = signal.getsignal(signal.SIGTERM)
     draw = infer_tool.draw
 
-    def draw_and_terminate(path, result, target):
-        if path.endswith("a_10.png"):
+    def draw_and_terminate(image, result, target):
+        if target.stem == "a_10":
             os.kill(os.getpid(), signal.SIGTERM)
-        draw(path, result, target)
+        draw(image, result, target)
 
     monkeypatch.setattr(infer_tool, "draw", draw_and_terminate)
     assert infer_tool.main([str(scans), "--out", str(tmp_path / "out"), *bright]) == 143
@@ -244,3 +244,20 @@ def test_an_image_too_long_for_a_jpeg_has_a_smaller_drawing(bright, tmp_path):
     cv2.imwrite(str(path), np.zeros((300, 65_600, 3), np.uint8))
     assert infer_tool.main([str(path), "--out", str(out), *bright]) == 0
     assert cv2.imread(str(out / "long.jpg")).shape == (300, 65_500, 3)
+
+
+def test_crops_are_the_polygons_of_the_results(bright, scans, tmp_path):
+    crops, out = tmp_path / "crops", tmp_path / "out"
+    arguments = [str(scans), *bright, "--crops", str(crops)]
+    assert infer_tool.main([*arguments, "--out", str(out)]) == 1  # one is no image
+    for image in json.loads((out / "results.json").read_text())["images"]:
+        for index, polygon in enumerate(image["polygons"]):
+            crop = cv2.imread(str(crops / f"{Path(image['img_path']).stem}_{index}.png"))
+            box = cv2.minAreaRect(np.float32(polygon).reshape(-1, 2))
+            assert sorted(crop.shape[:2]) == pytest.approx(sorted(box[1]), abs=1)
+
+
+def test_a_folder_of_crops_that_holds_something_is_refused(bright, scans, tmp_path, capsys):
+    arguments = [str(scans), *bright, "--crops", str(scans), "--out", str(tmp_path / "out")]
+    assert infer_tool.main(arguments) == 1
+    assert "is not empty; choose a new folder" in capsys.readouterr().err

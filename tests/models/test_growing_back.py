@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from dbnet.datasets.transforms.targets import draw_targets
+from dbnet.geometry import order_corners
 from dbnet.models.postprocessors.db_postprocessor import (
     DBPostprocessor,
     inverse_offset,
     inverse_polygon,
     mitred_corners,
-    order_corners,
 )
 from dbnet.polygon_iou import intersection_areas, to_geometries
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyclipper
 from torch import Tensor
 
-from dbnet.geometry import join_rings, short_side, signed_area
+from dbnet.geometry import join_rings, order_corners, short_side
 from dbnet.registry import MODELS
 
 SUBPIXELS = 64  # to a pixel, of the clipper's whole numbers
@@ -226,16 +226,6 @@ def mitred_corners(polygon: np.ndarray) -> float:
     # The clipper cuts sharper corners off.
     sharpest = 2 * math.acos(1 / MITER_LIMIT)
     return abs(float(np.tan(np.clip(turns, -sharpest, sharpest) / 2).sum()))
-
-
-def order_corners(quad: np.ndarray) -> np.ndarray:
-    """Order the corners (4, 2) of a quad clockwise, the one nearest to the top left first.
-
-    OpenCV's versions begin with different corners.
-    """
-    if signed_area(quad) < 0:
-        quad = quad[::-1]
-    return np.roll(quad, -int(quad.sum(axis=1).argmin()), axis=0)
 
 
 def approximate(contour: np.ndarray, epsilon_ratio: float) -> np.ndarray:
