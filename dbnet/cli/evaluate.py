@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> int:
     if args.pred.suffix.lower() == ".json":
         rounded = evaluate_predictions(truths, round_predictions(predictions))
         change = rounded["icdar/official_hmean"] - metrics["icdar/official_hmean"]
-        line = format_metrics(rounded)[0].removeprefix("official: ")
+        line = format_metrics(rounded)[-1].removeprefix("official: ")
         print(f"official if rounded to a submission: {line} ({change:+.4f})")
     if "icdar/max_hmean" in metrics:
         print(f"maximum matching: hmean {metrics['icdar/max_hmean']:.4f}")

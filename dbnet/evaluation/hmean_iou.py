@@ -141,12 +141,16 @@ def fit_metrics(results: list[dict]) -> dict[str, float]:
 
 
 def format_metrics(metrics: dict[str, float]) -> list[str]:
-    """Write the closing lines of the tools: one for `icdar`, if there were scores, one `official`.
+    """Write the closing lines of the tools: the fit, `icdar` if there were scores, `official`.
 
     Args:
         metrics: What the evaluator returns, with keys such as `icdar/hmean`; others are skipped.
     """
     lines = []
+    if "icdar/mean_iou" in metrics:
+        strict = [metrics[f"icdar/hmean_iou{percent}"] for percent in (60, 70, 80)]
+        at = ", ".join(f"{hmean:.4f} at IoU {iou}" for hmean, iou in zip(strict, (0.6, 0.7, 0.8)))
+        lines.append(f"fit: hmean {at}; mean IoU {metrics['icdar/mean_iou']:.4f}")
     if "icdar/hmean" in metrics:
         threshold = f"(score threshold {metrics['icdar/best_score_thr']:.1f})"
         lines.append(f"icdar: {_triple(metrics, 'icdar/')} {threshold}")

@@ -270,6 +270,10 @@ def test_lines_at_the_end_of_the_tools():
         "loss": 3.0,
     }
     official = "official: precision 0.1000 recall 1.0000 hmean 0.1818"
+    fit = {"icdar/hmean_iou60": 0.16, "icdar/hmean_iou70": 0.12345, "icdar/hmean_iou80": 0}
+    assert format_metrics({**fit, "icdar/mean_iou": 0.75}) == [
+        "fit: hmean 0.1600 at IoU 0.6, 0.1235 at IoU 0.7, 0.0000 at IoU 0.8; mean IoU 0.7500"
+    ]
     assert format_metrics(metrics) == [
         "icdar: precision 0.8710 recall 0.7310 hmean 0.7950 (score threshold 0.5)",
         official,

@@ -7,7 +7,14 @@ model = dict(
     det_head=dict(type="DBHead", norm=False),
     loss=dict(type="DBLoss", prob_weight=5.0, thresh_weight=10.0, negative_ratio=3.0),
     postprocessor=dict(
-        type="DBPostprocessor", bin_thresh=0.4, box_thresh=0.7, text_repr_type="quad"
+        type="DBPostprocessor",
+        # Boxes that fit: mean IoU of the hits 0.808 instead of 0.780 on the 100 validation images
+        # (docs/metrics.md). Its regions are as thick as if texts were shrunk with r = 0.55.
+        grow="inverse",
+        shrink_ratio=0.55,
+        bin_thresh=0.35,
+        box_thresh=0.7,
+        text_repr_type="quad",
     ),
     data_preprocessor=dict(
         type="TextDetDataPreprocessor",
