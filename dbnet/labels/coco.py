@@ -1,15 +1,21 @@
 """COCO's format for instance segmentation."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from dbnet.geometry import rotated
 from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.parts import ImageFinder, LabelFormat, make_checked_entry
 from dbnet.labels.text_lines import UNREADABLE
 
 TEXT_KEYS = ("text", "transcription", "utf8_string")  # COCO itself has none; the last: COCO-Text
+ANGLE_KEYS = ("rotation", "angle", "theta")
+# Outlines that COCO does not define, so that nobody knows in which order their numbers are.
+FOREIGN_OUTLINES = ("polygon", "poly", "quad", "rbox", "rbbox", "rotated_box", "obb", "vertices")
 
 
 def read_document(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:
@@ -54,14 +60,40 @@ def read_annotation(node: JsonNode, categories: dict[object, str]) -> list[Insta
 def _polygons(node: JsonNode) -> list[np.ndarray]:
     segmentation = node.optional("segmentation")
     if segmentation is None or segmentation.value == []:
-        box = node.field("bbox")
-        corners = box.box()
-        if (corners[2] < corners[0]).any():
-            box.fail(f"{box.value} has a negative width or height; fix it")
-        return [corners]
+        return [_rotated_box(node)]
     if isinstance(segmentation.value, dict):
         segmentation.fail("a run-length mask, which has no outline; export polygons instead")
     return [polygon.flat_polygon() for polygon in segmentation.items()]
+
+
+def _rotated_box(node: JsonNode) -> np.ndarray:
+    """Return the corners of an annotation's `bbox`, turned as CVAT's `attributes` say.
+
+    Raises:
+        UserError: The annotation states an angle or an outline in a way that COCO does not define.
+    """
+    for key in FOREIGN_OUTLINES:
+        if outline := node.optional(key):
+            outline.fail("COCO does not define it; write the outline into segmentation")
+    box, attributes = node.field("bbox"), node.optional("attributes")
+    corners = box.box()
+    if (corners[2] < corners[0]).any():
+        box.fail(f"{box.value} has a negative width or height; fix it")
+    rotation = None
+    if attributes is not None and isinstance(attributes.value, dict):
+        rotation = attributes.optional("rotation")
+        _refuse_angles(attributes, ANGLE_KEYS[1:])
+    _refuse_angles(node, ANGLE_KEYS)
+    if rotation is None or rotation.number() == 0:
+        return corners
+    return rotated(corners, math.radians(rotation.number())).round(4)
+
+
+def _refuse_angles(node: JsonNode, keys: Sequence[str]) -> None:
+    for key in keys:
+        angle = node.optional(key)
+        if angle is not None and isinstance(angle.value, int | float) and angle.value != 0:
+            angle.fail("nobody knows about which point it turns; write the outline instead")
 
 
 def _images(document: JsonNode) -> dict[object, JsonNode]:

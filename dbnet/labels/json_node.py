@@ -96,6 +96,13 @@ class JsonNode:
                 self.fail(f"point {index} has {len(pair)} numbers, not x and y")
         return self._polygon(np.array(pairs).reshape(-1, 2), least)
 
+    def corners(self) -> np.ndarray:
+        """Return a list of pairs as `points` does; two are opposite corners of a rectangle."""
+        points = self.points(least=2)
+        if len(points) > 2:
+            return points
+        return rectangle(*points.min(axis=0), *points.max(axis=0))
+
     def _polygon(self, points: np.ndarray, least: int = 3) -> np.ndarray:
         if len(points) < least:
             self.fail(f"{len(points)} points, but {least} are needed; redraw or delete this one")

@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from dbnet.errors import UserError
-from dbnet.geometry import rectangle
 from dbnet.images import probe, read_shape
 from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.json_node import JsonNode, read_json
@@ -73,9 +72,9 @@ def _outline(node: JsonNode) -> np.ndarray:
     points = node.field("points")
     if kind is None or kind.text() == "polygon":
         return points.points()
-    if kind.text() == "rectangle" and len(points.points(least=2)) == 2:  # opposite corners
-        corners = points.points(least=2)
-        return rectangle(*corners.min(axis=0), *corners.max(axis=0))
+    if kind.text() == "rectangle" and len(points.points(least=2)) == 2:
+        _refuse_turn(node)
+        return points.corners()
     if kind.text() in (*ROTATED, "rectangle"):
         corners = points.points(least=4)
         if len(corners) > 4:
@@ -84,6 +83,13 @@ def _outline(node: JsonNode) -> np.ndarray:
     return kind.fail(
         f"a {kind.text()} is no outline of a text; redraw it as a polygon, or delete it"
     )
+
+
+def _refuse_turn(node: JsonNode) -> None:
+    """Refuse two corners with X-AnyLabeling's `direction`, of which nobody knows what it turns."""
+    direction = node.optional("direction")
+    if direction is not None and direction.value != 0:
+        direction.fail("a turned rectangle of two corners; redraw it as a rotation or a polygon")
 
 
 def _find_image(document: JsonNode, label_file: Path, finder: ImageFinder, extracted: Path) -> Path:

@@ -21,7 +21,7 @@ def _read_instance(node: JsonNode) -> Instance:
     text = node.field("transcription").text()
     difficult = node.optional("difficult")
     ignored = text in UNREADABLE or bool(difficult and difficult.flag())
-    return Instance(node.field("points").points(), text, ignored)
+    return Instance(node.field("points").corners(), text, ignored)
 
 
 PADDLEOCR = LabelFormat(

@@ -1,6 +1,5 @@
 """Public datasets with one file of ground truth per image: a row and a parser each."""
 
-import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dbnet.errors import UserError
-from dbnet.geometry import rectangle
+from dbnet.geometry import rectangle, rotated
 from dbnet.labels.entries import Entries, Instance
 from dbnet.labels.files import find_archive, find_downloads, pair_files, to_folder
 from dbnet.labels.lazy import read_pairs
@@ -132,10 +131,7 @@ def rotated_rectangle(x: float, y: float, width: float, height: float, theta: fl
     It is turned by `theta` radians about its centre, clockwise on the screen; x, y (left and top),
     width and height are those before, in pixels.
     """
-    centre = np.array([x + width / 2, y + height / 2])
-    corners = rectangle(-width / 2, -height / 2, width / 2, height / 2)
-    cos, sin = math.cos(theta), math.sin(theta)
-    return corners @ np.array([[cos, sin], [-sin, cos]]) + centre
+    return rotated(rectangle(x, y, x + width, y + height), theta)
 
 
 def _td500_line(line: str) -> Instance:

@@ -217,6 +217,10 @@ def test_turn_that_the_sides_do_not_tell(
             {"shapes": [shape(shape_type="rotation", points=TRIANGLE + SQUARE)]},
             "shapes[0].points: 7 points, but a rotation has 4",
         ),
+        (
+            {"shapes": [shape(shape_type="rectangle", points=TRIANGLE[:2], direction=0.5)]},
+            "shapes[0].direction: a turned rectangle",
+        ),
         ({"shapes": [shape(flags={"ignore": "x"})]}, "shapes[0].flags.ignore: expected true or"),
     ],
 )

@@ -204,6 +204,27 @@ def test_coco(raw: Path, name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("attributes", "polygon"),
+    [
+        # 30 degrees about (20, 10): the corner (-8, -4) goes to (-8 c + 4 s, -8 s - 4 c).
+        (
+            {"rotation": 30.0, "occluded": False},
+            [15.0718, 2.5359, 28.9282, 10.5359, 24.9282, 17.4641, 11.0718, 9.4641],
+        ),
+        ({"rotation": 90}, [24, 2, 24, 18, 16, 18, 16, 2]),
+        ({"rotation": 0.0, "angle": 0}, [12, 6, 28, 6, 28, 14, 12, 14]),
+        ({"orientation": "vertical"}, [12, 6, 28, 6, 28, 14, 12, 14]),
+        ([], [12, 6, 28, 6, 28, 14, 12, 14]),
+    ],
+)
+def test_coco_box_that_cvat_turned(raw: Path, attributes: object, polygon: list[float]) -> None:
+    box = {"bbox": [12, 6, 16, 8], "segmentation": [], "attributes": attributes}
+    save(raw / "instances.json", coco(box, {**box, "segmentation": [SQUARE]}))
+    assert run("coco", raw) == 0
+    assert [found for found, _, _ in words(raw)] == [polygon, SQUARE]
+
+
 def test_coco_image_without_annotations(raw: Path) -> None:
     save(raw / "annotations" / "instances_val.json", coco(categories=None))
     assert run("coco", raw) == 0
@@ -233,6 +254,16 @@ RLE = {"counts": [272, 2, 4], "size": [30, 40]}
         (coco({"segmentation": [SQUARE, [1, 2]]}), "annotations[0].segmentation[1]: 1 points"),
         (coco({"bbox": [1, 2, 3, 4], "image_id": 8}), "annotations[0].image_id: no image has"),
         (coco({"bbox": [1, 2, 3, 4], "iscrowd": "1"}), "annotations[0].iscrowd: expected true"),
+        (
+            coco({"bbox": [1, 2, 3, 4], "attributes": {"rotation": "30"}}),
+            "annotations[0].attributes.rotation: expected a coordinate",
+        ),
+        (coco({"bbox": [1, 2, 3, 4], "rotation": 9}), "annotations[0].rotation: nobody knows"),
+        (
+            coco({"bbox": [1, 2, 3, 4], "attributes": {"angle": 0.1}}),
+            "annotations[0].attributes.angle: nobody knows",
+        ),
+        (coco({"bbox": [1, 2, 3, 4], "rbox": [1]}), "annotations[0].rbox: COCO does not define"),
         (coco(images=[{"id": 1}]), "images[0]: no 'file_name'"),
         (coco(images=[{"file_name": "1.jpg"}]), "images[0]: no 'id'"),
         (coco(images=[{"id": [1]}]), "images[0].id: expected a number, found [1]"),
@@ -324,6 +355,13 @@ def test_ppocrlabel(raw: Path) -> None:
     assert [entry["img_path"] for entry in read(raw)] == ["../raw/1.jpg", "../raw/2.PNG"]
 
 
+@pytest.mark.parametrize("points", [[[9, 7], [2, 3]], [[2, 7], [9, 3]], [[2, 3], [9, 7]]])
+def test_paddleocr_rectangle_of_two_corners(raw: Path, points: list) -> None:
+    (raw / "Label.txt").write_text(paddle("1.jpg", label(points=points)))
+    assert run("paddleocr", raw) == 0
+    assert words(raw) == [([2, 3, 9, 3, 9, 7, 2, 7], "Grün", False)]
+
+
 @pytest.mark.parametrize("name", ["{}_label.txt", "{}.txt", "{}/Label.txt"])
 def test_paddleocr_parts(raw: Path, name: str) -> None:
     for part in ("train", "test"):
@@ -341,7 +379,7 @@ def test_paddleocr_parts(raw: Path, name: str) -> None:
         ("1.jpg\t[{]\n", ": no JSON ("),
         ("1.jpg\t{}\n", ": expected a list, found {}"),
         (paddle("1.jpg", {"points": PAIRS}), ": [0]: no 'transcription'"),
-        (paddle("1.jpg", label(), label(points=PAIRS[:2])), ": [1].points: 2 points"),
+        (paddle("1.jpg", label(), label(points=PAIRS[:1])), ": [1].points: 1 points"),
         (paddle("1.jpg", label(points=[[1, 2], [3]])), ": [0].points: point 1 has 1 numbers"),
         (paddle("1.jpg", label(points=SQUARE)), ": [0].points[0]: expected a list, found 0"),
         (paddle("1.jpg", label(transcription=1)), ": [0].transcription: expected a text"),
