@@ -10,6 +10,7 @@ from dbnet.geometry import rotated
 from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.parts import ImageFinder, LabelFormat, make_checked_entry
+from dbnet.labels.run_length import outline, read_mask
 from dbnet.labels.text_lines import UNREADABLE
 
 TEXT_KEYS = ("text", "transcription", "utf8_string")  # COCO itself has none; the last: COCO-Text
@@ -30,7 +31,7 @@ def read_document(label_file: Path, finder: ImageFinder, out: Path) -> list[Entr
         image_id = annotation.field("image_id")
         if _key(image_id) not in images:
             image_id.fail(f"no image has the id {image_id.value!r}; delete this annotation")
-        instances[_key(image_id)] += read_annotation(annotation, names)
+        instances[_key(image_id)] += read_annotation(annotation, images[_key(image_id)], names)
     return [
         make_checked_entry(
             finder.find(node.field("file_name"), label_file), out, instances[key], node
@@ -39,13 +40,17 @@ def read_document(label_file: Path, finder: ImageFinder, out: Path) -> list[Entr
     ]
 
 
-def read_annotation(node: JsonNode, categories: dict[object, str]) -> list[Instance]:
+def read_annotation(
+    node: JsonNode, image: JsonNode, categories: dict[object, str]
+) -> list[Instance]:
     """Read one annotation, each polygon of which becomes an instance of its own.
 
-    A text that something covers in the middle has several, and a detector finds its pieces.
+    A text that something covers in the middle has several, and a detector finds its pieces. A mask
+    gives one instance, its largest part; the others are specks as a rule.
 
     Args:
         node: The annotation.
+        image: The object with its image's height and width, if they are stated.
         categories: The names of the categories by their ids.
     """
     category = node.optional("category_id")
@@ -54,16 +59,24 @@ def read_annotation(node: JsonNode, categories: dict[object, str]) -> list[Insta
     text = next((text for text in texts if isinstance(text, str)), name)
     flags = [found.flag() for key in ("iscrowd", "ignore") if (found := node.optional(key))]
     ignored = any(flags) or UNREADABLE in (text, name)
-    return [Instance(polygon, text, ignored) for polygon in _polygons(node)]
+    return [Instance(polygon, text, ignored) for polygon in _polygons(node, image)]
 
 
-def _polygons(node: JsonNode) -> list[np.ndarray]:
+def _polygons(node: JsonNode, image: JsonNode) -> list[np.ndarray]:
     segmentation = node.optional("segmentation")
     if segmentation is None or segmentation.value == []:
         return [_rotated_box(node)]
     if isinstance(segmentation.value, dict):
-        segmentation.fail("a run-length mask, which has no outline; export polygons instead")
+        return [_mask_outline(segmentation, image)]
     return [polygon.flat_polygon() for polygon in segmentation.items()]
+
+
+def _mask_outline(mask: JsonNode, image: JsonNode) -> np.ndarray:
+    stated = [side.number() for key in ("height", "width") if (side := image.optional(key))]
+    if len(stated) == 2 and min(stated) > 0 and mask.field("size").value != stated:
+        mask.field("size").fail(f"{mask.value['size']}, but the image's is {stated}; fix it")
+    found = outline(read_mask(mask))
+    return mask.fail("a mask without area; delete this annotation") if found is None else found
 
 
 def _rotated_box(node: JsonNode) -> np.ndarray:

@@ -50,7 +50,11 @@ def _read_old(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:
             finder.find(line.field("file_name"), label_file),
             out,
             # MMOCR 0.x has one category, whose id is meaningless.
-            [i for node in line.field("annotations").items() for i in read_annotation(node, {})],
+            [
+                instance
+                for node in line.field("annotations").items()
+                for instance in read_annotation(node, line, {})
+            ],
             line,
         )
         for line in read_json_lines(label_file)

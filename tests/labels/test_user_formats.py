@@ -239,15 +239,57 @@ def test_coco_size_that_says_nothing(raw: Path, side: int | None) -> None:
     assert run("coco", raw) == 0
 
 
-RLE = {"counts": [272, 2, 4], "size": [30, 40]}
+# Columns 5 to 24 of rows 3 to 12: 5 x 30 + 3 pixels before, then 20 runs of 10 and 20 between.
+BOX_RUNS = [153, *[10, 20] * 19, 10, 467]
+# What pycocotools 2.0.11 writes for that box, and for the slanted quad (5, 3) (30, 8) (28, 18)
+# (3, 13) with a hole of 4 x 3 pixels and two specks, of 1 pixel and of 4 x 2.
+BOX_TEXT = "i4:d00000000000000000000000000000000000000o="
+QUAD_TEXT = "g22<11OJ66JG99GG:>01O000001OHA1`0N@2`0N@2`0N@2`07O01O000001O01O000001O01O0M3K^4NhN"
+
+
+@pytest.mark.parametrize(
+    ("counts", "corners"),
+    [
+        (BOX_RUNS, {(5, 3), (24, 3), (24, 12), (5, 12)}),
+        (BOX_TEXT, {(5, 3), (24, 3), (24, 12), (5, 12)}),
+        (QUAD_TEXT, {(5, 3), (30, 8), (28, 18), (3, 13)}),
+    ],
+)
+def test_coco_mask_is_its_largest_outer_contour(
+    raw: Path, counts: list[int] | str, corners: set[tuple[int, int]]
+) -> None:
+    mask = {"counts": counts, "size": [30, 40]}
+    save(raw / "a.json", coco({"segmentation": mask}, {"segmentation": mask, "iscrowd": 1}))
+    assert run("coco", raw) == 0
+    found = words(raw)
+    assert [ignored for _, _, ignored in found] == [False, True]
+    for polygon, _, _ in found:
+        assert len(polygon) == 8
+        assert set(zip(polygon[::2], polygon[1::2])) == corners
+
+
+def rle(counts: object, height: int = 30, width: int = 40) -> dict:
+    return coco({"segmentation": {"counts": counts, "size": [height, width]}})
 
 
 @pytest.mark.parametrize(
     ("document", "place"),
     [
         (coco({}), "annotations[0]: no 'bbox'"),
-        (coco({"segmentation": RLE}), "annotations[0].segmentation: a run-length mask"),
-        (coco({"segmentation": RLE, "iscrowd": 1}), "annotations[0].segmentation: a run-length"),
+        (rle([1200]), "annotations[0].segmentation: a mask without area"),
+        (rle([5, 20, 1175]), "annotations[0].segmentation: a mask without area"),  # a line
+        (rle([272, 2, 4]), "annotations[0].segmentation.counts: its runs do not fill 40 x 30"),
+        (rle([1300, -100]), "annotations[0].segmentation.counts: its runs do not fill"),
+        (rle([1, "2"]), "annotations[0].segmentation.counts[1]: expected a number of pixels"),
+        (rle("i4:"), "annotations[0].segmentation.counts: its runs do not fill"),
+        (rle("i4:o"), "annotations[0].segmentation.counts: the text of run lengths is cut"),
+        (rle("o" * 10**6), "annotations[0].segmentation.counts: no run lengths"),
+        (rle("\u00e9"), "annotations[0].segmentation.counts: no run lengths"),
+        (rle([1200], 40, 30), "annotations[0].segmentation.size: [40, 30], but the image's is"),
+        (
+            {**rle([10**12], 10**6, 10**6), "images": [{"id": 7, "file_name": "1.jpg"}]},
+            "annotations[0].segmentation.size: a mask of 1000000 x 1000000 pixels",
+        ),
         (coco({}, {}, {"bbox": [1, 2, -1, 4]}), "annotations[0]: no 'bbox'"),
         (coco({"bbox": [1, 2, -1, 4]}), "annotations[0].bbox: [1, 2, -1, 4] has a negative"),
         (coco({"segmentation": SQUARE}), "annotations[0].segmentation[0]: expected a list"),
