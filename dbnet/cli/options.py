@@ -165,6 +165,24 @@ def prepare() -> Parser:
     )
     parser.add("--seed", type=int, default=0, help="seed of that sample (default 0)")
     parser.add("--copy", action="store_true", help="copy folders below --out too")
+    parser.add("--images", type=Path, metavar="DIR", help="your images, if they are not found")
+    parser.add("--labels", type=Path, metavar="DIR", help="your labels, if they are not found")
+    parser.add(
+        "--skip-faulty",
+        action="store_true",
+        help="leave out what cannot be read and list it in OUT/faulty.csv, instead of stopping",
+    )
+    parser.add(
+        "--keep-difficult",
+        action="store_true",
+        help="learn the words that PPOCRLabel calls difficult, as PaddleOCR does",
+    )
+    parser.add(
+        "--orientation",
+        choices=("stored", "displayed"),
+        help="what coordinates mean in photos with an EXIF orientation: the pixels as stored, or "
+        "the picture as viewers display it",
+    )
     parser.add("--list", action="store_true", help="print the datasets and stop")
     return parser
 

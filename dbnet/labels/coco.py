@@ -8,6 +8,7 @@ import numpy as np
 
 from dbnet.geometry import rotated
 from dbnet.labels.entries import Entry, Instance
+from dbnet.labels.faults import readable
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.parts import ImageFinder, LabelFormat, make_checked_entry
 from dbnet.labels.run_length import outline, read_mask
@@ -19,7 +20,7 @@ ANGLE_KEYS = ("rotation", "angle", "theta")
 FOREIGN_OUTLINES = ("polygon", "poly", "quad", "rbox", "rbbox", "rotated_box", "obb", "vertices")
 
 
-def read_document(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:
+def read_document(label_file: Path, finder: ImageFinder) -> list[Entry]:
     """Read a whole document; an image without annotations is one without text."""
     document = read_json(label_file)
     categories = document.optional("categories")
@@ -27,17 +28,20 @@ def read_document(label_file: Path, finder: ImageFinder, out: Path) -> list[Entr
     names = {_key(item.field("id")): item.field("name").text() for item in items}
     images = _images(document)
     instances: dict[object, list[Instance]] = {image_id: [] for image_id in images}
-    for annotation in document.field("annotations").items():
+
+    def add(annotation: JsonNode) -> None:
         image_id = annotation.field("image_id")
         if _key(image_id) not in images:
             image_id.fail(f"no image has the id {image_id.value!r}; delete this annotation")
         instances[_key(image_id)] += read_annotation(annotation, images[_key(image_id)], names)
-    return [
-        make_checked_entry(
-            finder.find(node.field("file_name"), label_file), out, instances[key], node
-        )
-        for key, node in images.items()
-    ]
+
+    def make(key: object) -> Entry:
+        image = finder.find(images[key].field("file_name"), label_file)
+        return make_checked_entry(image, finder.request, instances[key], images[key])
+
+    for _ in readable(add, document.field("annotations").items()):
+        pass
+    return list(readable(make, images))
 
 
 def read_annotation(
@@ -110,6 +114,7 @@ def _refuse_angles(node: JsonNode, keys: Sequence[str]) -> None:
 
 
 def _images(document: JsonNode) -> dict[object, JsonNode]:
+    """Index the images by their ids; without them nobody knows whose the annotations are."""
     images: dict[object, JsonNode] = {}
     for image in document.field("images").items():
         key = _key(image.field("id"))

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from dbnet.geometry import rectangle
 from dbnet.labels.entries import Entry, Instance, make_entry
+from dbnet.labels.faults import readable
 from dbnet.labels.files import list_files, pair_files
 from dbnet.labels.parts import find_part_folders, open_raw
+from dbnet.labels.request import Request
 from dbnet.labels.text_lines import UNREADABLE, line_parser, split_lines, to_polygon
 
 PREFIX = "gt_"
@@ -32,14 +34,14 @@ class LineStyle(NamedTuple):
     polygons: bool
 
 
-def prepare_icdar_folder(raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
+def prepare_icdar_folder(request: Request) -> dict[str, list[Entry]]:
     """Prepare your data in ICDAR's manner: img_7.jpg with gt_img_7.txt or img_7.txt.
 
     The folder, or a folder for each part in it, has images in `images` or in itself, and texts in
     `gt` or next to the images.
     """
-    raw = open_raw(raw, out, copy)
-    return {part: _read_part(folder, out) for part, folder in find_part_folders(raw).items()}
+    folders = find_part_folders(open_raw(request))
+    return {part: _read_part(folder, request) for part, folder in folders.items()}
 
 
 def line_style(lines: Iterable[str]) -> LineStyle:
@@ -93,7 +95,7 @@ def _count_numbers(fields: Sequence[str]) -> int:
     return next(others, len(fields))
 
 
-def _read_part(folder: Path, out: Path) -> list[Entry]:
+def _read_part(folder: Path, request: Request) -> list[Entry]:
     images = folder / "images" if (folder / "images").is_dir() else folder
     texts = folder / "gt" if (folder / "gt").is_dir() else images
     prefix = PREFIX if list_files(texts, [".txt"], PREFIX) else ""
@@ -105,7 +107,9 @@ def _read_part(folder: Path, out: Path) -> list[Entry]:
         for line in split_lines(content)
     )
     parse = line_parser(LINE, lambda line: parse_line(line, style))
-    return [
-        make_entry(image, out, parse(content, str(text)))
-        for (image, text), content in zip(pairs, contents)
-    ]
+
+    def read(pair: tuple[tuple[Path, Path], bytes]) -> Entry:
+        (image, text), content = pair
+        return make_entry(image, request.out, parse(content, str(text)))
+
+    return list(readable(read, zip(pairs, contents)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.geometry import rectangle
+from dbnet.labels.faults import readable
 from dbnet.labels.text_lines import split_lines
 
 MAX_COORDINATE = 1e6  # pixels; no image is as large
@@ -120,26 +121,28 @@ def read_json(path: Path) -> JsonNode:
 
 def read_json_lines(path: Path) -> Iterator[JsonNode]:
     """Read a file of one JSON document per line; empty lines are skipped."""
-    for source, line in _lines(path):
-        yield _parse(line, source)
+    return readable(lambda line: _parse(line[1], line[0]), _lines(path))
 
 
 def read_named_lines(path: Path) -> Iterator[tuple[JsonNode, JsonNode]]:
     """Read a file of lines `name<TAB>JSON` as pairs of name and document."""
-    for source, line in _lines(path):
-        name, tab, document = line.partition(b"\t")
-        if not tab:
-            raise UserError(f"{source}: no tab; expected the image's path, a tab and a JSON list")
-        try:
-            yield JsonNode(name.decode("utf-8"), source, "path"), _parse(document, source)
-        except UnicodeDecodeError as error:
-            raise UserError(f"{source}: {error}; save the file as UTF-8") from None
+    return readable(lambda line: _parse_named(line[1], line[0]), _lines(path))
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
     for number, line in enumerate(split_lines(path.read_bytes()), start=1):
         if line.strip():
             yield f"{path}, line {number}", line
+
+
+def _parse_named(line: bytes, source: str) -> tuple[JsonNode, JsonNode]:
+    name, tab, document = line.partition(b"\t")
+    if not tab:
+        raise UserError(f"{source}: no tab; expected the image's path, a tab and a JSON list")
+    try:
+        return JsonNode(name.decode("utf-8"), source, "path"), _parse(document, source)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source}: {error}; save the file as UTF-8") from None
 
 
 def _parse(content: bytes, source: str) -> JsonNode:

@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from dbnet.errors import UserError
 from dbnet.images import probe, read_shape
 from dbnet.labels.entries import Entry, Instance
+from dbnet.labels.faults import readable
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.parts import (
     ImageFinder,
@@ -20,6 +21,7 @@ from dbnet.labels.parts import (
     make_checked_entry,
     open_raw,
 )
+from dbnet.labels.request import Request
 from dbnet.labels.text_lines import UNREADABLE
 
 # Of four corners: LabelMe's, and X-AnyLabeling's two.
@@ -29,28 +31,30 @@ IGNORE_FLAGS = ("ignore", "difficult")
 IMAGE_FOLDER = "images"  # below the output folder, for images that only a JSON contains
 
 
-def prepare_labelme(raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
+def prepare_labelme(request: Request) -> dict[str, list[Entry]]:
     """Prepare your data of LabelMe or X-AnyLabeling: a JSON with "shapes" for each image.
 
     Images that only a JSON contains are written to `images`/part below `out`.
     """
-    raw = open_raw(raw, out, copy)
-    return {part: _read_part(folder, part, out) for part, folder in find_part_folders(raw).items()}
+    raw = open_raw(request)
+    return {p: _read_part(folder, p, request) for p, folder in find_part_folders(raw).items()}
 
 
-def _read_part(folder: Path, part: str, out: Path) -> list[Entry]:
+def _read_part(folder: Path, part: str, request: Request) -> list[Entry]:
+    out = request.out
     label_files = [path for path in list_visible(folder, [".json"]) if not is_output(path, out)]
     if not label_files:
         raise UserError(f"{folder} has no *.json; save the labels there")
-    finder = ImageFinder(folder, part)
-    entries = []
-    for label_file in label_files:
+    finder = ImageFinder(folder, part, request)
+
+    def read(label_file: Path) -> Entry:
         document = read_json(label_file)
-        instances = [_read_shape(shape) for shape in document.field("shapes").items()]
+        instances = list(readable(_read_shape, document.field("shapes").items()))
         extracted = out / IMAGE_FOLDER / part / label_file.relative_to(folder)
         image = _find_image(document, label_file, finder, extracted)
-        entries.append(make_checked_entry(image, out, instances, document, SIZE_KEYS))
-    return entries
+        return make_checked_entry(image, request, instances, document, SIZE_KEYS)
+
+    return list(readable(read, label_files))
 
 
 def _read_shape(node: JsonNode) -> Instance:

@@ -11,6 +11,7 @@ from dbnet.images import SUFFIXES, probe
 from dbnet.labels.entries import Entry, Instance, make_entry
 from dbnet.labels.files import list_files, to_folder
 from dbnet.labels.json_node import JsonNode
+from dbnet.labels.request import Request
 from dbnet.utils.files import is_visible
 from dbnet.utils.text import natural_key
 
@@ -31,25 +32,25 @@ class LabelFormat:
         about: What `dbnet prepare --list` prints.
         suffixes: What the names of label files end in, in lower case.
         preferred: If some names begin so, in lower case, other files are skipped.
-        read: Reads the entries of a label file; the last argument is the output folder.
+        read: Reads the entries of a label file.
         may_be_output: Whether the outputs of other runs are labels too.
     """
 
     about: str
     suffixes: Sequence[str]
     preferred: str
-    read: "Callable[[Path, ImageFinder, Path], list[Entry]]"
+    read: "Callable[[Path, ImageFinder], list[Entry]]"
     may_be_output: bool = False
 
-    def __call__(self, raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
+    def __call__(self, request: Request) -> dict[str, list[Entry]]:
         """Read the entries of every part."""
-        raw = open_raw(raw, out, copy)
+        raw, out = open_raw(request), request.out
         files = self.find_files(raw, out)
         for path, _ in files.values():
             if is_output(path, out):
                 raise UserError(f"--out {out}: {path} would be overwritten, choose another --out")
         return {
-            part: self.read(path, ImageFinder(folder, part), out)
+            part: self.read(path, ImageFinder(folder, part, request))
             for part, (path, folder) in files.items()
         }
 
@@ -107,8 +108,9 @@ def _only(files: list[Path], part: str) -> Path:
     return files[0]
 
 
-def open_raw(raw: Path, out: Path, copy: bool) -> Path:
+def open_raw(request: Request) -> Path:
     """Check that `raw` is a folder; return it, or its copy below `out`."""
+    raw, out, copy = request.raw, request.out, request.copy
     if not raw.is_dir():
         raise UserError(f"--raw {raw} is not a folder; pass that of the unpacked labels and images")
     source, target = raw.resolve(), out.resolve()
@@ -169,10 +171,12 @@ class ImageFinder:
     Args:
         folder: The part's folder.
         part: The part.
+        request: What the user asked for.
     """
 
-    def __init__(self, folder: Path, part: str) -> None:
+    def __init__(self, folder: Path, part: str, request: Request) -> None:
         self.folder = folder
+        self.request = request
         self.part = part
         self.by_name: dict[str, list[Path]] | None = None
         self.named: dict[str, JsonNode] = {}
@@ -237,7 +241,7 @@ def _first_file(bases: Sequence[Path], names: Sequence[PurePosixPath]) -> Path |
 
 def make_checked_entry(
     image: Path,
-    out: Path,
+    request: Request,
     instances: Sequence[Instance],
     labels: JsonNode,
     keys: tuple[str, str] = ("height", "width"),
@@ -246,7 +250,7 @@ def make_checked_entry(
 
     Args:
         image: The image's file.
-        out: The folder of the annotation file.
+        request: What the user asked for.
         instances: The texts.
         labels: The object that may state height and width; 0 and -1, as some tools write, do not.
         keys: Of height and width.
@@ -254,7 +258,7 @@ def make_checked_entry(
     Raises:
         UserError: The stated size differs from that of the file.
     """
-    entry = make_entry(image, out, instances)
+    entry = make_entry(image, request.out, instances)
     size = (entry["height"], entry["width"])
     nodes = [labels.optional(key) for key in keys]
     for node, side in zip(nodes, size):

@@ -6,6 +6,7 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.labels.entries import Instance
+from dbnet.labels.faults import readable
 
 BOM = b"\xef\xbb\xbf"
 UNREADABLE = "###"  # the transcription of a text that is ignored, in most formats
@@ -51,17 +52,19 @@ def parse_records(
         parse_record: Raises `ValueError`, whose message follows "but" in this function's.
 
     Raises:
-        UserError: A record cannot be parsed; its line is named.
+        UserError: A record cannot be parsed and nobody gathers faults; its line is named.
     """
-    instances = []
-    for number, record in records:
+
+    def parse(numbered: tuple[int, bytes]) -> Instance:
+        number, record = numbered
         try:
-            instances.append(parse_record(record.decode("utf-8")))
+            return parse_record(record.decode("utf-8"))
         except ValueError as error:  # UnicodeDecodeError is one
             raise UserError(
                 f"{source}, line {number}: expected {expected} in UTF-8, but {error}"
             ) from error
-    return instances
+
+    return list(readable(parse, records))
 
 
 def to_polygon(numbers: Sequence[str | float], count: int | None = None) -> np.ndarray:

@@ -8,12 +8,17 @@ import pytest
 from dbnet.errors import UserError
 from dbnet.labels.json_node import JsonNode
 from dbnet.labels.parts import ImageFinder, LabelFormat, find_part_folders, open_raw
+from dbnet.labels.request import Request
 
 
 def make_files(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+
+
+def finder_in(folder: Path) -> ImageFinder:
+    return ImageFinder(folder, "train", Request(folder, folder / "out"))
 
 
 def label_files(raw: Path, suffix: str = ".json", preferred: str = "instances") -> dict[str, str]:
@@ -113,17 +118,17 @@ def test_labels_that_are_unclear(tmp_path: Path, names: list[str], reason: str) 
 
 def test_copy_of_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_files(tmp_path, "raw/train/a.jpg")
-    assert open_raw(tmp_path / "raw", tmp_path / "out", copy=False) == tmp_path / "raw"
+    assert open_raw(Request(tmp_path / "raw", tmp_path / "out", copy=False)) == tmp_path / "raw"
     monkeypatch.chdir(tmp_path / "raw")
     # Not .../train, although that is the only folder.
-    assert open_raw(Path(), tmp_path / "out", copy=True) == tmp_path / "out" / "raw"
+    assert open_raw(Request(Path(), tmp_path / "out", copy=True)) == tmp_path / "out" / "raw"
     assert (tmp_path / "out" / "raw" / "train" / "a.jpg").is_file()
-    assert open_raw(tmp_path / "raw", tmp_path, copy=True) == tmp_path / "raw"
+    assert open_raw(Request(tmp_path / "raw", tmp_path, copy=True)) == tmp_path / "raw"
     for out in ("raw/out", "raw/train"):
         with pytest.raises(UserError, match="choose an --out outside of it"):
-            open_raw(tmp_path / "raw", tmp_path / out, copy=True)
+            open_raw(Request(tmp_path / "raw", tmp_path / out, copy=True))
     with pytest.raises(UserError, match="none is not a folder"):
-        open_raw(tmp_path / "none", tmp_path, copy=False)
+        open_raw(Request(tmp_path / "none", tmp_path, copy=False))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +152,7 @@ def test_copy_of_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_images_are_found(tmp_path: Path, name: str, files: list[str], found: str) -> None:
     make_files(tmp_path, "labels/train.json", *files)
-    finder = ImageFinder(tmp_path, "train")
+    finder = finder_in(tmp_path)
     image = finder.find(JsonNode(name, "train.json"), tmp_path / "labels/train.json")
     assert image == tmp_path / found
 
@@ -167,12 +172,12 @@ def test_images_that_are_not_found(
 ) -> None:
     make_files(tmp_path, *files)
     with pytest.raises(UserError, match=f"^train.json: x\\[2\\]: .*{reason}"):
-        ImageFinder(tmp_path, "train").find(JsonNode(name, "train.json", "x[2]"), tmp_path / "l")
+        finder_in(tmp_path).find(JsonNode(name, "train.json", "x[2]"), tmp_path / "l")
 
 
 def test_image_named_twice(tmp_path: Path) -> None:
     make_files(tmp_path, "a/1.jpg", "b/2.jpg")
-    finder = ImageFinder(tmp_path, "train")
+    finder = finder_in(tmp_path)
     finder.find(JsonNode("a/1.jpg", "l", "x[0]"), tmp_path / "l")
     with pytest.raises(UserError, match=r"^l: x\[5\]: .* has labels already, in l: x\[0\]"):
         finder.find(JsonNode("b/../a/1.jpg", "l", "x[5]"), tmp_path / "l")

@@ -290,7 +290,6 @@ def rle(counts: object, height: int = 30, width: int = 40) -> dict:
             {**rle([10**12], 10**6, 10**6), "images": [{"id": 7, "file_name": "1.jpg"}]},
             "annotations[0].segmentation.size: a mask of 1000000 x 1000000 pixels",
         ),
-        (coco({}, {}, {"bbox": [1, 2, -1, 4]}), "annotations[0]: no 'bbox'"),
         (coco({"bbox": [1, 2, -1, 4]}), "annotations[0].bbox: [1, 2, -1, 4] has a negative"),
         (coco({"segmentation": SQUARE}), "annotations[0].segmentation[0]: expected a list"),
         (coco({"segmentation": [SQUARE, [1, 2]]}), "annotations[0].segmentation[1]: 1 points"),
