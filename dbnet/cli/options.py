@@ -334,6 +334,8 @@ def parse(command: str, argv: Sequence[str] | None = None) -> argparse.Namespace
     """Parse the arguments of a command; None stands for those of the process."""
     parser = PARSERS[command]()
     args = parser.parse_args(argv)
-    if command == "prepare" and not args.list and None in (args.name, args.raw, args.out):
-        parser.error("NAME, --raw and --out are needed (or --list alone)")
+    if command == "prepare" and not args.list:
+        args.raw = args.raw or (args.labels if args.images else None)
+        if None in (args.name, args.raw, args.out):
+            parser.error("NAME, --raw and --out are needed (or --list alone)")
     return args

@@ -11,7 +11,7 @@ from dbnet.checkpoints.index import config_folder
 from dbnet.cli.console import command
 from dbnet.cli.progress import with_progress
 from dbnet.errors import UserError
-from dbnet.labels import PREPARERS, Preparer, describe
+from dbnet.labels import OWN_DATA, PREPARERS, Preparer, describe
 from dbnet.labels.entries import Entries, annotation_writer, sample_indices
 from dbnet.labels.faults import gathering, write_faults
 from dbnet.labels.request import Request
@@ -28,6 +28,7 @@ def main(args: argparse.Namespace) -> int:
             print(f"{name}: {describe(preparer)}")
         return 0
     preparer = _find_preparer(args.name)
+    _check_folders(args)
     if args.val_fraction is not None and not 0 < args.val_fraction < 1:
         raise UserError(f"--val-fraction must lie between 0 and 1, got {args.val_fraction}")
     try:
@@ -43,6 +44,16 @@ def _find_preparer(name: str) -> Preparer:
         nearest = difflib.get_close_matches(name.lower(), PREPARERS, n=1, cutoff=0)[0]
         raise UserError(f"unknown dataset {name!r}, did you mean {nearest!r}? --list shows all")
     return PREPARERS[name]
+
+
+def _check_folders(args: argparse.Namespace) -> None:
+    for option, folder in (("--images", args.images), ("--labels", args.labels)):
+        if folder is not None and args.name not in OWN_DATA:
+            raise UserError(f"{option} and its like are for data of your own; give --raw alone")
+        if folder is not None and not folder.is_dir():
+            raise UserError(f"{option} {folder}: no such folder; check the path")
+    if args.copy and (args.images or args.labels):
+        raise UserError("--copy copies --raw alone; leave it out, or --images and --labels")
 
 
 def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:

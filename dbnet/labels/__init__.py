@@ -36,6 +36,8 @@ PREPARERS: dict[str, Preparer] = {
     "mmocr0": MMOCR0,
     "paddleocr": PADDLEOCR,
 }
+# Formats that users have, whose folders may be named one by one.
+OWN_DATA = ("icdar_folder", "coco", "labelme", "mmocr", "mmocr0", "paddleocr")
 
 
 def describe(preparer: Preparer) -> str:

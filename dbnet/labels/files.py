@@ -212,13 +212,19 @@ def _by_name(paths: Sequence[Path], prefix: str) -> tuple[dict[str, Path], set[s
     by_name: dict[str, Path] = {}
     doubles = set[str]()
     for path in paths:
-        name = path.stem.removeprefix(prefix)
+        name = _without_image_suffix(path.stem.removeprefix(prefix))
         if name in by_name:
             text = f"{by_name[name]} and {path} are named alike, remove one of them"
             note_fault(UserError(text))
             doubles.add(name)
         by_name.setdefault(name, path)
     return {name: path for name, path in by_name.items() if name not in doubles}, doubles
+
+
+def _without_image_suffix(name: str) -> str:
+    """Return `img_7` for the `img_7.jpg` of `img_7.jpg.txt`."""
+    suffix = PurePosixPath(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
 
 
 def _note_alone(files: dict[str, Path], partners: Set[str], lack: str, suffix: str) -> None:

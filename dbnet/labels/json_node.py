@@ -11,7 +11,7 @@ import numpy as np
 from dbnet.errors import UserError
 from dbnet.geometry import rectangle
 from dbnet.labels.faults import readable
-from dbnet.labels.text_lines import split_lines
+from dbnet.labels.text_lines import split_lines, to_utf8
 
 MAX_COORDINATE = 1e6  # pixels; no image is as large
 SHOWN = 40  # characters of a wrong value in a message
@@ -116,7 +116,7 @@ class JsonNode:
 
 def read_json(path: Path) -> JsonNode:
     """Read a JSON document."""
-    return _parse(path.read_bytes(), str(path))
+    return _parse(to_utf8(path.read_bytes(), str(path)), str(path))
 
 
 def read_json_lines(path: Path) -> Iterator[JsonNode]:
@@ -130,7 +130,7 @@ def read_named_lines(path: Path) -> Iterator[tuple[JsonNode, JsonNode]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    for number, line in enumerate(split_lines(path.read_bytes()), start=1):
+    for number, line in enumerate(split_lines(path.read_bytes(), str(path)), start=1):
         if line.strip():
             yield f"{path}, line {number}", line
 

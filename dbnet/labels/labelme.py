@@ -15,6 +15,7 @@ from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.parts import (
     ImageFinder,
     find_part_folders,
+    image_folder,
     is_output,
     labels_are_upright,
     list_visible,
@@ -36,8 +37,8 @@ def prepare_labelme(request: Request) -> dict[str, list[Entry]]:
 
     Images that only a JSON contains are written to `images`/part below `out`.
     """
-    raw = open_raw(request)
-    return {p: _read_part(folder, p, request) for p, folder in find_part_folders(raw).items()}
+    folders = find_part_folders(request.labels or open_raw(request))
+    return {part: _read_part(folder, part, request) for part, folder in folders.items()}
 
 
 def _read_part(folder: Path, part: str, request: Request) -> list[Entry]:
@@ -45,7 +46,7 @@ def _read_part(folder: Path, part: str, request: Request) -> list[Entry]:
     label_files = [path for path in list_visible(folder, [".json"]) if not is_output(path, out)]
     if not label_files:
         raise UserError(f"{folder} has no *.json; save the labels there")
-    finder = ImageFinder(folder, part, request)
+    finder = ImageFinder(image_folder(folder, request), part, request)
 
     def read(label_file: Path) -> Entry:
         document = read_json(label_file)

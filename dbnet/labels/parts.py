@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -45,12 +45,12 @@ class LabelFormat:
     def __call__(self, request: Request) -> dict[str, list[Entry]]:
         """Read the entries of every part."""
         raw, out = open_raw(request), request.out
-        files = self.find_files(raw, out)
+        files = self.find_files(request.labels or raw, out)
         for path, _ in files.values():
             if is_output(path, out):
                 raise UserError(f"--out {out}: {path} would be overwritten, choose another --out")
         return {
-            part: self.read(path, ImageFinder(folder, part, request))
+            part: self.read(path, ImageFinder(image_folder(folder, request), part, request))
             for part, (path, folder) in files.items()
         }
 
@@ -63,36 +63,43 @@ class LabelFormat:
         own = self._list_files(raw, out)
         named: dict[str, list[Path]] = {}
         for path in own:
-            named.setdefault(_part_of(path.stem), []).append(path)
+            named.setdefault(part_of(path.stem), []).append(path)
         named.pop("", None)
         if named:
             return {part: (_only(named[part], part), raw) for part in PART_WORDS if part in named}
-        folders = _sub_folders(raw)
+        folders = sub_folders(raw)
         files = {part: self._list_files(folder, out) for part, folder in folders.items()}
         if not any(files.values()):
             folders, files = {"train": raw}, {"train": own}
         return {p: (self._only_named(files[p], p, folder), folder) for p, folder in folders.items()}
 
     def _list_files(self, folder: Path, out: Path) -> list[Path]:
-        found = [
-            path
-            for name in LABEL_FOLDERS
-            if (folder / name).is_dir()
-            for path in list_files(folder / name, self.suffixes)
-            if self.may_be_output or not is_output(path, out)
-        ]
+        def list_in(folders: Iterable[Path]) -> list[Path]:
+            return [
+                path
+                for inside in folders
+                for path in list_files(inside, self.suffixes)
+                if self.may_be_output or not is_output(path, out)
+            ]
+
+        usual = [folder / name for name in LABEL_FOLDERS if (folder / name).is_dir()]
+        found = list_in(usual) or list_in(
+            other
+            for other in visible_folders(folder)
+            if other not in usual and not part_of(other.name)
+        )
         return [path for path in found if path.name.lower().startswith(self.preferred)] or found
 
     def _only_named(self, files: list[Path], part: str, folder: Path) -> Path:
         if not files:
             raise UserError(
-                f"{folder} and its folder annotations have no label file "
-                f"(*{', *'.join(self.suffixes)}); put it there"
+                f"{folder} and its folders have no label file (*{', *'.join(self.suffixes)}); put "
+                "it there, or name its folder with --labels DIR"
             )
-        return _only([path for path in files if _part_of(path.stem) == part] or files, part)
+        return _only([path for path in files if part_of(path.stem) == part] or files, part)
 
 
-def _part_of(stem: str) -> str:
+def part_of(stem: str) -> str:
     """Return the part that a file's name states; "" for none, or for more than one."""
     words = set(re.findall(r"[a-z]+", stem.lower()))
     parts = [part for part, its_words in PART_WORDS.items() if words & set(its_words)]
@@ -124,7 +131,7 @@ def open_raw(request: Request) -> Path:
 
 def find_part_folders(raw: Path) -> dict[str, Path]:
     """Find the folders of the parts below `raw`; if there are none, all of `raw` is "train"."""
-    return _sub_folders(raw) or {"train": raw}
+    return sub_folders(raw) or {"train": raw}
 
 
 def list_visible(folder: Path, suffixes: Sequence[str]) -> list[Path]:
@@ -139,13 +146,26 @@ def list_visible(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     return [found[name] for name in sorted(sorted(found), key=natural_key)]
 
 
+def visible_folders(folder: Path) -> list[Path]:
+    """List the visible folders directly in a folder."""
+    inside = sorted(path for path in folder.iterdir() if is_visible(Path(path.name)))
+    return [path for path in inside if path.is_dir()]
+
+
+def image_folder(folder: Path, request: Request) -> Path:
+    """Return where the images of the labels in `folder` are looked for."""
+    if request.images:
+        return request.images
+    return request.raw if request.labels else folder
+
+
 def is_output(path: Path, out: Path) -> bool:
     """Return whether a file is an annotation file that a run writes."""
     is_named_so = re.fullmatch(r"textdet_(train|trainpart|val|test)\.json", path.name)
     return bool(is_named_so) and path.resolve().parent == out.resolve()
 
 
-def _sub_folders(raw: Path) -> dict[str, Path]:
+def sub_folders(raw: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(raw.iterdir()):
         part = next((p for p, words in PART_WORDS.items() if path.name.lower() in words), None)

@@ -49,7 +49,7 @@ def _read_part(images: Path, truths: Path, part: str, out: Path) -> LazyEntries:
 def parse_polygons(content: bytes, source: str) -> list[Instance]:
     """Parse records `x: [[..]], y: [[..]], ornt: [u'c'], transcriptions: [u'..']`."""
     expected = "x: [[..]], y: [[..]], ornt: [..], transcriptions: [..]"
-    return parse_records(_split_records(content), source, expected, _parse_record)
+    return parse_records(_split_records(content, source), source, expected, _parse_record)
 
 
 def parse_matlab(content: bytes, source: str) -> list[Instance]:
@@ -68,10 +68,10 @@ def parse_matlab(content: bytes, source: str) -> list[Instance]:
     return list(readable(parse_row, enumerate(rows, start=1)))
 
 
-def _split_records(content: bytes) -> list[tuple[int, bytes]]:
+def _split_records(content: bytes, source: str) -> list[tuple[int, bytes]]:
     """Join the lines of each record, which begins with `x:`; add its first line's number."""
     records: list[tuple[int, bytes]] = []
-    for number, line in enumerate(split_lines(content), start=1):
+    for number, line in enumerate(split_lines(content, source), start=1):
         if line.startswith(b"x:") or not records:
             records.append((number, line))
         else:

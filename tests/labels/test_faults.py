@@ -168,6 +168,27 @@ def test_faults_stop_where_nobody_gathers() -> None:
     assert gathered.describe_doubts() == ["odd (2, the first: here)"]
 
 
+# ---------------------------------------------------------------- folders by name
+
+
+@pytest.mark.parametrize("name", ["labelme", "paddleocr", "coco", "mmocr"])
+def test_folders_by_name(raw: Path, name: str) -> None:
+    (raw / "deep" / "texts").mkdir(parents=True)
+    (raw / "deep" / "photos").mkdir()
+    (raw / "1.jpg").rename(raw / "deep" / "photos" / "1.jpg")
+    image = {"id": 1, "file_name": "1.jpg", "img_path": "1.jpg", "instances": []}
+    file, content = {
+        "labelme": ("1.json", json.dumps({"shapes": [], "imagePath": "1.jpg"})),
+        "paddleocr": ("Label.txt", "1.jpg\t[]"),
+        "coco": ("a.json", json.dumps({"images": [image], "annotations": []})),
+        "mmocr": ("a.json", json.dumps({"data_list": [image]})),
+    }[name]
+    (raw / "deep" / "texts" / file).write_text(content)
+    folders = ["--labels", str(raw / "deep" / "texts"), "--images", str(raw / "deep" / "photos")]
+    assert run(name, raw, *folders) == 0
+    assert written(raw) == [("1.jpg", 0)]
+
+
 # ---------------------------------------------------------------- fractions
 
 

@@ -61,6 +61,7 @@ def test_part_folders(tmp_path: Path, names: list[str], parts: dict[str, str]) -
             {"train": "annotations/instances_train.json"},
             id="COCO's folder, preferred name",
         ),
+        pytest.param(["labels/a.json", "images/1.jpg"], {"train": "labels/a.json"}, id="labels"),
         pytest.param(
             ["train/_annotations.coco.json", "valid/_annotations.coco.json", "info.json"],
             {"train": "train/_annotations.coco.json", "val": "valid/_annotations.coco.json"},
@@ -106,7 +107,7 @@ def test_annotation_files_of_an_earlier_run_are_no_labels(tmp_path: Path) -> Non
         (["a.json", "b.json"], "a.json and .*b.json may both be the labels of the part 'train'"),
         (["x_test.json", "y_test.json"], "x_test.json and .*y_test.json .* the part 'test'"),
         (["a.jpg"], "have no label file"),
-        (["train/a.json", "test/a.jpg"], "test and its folder annotations have no label file"),
+        (["train/a.json", "test/a.jpg"], "test and its folders have no label file"),
         (["train/a.json", "training/a.json"], "are both the part 'train', rename one"),
     ],
 )

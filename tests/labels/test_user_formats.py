@@ -145,9 +145,11 @@ def test_copy_keeps_images_below_out(raw: Path) -> None:
 
 
 def test_no_json(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for content in (b"{", b"", b"\xff\xfe\xff"):
+    for content in (b"{", b""):
         (raw / "textdet_train.json").write_bytes(content)
         assert "textdet_train.json: no JSON (" in fail("mmocr", raw, capsys)
+    (raw / "textdet_train.json").write_bytes(b"\xff\xfe\xff")  # half a character of UTF-16
+    assert "save the file as UTF-8" in fail("mmocr", raw, capsys)
 
 
 def test_orientation_that_swaps_the_sides(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -441,10 +443,27 @@ def test_paddleocr_mistakes_name_the_line(
     assert re.match(pattern, error.removeprefix(start))
 
 
-def test_paddleocr_of_another_encoding(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-8-sig", "gb18030"])
+def test_paddleocr_of_another_encoding(
+    raw: Path, encoding: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_image(raw / "汉字.jpg")
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    content = mark + paddle("汉字.jpg", label(transcription="出口")) + paddle("1.jpg")
+    (raw / "Label.txt").write_bytes(content.encode(encoding))
+    assert run("paddleocr", raw) == 0
+    assert words(raw) == [(SQUARE, "出口", False)]
+    assert read(raw)[0]["img_path"] == "../raw/汉字.jpg"
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == (encoding == "gb18030")
+    assert all("read as GB18030" in line for line in warnings)
+
+
+def test_paddleocr_in_latin_1(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (raw / "Label.txt").write_bytes("Grün.jpg\t[]".encode("latin-1"))
-    assert "Label.txt, line 1: " in (error := fail("paddleocr", raw, capsys))
-    assert "save the file as UTF-8" in error
+    assert "Label.txt, line 1: path: no image" in fail("paddleocr", raw, capsys)
+    (raw / "Label.txt").write_bytes("1.jpg\t[] \xff".encode("latin-1"))
+    assert "save the file as UTF-8" in fail("paddleocr", raw, capsys)
 
 
 def test_labels_without_an_image_replace_nothing(
