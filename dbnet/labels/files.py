@@ -9,9 +9,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dbnet.errors import UserError
 from dbnet.images import SUFFIXES
-from dbnet.labels.faults import note_fault
+from dbnet.labels.faults import note_doubt, note_fault
 from dbnet.utils.files import is_visible, partial_name
 from dbnet.utils.text import natural_key
+
+LOOP = "a link leads to a folder that was read already; it is passed over"
 
 
 def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> list[Path]:
@@ -121,7 +123,7 @@ def _find(raw: Path, names: Sequence[str]) -> Path | None:
 def _list_files(download: Path) -> dict[PurePosixPath, int]:
     """Return the size in bytes of every file in a zip or folder."""
     if download.is_dir():
-        paths = [path for path in download.rglob("*") if path.is_file()]
+        paths = list(walk(download))
         sizes = {PurePosixPath(p.relative_to(download).as_posix()): p.stat().st_size for p in paths}
         return {path: size for path, size in sizes.items() if is_visible(path)}
     with _open_zip(download) as archive:
@@ -160,6 +162,26 @@ def _unpack(download: Path, folder: Path) -> None:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             with archive.open(info) as source, (folder / path).open("wb") as target:
                 shutil.copyfileobj(source, target)
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, also behind links to folders, each folder once.
+
+    A folder that is met again, as in a loop of links, is passed over with a doubt.
+    """
+    seen = {folder.resolve()}
+    links: list[Path] = []
+    waiting = [folder]
+    while waiting or links:  # links last, so that paths without them are preferred
+        for path in sorted((waiting or links).pop(0).iterdir()):
+            if not path.is_dir():
+                if path.is_file():
+                    yield path
+            elif path.resolve() in seen:
+                note_doubt(path, LOOP)
+            else:
+                seen.add(path.resolve())
+                (links if path.is_symlink() else waiting).append(path)
 
 
 def list_files(folder: Path, suffixes: Sequence[str], prefix: str = "") -> list[Path]:

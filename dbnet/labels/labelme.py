@@ -105,8 +105,10 @@ def _find_image(document: JsonNode, label_file: Path, finder: ImageFinder, extra
     """
     name, data = document.field("imagePath"), document.optional("imageData")
     found = finder.look_up(name, label_file)
+    if found is None and data is None:
+        found = finder.by_stem(name, label_file)
     if data is None or (found is not None and not _is_labelled_upright(found, document)):
-        image = finder.find(name, label_file)
+        image = finder.claim(found, name)
     else:
         image = _extract(data, extracted)
     if _is_labelled_upright(image, document):

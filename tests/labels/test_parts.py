@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dbnet.errors import UserError
+from dbnet.labels.faults import gathering
 from dbnet.labels.json_node import JsonNode
 from dbnet.labels.parts import ImageFinder, LabelFormat, find_part_folders, open_raw
 from dbnet.labels.request import Request
@@ -149,6 +150,8 @@ def test_copy_of_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("mine/1.jpg", ["1.jpg"], "1.jpg", id="PPOCRLabel, folder renamed"),
         pytest.param("C:\\me\\a\\1.jpg", ["a/1.jpg"], "a/1.jpg", id="another computer"),
         pytest.param("/home/none/me/1.jpg", ["1.jpg"], "1.jpg", id="absolute"),
+        pytest.param("a b%201.jpg", ["x/a b 1.jpg", "a b.jpg"], "x/a b 1.jpg", id="percent"),
+        pytest.param("a%20.jpg", ["x/a .jpg", "y/a%20.jpg"], "y/a%20.jpg", id="as written first"),
     ],
 )
 def test_images_are_found(tmp_path: Path, name: str, files: list[str], found: str) -> None:
@@ -163,7 +166,10 @@ def test_images_are_found(tmp_path: Path, name: str, files: list[str], found: st
     [
         ("1.jpg", ["a/2.jpg", ".x/1.jpg"], "no image 1.jpg in"),
         ("1.jpg", ["a/1.jpg", "b/1.jpg"], "a/1.jpg and .*b/1.jpg are both named so"),
-        ("b/1.jpg", ["a/1.jpg"], "no image b/1.jpg in"),  # the image of another folder is another
+        ("b/1.jpg", ["a/1.jpg", "c/1.jpg"], "a/1.jpg and .*c/1.jpg are both named so"),
+        ("É.jpg", ["x/é.jpg", "y/E\u0301.jpg"], "are both named so"),
+        (f"{'x' * 5000}.jpg", ["a/2.jpg"], "no image xxx"),
+        ("a\0.jpg", ["a/2.jpg"], "no image a"),
         ("", ["a/1.jpg"], "is empty"),
         ("a", ["a/1.jpg"], "no image a in"),
     ],
@@ -174,6 +180,38 @@ def test_images_that_are_not_found(
     make_files(tmp_path, *files)
     with pytest.raises(UserError, match=f"^train.json: x\\[2\\]: .*{reason}"):
         finder_in(tmp_path).find(JsonNode(name, "train.json", "x[2]"), tmp_path / "l")
+
+
+# What Label Studio, X-AnyLabeling and others write for images/ab12-x 1.png.
+ADDRESSES = [
+    "..\\..\\media\\upload\\4\\ab12-x 1.png",
+    "images/4/ab12-x 1.png",
+    "/data/local-files/?d=scans/ab12-x 1.png",
+    "/data/local-files/?d=scans%2Fab12-x%201.png",
+    "https://host:8080/data/upload/4/ab12-x%201.png?token=a/b#c",
+    "s3://bucket/scans/ab12-x 1.png",
+    "file:///home/me/ab12-x%201.png",
+    "upload/4/AB12-X 1.PNG",
+]
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_images_are_found_by_their_names(tmp_path: Path, name: str) -> None:
+    make_files(tmp_path, "labels.json", "images/ab12-x 1.png", "images/x 1.png")
+    with gathering() as gathered:
+        image = finder_in(tmp_path).find(JsonNode(name, "l", "x"), tmp_path / "labels.json")
+    assert image == tmp_path / "images/ab12-x 1.png"
+    (doubt,) = gathered.describe_doubts() or [""]
+    assert ("case or Unicode form" in doubt) == (name == ADDRESSES[-1])
+
+
+@pytest.mark.parametrize(("written", "on_disk"), [("ü", "u\u0308"), ("u\u0308", "ü"), ("Ü", "ü")])
+def test_unicode_forms_and_case(tmp_path: Path, written: str, on_disk: str) -> None:
+    make_files(tmp_path, f"a/Gr{on_disk}n.jpg", "b/Gran.jpg")
+    with gathering() as gathered:
+        found = finder_in(tmp_path).find(JsonNode(f"Gr{written}n.JPG", "l"), tmp_path / "l.json")
+    assert found.parent.name == "a"
+    assert len(gathered.doubts) == 1
 
 
 def test_image_named_twice(tmp_path: Path) -> None:
