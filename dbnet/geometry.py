@@ -20,6 +20,17 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> Array:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
 
 
+def rotated(polygon: Array, theta: float) -> Array:
+    """Turn a polygon by `theta` radians about the mean of its corners, clockwise on the screen.
+
+    >>> rotated(rectangle(0, 0, 4, 2), math.pi / 2).round(6).tolist()
+    [[3.0, -1.0], [3.0, 3.0], [1.0, 3.0], [1.0, -1.0]]
+    """
+    centre = polygon.mean(axis=0)
+    cos, sin = math.cos(theta), math.sin(theta)
+    return (polygon - centre) @ np.array([[cos, sin], [-sin, cos]]) + centre
+
+
 def signed_area(polygon: Array) -> float:
     """Area by the shoelace formula, positive if clockwise on the screen (y down)."""
     return 0.5 * sum(ax * by - ay * bx for (ax, ay), (bx, by) in _edges(polygon))

@@ -172,6 +172,24 @@ def prepare() -> Parser:
     )
     parser.add("--seed", type=int, default=0, help="seed of that sample (default 0)")
     parser.add("--copy", action="store_true", help="copy folders below --out too")
+    parser.add("--images", type=Path, metavar="DIR", help="your images, if they are not found")
+    parser.add("--labels", type=Path, metavar="DIR", help="your labels, if they are not found")
+    parser.add(
+        "--skip-faulty",
+        action="store_true",
+        help="leave out what cannot be read and list it in OUT/faulty.csv, instead of stopping",
+    )
+    parser.add(
+        "--keep-difficult",
+        action="store_true",
+        help="learn the words that PPOCRLabel calls difficult, as PaddleOCR does",
+    )
+    parser.add(
+        "--orientation",
+        choices=("stored", "displayed"),
+        help="what coordinates mean in photos with an EXIF orientation: the pixels as stored, or "
+        "the picture as viewers display it",
+    )
     parser.add("--list", action="store_true", help="print the datasets and stop")
     return parser
 
@@ -323,6 +341,8 @@ def parse(command: str, argv: Sequence[str] | None = None) -> argparse.Namespace
     """Parse the arguments of a command; None stands for those of the process."""
     parser = PARSERS[command]()
     args = parser.parse_args(argv)
-    if command == "prepare" and not args.list and None in (args.name, args.raw, args.out):
-        parser.error("NAME, --raw and --out are needed (or --list alone)")
+    if command == "prepare" and not args.list:
+        args.raw = args.raw or (args.labels if args.images else None)
+        if None in (args.name, args.raw, args.out):
+            parser.error("NAME, --raw and --out are needed (or --list alone)")
     return args

@@ -1,6 +1,8 @@
 import argparse
 import difflib
 import shlex
+import sys
+from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,8 +11,13 @@ from dbnet.checkpoints.index import config_folder
 from dbnet.cli.console import command
 from dbnet.cli.progress import with_progress
 from dbnet.errors import UserError
-from dbnet.labels import PREPARERS, Preparer, describe
+from dbnet.labels import OWN_DATA, PREPARERS, Preparer, describe
 from dbnet.labels.entries import Entries, annotation_writer, sample_indices
+from dbnet.labels.faults import gathering, write_faults
+from dbnet.labels.request import Request
+
+FAULTY = "faulty.csv"  # in the folder of the annotation files
+NUM_SHOWN = 20  # faults in the terminal
 
 
 @command("prepare")
@@ -21,6 +28,7 @@ def main(args: argparse.Namespace) -> int:
             print(f"{name}: {describe(preparer)}")
         return 0
     preparer = _find_preparer(args.name)
+    _check_folders(args)
     if args.val_fraction is not None and not 0 < args.val_fraction < 1:
         raise UserError(f"--val-fraction must lie between 0 and 1, got {args.val_fraction}")
     try:
@@ -38,21 +46,70 @@ def _find_preparer(name: str) -> Preparer:
     return PREPARERS[name]
 
 
+def _check_folders(args: argparse.Namespace) -> None:
+    for option, folder in (("--images", args.images), ("--labels", args.labels)):
+        if folder is not None and args.name not in OWN_DATA:
+            raise UserError(f"{option} and its like are for data of your own; give --raw alone")
+        if folder is not None and not folder.is_dir():
+            raise UserError(f"{option} {folder}: no such folder; check the path")
+    if args.copy and (args.images or args.labels):
+        raise UserError("--copy copies --raw alone; leave it out, or --images and --labels")
+
+
 def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
     """Write one annotation file per part of the dataset and print its counts."""
-    parts = preparer(args.raw, args.out, args.copy)
+    names = ("raw", "out", "copy", "images", "labels", "keep_difficult", "orientation")
+    request = Request(**{name: getattr(args, name) for name in names})
+    with gathering() as gathered:
+        try:
+            parts = preparer(request)
+            if gathered.faults and not args.skip_faulty:
+                for entries in parts.values():
+                    deque(entries, maxlen=0)  # for the faults of those that are made on demand
+                raise UserError(gathered.faults.pop())
+            with ExitStack() as stack:
+                lines = _write(parts, args, stack)
+                if gathered.faults and not args.skip_faulty:
+                    raise UserError(gathered.faults.pop())
+        except UserError as error:
+            raise _with_faults(gathered.faults, error) from error
+    for doubt in gathered.describe_doubts():
+        print(f"warning: {doubt}", file=sys.stderr)
+    if args.skip_faulty:
+        listed = args.out / FAULTY
+        write_faults(listed, gathered.faults)
+        lines.append(f"{listed}: {len(gathered.faults)} faults, whose texts or images are left out")
+    print(*lines, sep="\n")
+
+
+def _with_faults(faults: list[str], error: UserError) -> UserError:
+    """Print the first faults of a set, and return what else is to be said."""
+    everything = [*faults, str(error)]
+    if len(everything) == 1:
+        return error
+    for fault in everything[:NUM_SHOWN]:
+        print(f"error: {fault}", file=sys.stderr)
+    shown = f", the first {NUM_SHOWN} above" if len(everything) > NUM_SHOWN else ""
+    return UserError(
+        f"{len(everything)} faults{shown}; nothing is written: mend them, or leave out what they "
+        f"concern with --skip-faulty, which lists all in {FAULTY}"
+    )
+
+
+def _write(parts: Mapping[str, Entries], args: argparse.Namespace, stack: ExitStack) -> list[str]:
+    """Write the files of all parts, which appear when `stack` ends; return a line for each."""
     if args.val_fraction is not None:
         _check_divisible(parts, args.name)
     for part, entries in parts.items():
         if not len(entries):
             raise UserError(f"--raw {args.raw}: no image of the part {part!r} is in the labels")
-    sampled = (
-        None
-        if args.val_fraction is None
-        else sample_indices(len(parts["train"]), args.val_fraction, args.seed)
-    )
+    lines = []
     for part, entries in parts.items():
-        _write_part(args.out, part, entries, sampled if part == "train" else None)
+        sampled = None
+        if args.val_fraction is not None and part == "train":
+            sampled = sample_indices(len(entries), args.val_fraction, args.seed)
+        lines += _write_part(args.out, part, entries, sampled, stack)
+    return lines
 
 
 def _check_divisible(parts: Mapping[str, Entries], name: str) -> None:
@@ -63,19 +120,27 @@ def _check_divisible(parts: Mapping[str, Entries], name: str) -> None:
         raise UserError(f"--val-fraction: {name} has a part for validation already")
 
 
-def _write_part(out: Path, part: str, entries: Entries, sampled: set[int] | None) -> None:
+def _write_part(
+    out: Path, part: str, entries: Entries, sampled: set[int] | None, stack: ExitStack
+) -> list[str]:
     """Write a part's annotation file, and the two of its division if some entries are sampled."""
     names = [part] if sampled is None else [part, "trainpart", "val"]
-    with ExitStack() as stack:
-        path_of = {name: out / f"textdet_{name}.json" for name in names}
-        writer_of = {n: stack.enter_context(annotation_writer(p)) for n, p in path_of.items()}
-        for index, entry in enumerate(with_progress(entries, len(entries), log=str(path_of[part]))):
-            writer_of[part].add(entry)
-            if sampled is not None:
-                writer_of["val" if index in sampled else "trainpart"].add(entry)
-    for name, writer in writer_of.items():
-        images, words, valid = writer.counts
-        print(f"{path_of[name]}: {images} images, {words} words, {valid} words that count")
+    path_of = {name: out / f"textdet_{name}.json" for name in names}
+    writer_of = {n: stack.enter_context(annotation_writer(p)) for n, p in path_of.items()}
+    for index, entry in enumerate(with_progress(entries, len(entries), log=str(path_of[part]))):
+        writer_of[part].add(entry)
+        if sampled is not None:
+            writer_of["val" if index in sampled else "trainpart"].add(entry)
+    if writer_of[part].are_fractions:
+        raise UserError(
+            f"all coordinates of the part {part!r} lie between 0 and 1: they are fractions of the "
+            "image, as YOLO has them; multiply x by the width and y by the height"
+        )
+    counts = {path_of[name]: writer.counts for name, writer in writer_of.items()}
+    return [
+        f"{path}: {images} images, {words} words, {valid} words that count"
+        for path, (images, words, valid) in counts.items()
+    ]
 
 
 def _next_step(name: str, out: Path) -> str:

@@ -21,7 +21,8 @@ from dbnet.evaluation.submission import (
     stem_of,
     to_submission_quads,
 )
-from dbnet.labels.public import parse_quads
+from dbnet.labels.entries import Instance
+from dbnet.labels.icdar_lines import parser_of
 from dbnet.utils.files import is_visible
 from dbnet.utils.text import natural_key
 
@@ -46,18 +47,22 @@ def read_ground_truth(path: Path) -> dict[str, GroundTruth]:
     """Read the ground truth of a dataset, by the images' stems.
 
     Args:
-        path: An annotation file (.json), or a zip or folder of `gt_img_N.txt`. What is no .txt in
-            there is passed over.
+        path: An annotation file (.json), or a zip or folder of `gt_img_N.txt`, whose lines are
+            boxes or polygons as `dbnet prepare icdar_folder` reads them. What is no .txt in there
+            is passed over.
     """
     if _is_json(path):
         return _by_key(path, _read_annotation(path), stem_of)
     texts = _read_files(path, lambda name: name.lower().endswith(".txt"))
-    parsed = [(name, parse_quads(text, f"{path}: {name}")) for name, text in texts]
-    truths = [
-        (name, GroundTruth([w.polygon for w in words], [w.ignored for w in words]))
-        for name, words in parsed
-    ]
+    parse = parser_of((text, f"{path}: {name}") for name, text in texts)
+    parsed = ((name, parse(text, f"{path}: {name}")) for name, text in texts)
+    truths = ((name, _ground_truth(words)) for name, words in parsed)
     return _by_key(path, truths, lambda name: stem_of(name, "gt_"))
+
+
+def _ground_truth(words: Sequence[Instance]) -> GroundTruth:
+    polygons = [word.polygon.astype(np.float32) for word in words]
+    return GroundTruth(polygons, [word.ignored for word in words])
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:

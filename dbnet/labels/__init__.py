@@ -1,7 +1,6 @@
 """Formats of labels: a preparer for each public dataset and each format that users have."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from dbnet.labels import public
 from dbnet.labels.coco import COCO
@@ -11,14 +10,12 @@ from dbnet.labels.icdar_folder import prepare_icdar_folder
 from dbnet.labels.labelme import prepare_labelme
 from dbnet.labels.mmocr import MMOCR, MMOCR0
 from dbnet.labels.paddleocr import PADDLEOCR
+from dbnet.labels.request import Request
 from dbnet.labels.synthtext import prepare_synthtext
 from dbnet.labels.totaltext import prepare_totaltext
 
-# Called with (raw, out, copy), it returns the entries of "train", "test" and other parts:
-# raw: the folder of the downloads, each a zip or a folder, or of a user's labels and images;
-# out: the folder of the annotation files, below which zips are unpacked;
-# copy: whether folders are copied below `out` too, instead of being referenced where they lie.
-Preparer = Callable[[Path, Path, bool], Mapping[str, Entries]]
+# Returns the entries of "train", "test" and other parts.
+Preparer = Callable[[Request], Mapping[str, Entries]]
 
 PREPARERS: dict[str, Preparer] = {
     "icdar2013": public.ICDAR2013,
@@ -39,6 +36,8 @@ PREPARERS: dict[str, Preparer] = {
     "mmocr0": MMOCR0,
     "paddleocr": PADDLEOCR,
 }
+# Formats that users have, whose folders may be named one by one.
+OWN_DATA = ("icdar_folder", "coco", "labelme", "mmocr", "mmocr0", "paddleocr")
 
 
 def describe(preparer: Preparer) -> str:

@@ -7,9 +7,11 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.labels.entries import Entries, Instance
+from dbnet.labels.faults import readable
 from dbnet.labels.files import find_downloads, to_folder
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.lazy import LabelledImage, LazyEntries
+from dbnet.labels.request import Request
 
 COCOTEXT_ORIGIN = (
     "https://bgshih.github.io/cocotext (cocotext.v2.json) and https://cocodataset.org (train2014)"
@@ -27,36 +29,40 @@ TEXTOCR_UNREADABLE = "."  # the transcription of a word that is ignored
 MIN_NUMBERS = 6  # of a polygon, x and y of three points
 
 
-def prepare_cocotext(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
+def prepare_cocotext(request: Request) -> dict[str, Entries]:
     """Prepare COCO-Text V2: 43,686 training and 10,000 validation images, words as polygons.
 
     The ground truth of the test images is not public, so the validation images are "test". Images
     without words are among the entries, in the order of the file.
     """
-    images, truth = find_downloads(raw, COCOTEXT_DOWNLOADS, COCOTEXT_ORIGIN)
-    image_folder = to_folder(images, out, copy)
+    images, truth = find_downloads(request.raw, COCOTEXT_DOWNLOADS, COCOTEXT_ORIGIN)
+    image_folder = to_folder(images, request.out, request.copy)
     is_json = truth.suffix == ".json"
-    document = read_json(truth if is_json else to_folder(truth, out, copy) / COCOTEXT_TRUTH)
+    document = read_json(
+        truth if is_json else to_folder(truth, request.out, request.copy) / COCOTEXT_TRUTH
+    )
     imgs = document.field("imgs")
     set_of = {name: imgs.field(name).field("set").text() for name in _image_ids(document)}
     parts: dict[str, Entries] = {}
     for part, wanted in SET_OF_PART.items():
         ids = [image_id for image_id, found in set_of.items() if found == wanted]
-        parts[part] = _read_images(document, ids, image_folder, _parse_cocotext, out)
+        parts[part] = _read_images(document, ids, image_folder, _parse_cocotext, request.out)
     return parts
 
 
-def prepare_textocr(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
+def prepare_textocr(request: Request) -> dict[str, Entries]:
     """Prepare TextOCR: 21,778 training and 3124 validation images, words as polygons.
 
     The ground truth of the test images is not public, so the validation images are "test".
     """
-    images, train, val = find_downloads(raw, TEXTOCR_DOWNLOADS, TEXTOCR_ORIGIN)
-    folder = to_folder(images, out, copy)
+    images, train, val = find_downloads(request.raw, TEXTOCR_DOWNLOADS, TEXTOCR_ORIGIN)
+    folder = to_folder(images, request.out, request.copy)
     parts: dict[str, Entries] = {}
     for part, truth in (("train", train), ("test", val)):
         document = read_json(truth)
-        parts[part] = _read_images(document, _image_ids(document), folder, _parse_textocr, out)
+        parts[part] = _read_images(
+            document, _image_ids(document), folder, _parse_textocr, request.out
+        )
     return parts
 
 
@@ -111,11 +117,13 @@ def _read_images(
     imgs, anns = document.field("imgs"), document.field("anns")
     anns_of_image = document.field("imgToAnns")
 
+    def read_image(image_id: str) -> LabelledImage:
+        name = PurePosixPath(imgs.field(image_id).field("file_name").text()).name
+        numbers = anns_of_image.optional(image_id)
+        items = [anns.field(str(n.value)) for n in numbers.items()] if numbers else []
+        return LabelledImage(folder / name, list(readable(parse, items)))
+
     def read() -> Iterator[LabelledImage]:
-        for image_id in ids:
-            name = PurePosixPath(imgs.field(image_id).field("file_name").text()).name
-            numbers = anns_of_image.optional(image_id)
-            items = [anns.field(str(n.value)) for n in numbers.items()] if numbers else []
-            yield LabelledImage(folder / name, [parse(item) for item in items])
+        return readable(read_image, ids)
 
     return LazyEntries(len(ids), read, out)

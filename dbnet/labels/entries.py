@@ -97,10 +97,22 @@ def sample_indices(num_entries: int, fraction: float, seed: int) -> set[int]:
 
 @dataclass
 class AnnotationWriter:
-    """Write the entries of an annotation file one by one, with only one in memory."""
+    """Write the entries of an annotation file one by one, with only one in memory.
+
+    Attributes:
+        file: The file.
+        counts: What was written.
+        has_pixels: Whether some coordinate is not between 0 and 1.
+    """
 
     file: BinaryIO
     counts: Counts = field(default=Counts(0, 0, 0))
+    has_pixels: bool = False
+
+    @property
+    def are_fractions(self) -> bool:
+        """Whether there are texts, all of them between 0 and 1, as no pixels are."""
+        return self.counts.words > 0 and not self.has_pixels
 
     def add(self, entry: Entry) -> None:
         """Write an entry."""
@@ -110,6 +122,8 @@ class AnnotationWriter:
             content = json.dumps(entry, allow_nan=False)
         images, words, valid = self.counts
         self.file.write(f"{', ' if images else ''}{content}".encode())
+        boxes = [word.get("bbox", (0, 2)) for word in entry["instances"]]
+        self.has_pixels |= any(min(box) < 0 or max(box) > 1 for box in boxes)
         ignored = [word["ignore"] for word in entry["instances"]]
         self.counts = Counts(images + 1, words + len(ignored), valid + ignored.count(False))
 

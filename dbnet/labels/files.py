@@ -3,14 +3,17 @@
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dbnet.errors import UserError
 from dbnet.images import SUFFIXES
+from dbnet.labels.faults import note_doubt, note_fault
 from dbnet.utils.files import is_visible, partial_name
 from dbnet.utils.text import natural_key
+
+LOOP = "a link leads to a folder that was read already; it is passed over"
 
 
 def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> list[Path]:
@@ -120,7 +123,7 @@ def _find(raw: Path, names: Sequence[str]) -> Path | None:
 def _list_files(download: Path) -> dict[PurePosixPath, int]:
     """Return the size in bytes of every file in a zip or folder."""
     if download.is_dir():
-        paths = [path for path in download.rglob("*") if path.is_file()]
+        paths = list(walk(download))
         sizes = {PurePosixPath(p.relative_to(download).as_posix()): p.stat().st_size for p in paths}
         return {path: size for path, size in sizes.items() if is_visible(path)}
     with _open_zip(download) as archive:
@@ -161,6 +164,26 @@ def _unpack(download: Path, folder: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, also behind links to folders, each folder once.
+
+    A folder that is met again, as in a loop of links, is passed over with a doubt.
+    """
+    seen = {folder.resolve()}
+    links: list[Path] = []
+    waiting = [folder]
+    while waiting or links:  # links last, so that paths without them are preferred
+        for path in sorted((waiting or links).pop(0).iterdir()):
+            if not path.is_dir():
+                if path.is_file():
+                    yield path
+            elif path.resolve() in seen:
+                note_doubt(path, LOOP)
+            else:
+                seen.add(path.resolve())
+                (links if path.is_symlink() else waiting).append(path)
+
+
 def list_files(folder: Path, suffixes: Sequence[str], prefix: str = "") -> list[Path]:
     """List a folder's visible files, in natural order of their names; not those of its folders.
 
@@ -195,31 +218,40 @@ def pair_files(
         UserError: A file has no partner, two have the same name, or there are no images.
     """
     image_home = " or ".join(map(str, image_folders))
-    image_of = _by_name([p for f in image_folders for p in list_files(f, SUFFIXES)], "")
-    truth_of = _by_name(list_files(truth_folder, [suffix], prefix), prefix)
-    _check_partners(image_of, truth_of, f"{truth_folder} lacks {prefix}", suffix)
-    _check_partners(truth_of, image_of, f"{image_home} lacks ", ".jpg")
+    image_of, doubles = _by_name([p for f in image_folders for p in list_files(f, SUFFIXES)], "")
+    truth_of, double_truths = _by_name(list_files(truth_folder, [suffix], prefix), prefix)
+    doubles |= double_truths
+    _note_alone(image_of, truth_of.keys() | doubles, f"{truth_folder} lacks {prefix}", suffix)
+    _note_alone(truth_of, image_of.keys() | doubles, f"{image_home} lacks ", ".jpg")
     if not image_of:
         raise UserError(f"{image_home} has no *.jpg; check what was unpacked there")
-    return [(image_of[name], truth_of[name]) for name in sorted(sorted(image_of), key=natural_key)]
+    common = sorted(image_of.keys() & truth_of.keys())
+    return [(image_of[name], truth_of[name]) for name in sorted(common, key=natural_key)]
 
 
-def _by_name(paths: Sequence[Path], prefix: str) -> dict[str, Path]:
+def _by_name(paths: Sequence[Path], prefix: str) -> tuple[dict[str, Path], set[str]]:
+    """Index files by their names; names that several have are faults, and returned apart."""
     by_name: dict[str, Path] = {}
+    doubles = set[str]()
     for path in paths:
-        name = path.stem.removeprefix(prefix)
+        name = _without_image_suffix(path.stem.removeprefix(prefix))
         if name in by_name:
-            raise UserError(f"{by_name[name]} and {path} are named alike, remove one of them")
-        by_name[name] = path
-    return by_name
+            text = f"{by_name[name]} and {path} are named alike, remove one of them"
+            note_fault(UserError(text))
+            doubles.add(name)
+        by_name.setdefault(name, path)
+    return {name: path for name, path in by_name.items() if name not in doubles}, doubles
 
 
-def _check_partners(
-    files: dict[str, Path], partners: dict[str, Path], lack: str, suffix: str
-) -> None:
-    alone = sorted(files.keys() - partners.keys(), key=natural_key)
-    if alone:
-        raise UserError(
-            f"{lack}{alone[0]}{suffix}, the partner of {files[alone[0]]} "
-            f"({len(alone)} missing in total); complete or remove the pair"
-        )
+def _without_image_suffix(name: str) -> str:
+    """Return `img_7` for the `img_7.jpg` of `img_7.jpg.txt`."""
+    suffix = PurePosixPath(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
+
+
+def _note_alone(files: dict[str, Path], partners: Set[str], lack: str, suffix: str) -> None:
+    """Note the files that have no partner as faults."""
+    for name in sorted(files.keys() - partners, key=natural_key):
+        partner = f"{lack}{name}{suffix}"
+        text = f"{partner}, the partner of {files[name]}; complete or remove the pair"
+        note_fault(UserError(text))

@@ -10,7 +10,8 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.geometry import rectangle
-from dbnet.labels.text_lines import split_lines
+from dbnet.labels.faults import readable
+from dbnet.labels.text_lines import split_lines, to_utf8
 
 MAX_COORDINATE = 1e6  # pixels; no image is as large
 SHOWN = 40  # characters of a wrong value in a message
@@ -96,6 +97,13 @@ class JsonNode:
                 self.fail(f"point {index} has {len(pair)} numbers, not x and y")
         return self._polygon(np.array(pairs).reshape(-1, 2), least)
 
+    def corners(self) -> np.ndarray:
+        """Return a list of pairs as `points` does; two are opposite corners of a rectangle."""
+        points = self.points(least=2)
+        if len(points) > 2:
+            return points
+        return rectangle(*points.min(axis=0), *points.max(axis=0))
+
     def _polygon(self, points: np.ndarray, least: int = 3) -> np.ndarray:
         if len(points) < least:
             self.fail(f"{len(points)} points, but {least} are needed; redraw or delete this one")
@@ -108,31 +116,33 @@ class JsonNode:
 
 def read_json(path: Path) -> JsonNode:
     """Read a JSON document."""
-    return _parse(path.read_bytes(), str(path))
+    return _parse(to_utf8(path.read_bytes(), str(path)), str(path))
 
 
 def read_json_lines(path: Path) -> Iterator[JsonNode]:
     """Read a file of one JSON document per line; empty lines are skipped."""
-    for source, line in _lines(path):
-        yield _parse(line, source)
+    return readable(lambda line: _parse(line[1], line[0]), _lines(path))
 
 
 def read_named_lines(path: Path) -> Iterator[tuple[JsonNode, JsonNode]]:
     """Read a file of lines `name<TAB>JSON` as pairs of name and document."""
-    for source, line in _lines(path):
-        name, tab, document = line.partition(b"\t")
-        if not tab:
-            raise UserError(f"{source}: no tab; expected the image's path, a tab and a JSON list")
-        try:
-            yield JsonNode(name.decode("utf-8"), source, "path"), _parse(document, source)
-        except UnicodeDecodeError as error:
-            raise UserError(f"{source}: {error}; save the file as UTF-8") from None
+    return readable(lambda line: _parse_named(line[1], line[0]), _lines(path))
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    for number, line in enumerate(split_lines(path.read_bytes()), start=1):
+    for number, line in enumerate(split_lines(path.read_bytes(), str(path)), start=1):
         if line.strip():
             yield f"{path}, line {number}", line
+
+
+def _parse_named(line: bytes, source: str) -> tuple[JsonNode, JsonNode]:
+    name, tab, document = line.partition(b"\t")
+    if not tab:
+        raise UserError(f"{source}: no tab; expected the image's path, a tab and a JSON list")
+    try:
+        return JsonNode(name.decode("utf-8"), source, "path"), _parse(document, source)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source}: {error}; save the file as UTF-8") from None
 
 
 def _parse(content: bytes, source: str) -> JsonNode:

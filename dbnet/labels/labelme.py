@@ -8,19 +8,21 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from dbnet.errors import UserError
-from dbnet.geometry import rectangle
 from dbnet.images import probe, read_shape
 from dbnet.labels.entries import Entry, Instance
+from dbnet.labels.faults import readable
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.parts import (
     ImageFinder,
     find_part_folders,
+    image_folder,
     is_output,
     labels_are_upright,
     list_visible,
     make_checked_entry,
     open_raw,
 )
+from dbnet.labels.request import Request
 from dbnet.labels.text_lines import UNREADABLE
 
 # Of four corners: LabelMe's, and X-AnyLabeling's two.
@@ -30,28 +32,30 @@ IGNORE_FLAGS = ("ignore", "difficult")
 IMAGE_FOLDER = "images"  # below the output folder, for images that only a JSON contains
 
 
-def prepare_labelme(raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
+def prepare_labelme(request: Request) -> dict[str, list[Entry]]:
     """Prepare your data of LabelMe or X-AnyLabeling: a JSON with "shapes" for each image.
 
     Images that only a JSON contains are written to `images`/part below `out`.
     """
-    raw = open_raw(raw, out, copy)
-    return {part: _read_part(folder, part, out) for part, folder in find_part_folders(raw).items()}
+    folders = find_part_folders(request.labels or open_raw(request))
+    return {part: _read_part(folder, part, request) for part, folder in folders.items()}
 
 
-def _read_part(folder: Path, part: str, out: Path) -> list[Entry]:
+def _read_part(folder: Path, part: str, request: Request) -> list[Entry]:
+    out = request.out
     label_files = [path for path in list_visible(folder, [".json"]) if not is_output(path, out)]
     if not label_files:
         raise UserError(f"{folder} has no *.json; save the labels there")
-    finder = ImageFinder(folder, part)
-    entries = []
-    for label_file in label_files:
+    finder = ImageFinder(image_folder(folder, request), part, request)
+
+    def read(label_file: Path) -> Entry:
         document = read_json(label_file)
-        instances = [_read_shape(shape) for shape in document.field("shapes").items()]
+        instances = list(readable(_read_shape, document.field("shapes").items()))
         extracted = out / IMAGE_FOLDER / part / label_file.relative_to(folder)
         image = _find_image(document, label_file, finder, extracted)
-        entries.append(make_checked_entry(image, out, instances, document, SIZE_KEYS))
-    return entries
+        return make_checked_entry(image, request, instances, document, SIZE_KEYS)
+
+    return list(readable(read, label_files))
 
 
 def _read_shape(node: JsonNode) -> Instance:
@@ -73,9 +77,9 @@ def _outline(node: JsonNode) -> np.ndarray:
     points = node.field("points")
     if kind is None or kind.text() == "polygon":
         return points.points()
-    if kind.text() == "rectangle" and len(points.points(least=2)) == 2:  # opposite corners
-        corners = points.points(least=2)
-        return rectangle(*corners.min(axis=0), *corners.max(axis=0))
+    if kind.text() == "rectangle" and len(points.points(least=2)) == 2:
+        _refuse_turn(node)
+        return points.corners()
     if kind.text() in (*ROTATED, "rectangle"):
         corners = points.points(least=4)
         if len(corners) > 4:
@@ -86,6 +90,13 @@ def _outline(node: JsonNode) -> np.ndarray:
     )
 
 
+def _refuse_turn(node: JsonNode) -> None:
+    """Refuse two corners with X-AnyLabeling's `direction`, of which nobody knows what it turns."""
+    direction = node.optional("direction")
+    if direction is not None and direction.value != 0:
+        direction.fail("a turned rectangle of two corners; redraw it as a rotation or a polygon")
+
+
 def _find_image(document: JsonNode, label_file: Path, finder: ImageFinder, extracted: Path) -> Path:
     """Find the image of a JSON, or write the one that the JSON contains.
 
@@ -94,8 +105,10 @@ def _find_image(document: JsonNode, label_file: Path, finder: ImageFinder, extra
     """
     name, data = document.field("imagePath"), document.optional("imageData")
     found = finder.look_up(name, label_file)
+    if found is None and data is None:
+        found = finder.by_stem(name, label_file)
     if data is None or (found is not None and not _is_labelled_upright(found, document)):
-        image = finder.find(name, label_file)
+        image = finder.claim(found, name)
     else:
         image = _extract(data, extracted)
     if _is_labelled_upright(image, document):

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from dbnet.errors import UserError
 from dbnet.labels.entries import Entry, Instance, make_entry
+from dbnet.labels.faults import note_fault, readable
 from dbnet.labels.text_lines import Parse
 from dbnet.utils.parallel import in_order
 
@@ -40,10 +42,22 @@ class LazyEntries:
 
     def __iter__(self) -> Iterator[Entry]:
         tasks = (
-            functools.partial(make_entry, image, self.folder, instances)
+            functools.partial(_attempt, image, self.folder, instances)
             for image, instances in self.read()
         )
-        return in_order(tasks, NUM_THREADS, NUM_AHEAD)
+        for outcome in in_order(tasks, NUM_THREADS, NUM_AHEAD):
+            if isinstance(outcome, UserError):
+                note_fault(outcome)
+            else:
+                yield outcome
+
+
+def _attempt(image: Path, folder: Path, instances: Sequence[Instance]) -> Entry | UserError:
+    """Make an entry; a fault is returned, for the thread that gathers them."""
+    try:
+        return make_entry(image, folder, instances)
+    except UserError as error:
+        return error
 
 
 def read_pairs(pairs: Sequence[tuple[Path, Path]], parse: Parse, folder: Path) -> LazyEntries:
@@ -54,5 +68,10 @@ def read_pairs(pairs: Sequence[tuple[Path, Path]], parse: Parse, folder: Path) -
         parse: Parses one of these files.
         folder: That of the annotation file.
     """
-    images = [LabelledImage(image, parse(truth.read_bytes(), str(truth))) for image, truth in pairs]
+
+    def read(pair: tuple[Path, Path]) -> LabelledImage:
+        image, truth = pair
+        return LabelledImage(image, parse(truth.read_bytes(), str(truth)))
+
+    images = list(readable(read, pairs))
     return LazyEntries(len(images), lambda: images, folder)

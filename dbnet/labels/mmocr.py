@@ -1,5 +1,6 @@
 """The annotation formats of MMOCR: 1.x, and 0.x's COCO-like one and one JSON per line."""
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -7,21 +8,20 @@ import numpy as np
 from dbnet.geometry import rectangle
 from dbnet.labels.coco import read_annotation, read_document
 from dbnet.labels.entries import Entry, Instance
+from dbnet.labels.faults import readable
 from dbnet.labels.json_node import JsonNode, read_json, read_json_lines
 from dbnet.labels.parts import ImageFinder, LabelFormat, make_checked_entry
 
 
-def _read(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:
+def _read(label_file: Path, finder: ImageFinder) -> list[Entry]:
     """Read a file of MMOCR 1.x."""
-    return [
-        make_checked_entry(
-            finder.find(node.field("img_path"), label_file),
-            out,
-            [_read_instance(item) for item in node.field("instances").items()],
-            node,
-        )
-        for node in read_json(label_file).field("data_list").items()
-    ]
+
+    def read_entry(node: JsonNode) -> Entry:
+        image = finder.find(node.field("img_path"), label_file)
+        instances = list(readable(_read_instance, node.field("instances").items()))
+        return make_checked_entry(image, finder.request, instances, node)
+
+    return list(readable(read_entry, read_json(label_file).field("data_list").items()))
 
 
 def _read_instance(node: JsonNode) -> Instance:
@@ -41,20 +41,20 @@ def _read_box(node: JsonNode) -> np.ndarray:
     return rectangle(*numbers)
 
 
-def _read_old(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:
+def _read_old(label_file: Path, finder: ImageFinder) -> list[Entry]:
     """Read a file of MMOCR 0.x."""
     if label_file.suffix.lower() == ".json":
-        return read_document(label_file, finder, out)
-    return [
-        make_checked_entry(
-            finder.find(line.field("file_name"), label_file),
-            out,
-            # MMOCR 0.x has one category, whose id is meaningless.
-            [i for node in line.field("annotations").items() for i in read_annotation(node, {})],
-            line,
+        return read_document(label_file, finder)
+
+    def read_line(line: JsonNode) -> Entry:
+        image = finder.find(line.field("file_name"), label_file)
+        # MMOCR 0.x has one category, whose id is meaningless.
+        found = readable(
+            lambda node: read_annotation(node, line, {}), line.field("annotations").items()
         )
-        for line in read_json_lines(label_file)
-    ]
+        return make_checked_entry(image, finder.request, list(chain.from_iterable(found)), line)
+
+    return list(readable(read_line, read_json_lines(label_file)))
 
 
 MMOCR = LabelFormat(

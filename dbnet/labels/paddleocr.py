@@ -1,27 +1,39 @@
 """PaddleOCR's detection labels, which PPOCRLabel writes as `Label.txt`."""
 
+from functools import partial
 from pathlib import Path
 
 from dbnet.labels.entries import Entry, Instance, make_entry
+from dbnet.labels.faults import note_doubt, readable
 from dbnet.labels.json_node import JsonNode, read_named_lines
 from dbnet.labels.parts import ImageFinder, LabelFormat
 
+DIFFICULT = (
+    "words marked difficult are ignored, though PaddleOCR would have learnt them; "
+    "--keep-difficult keeps them"
+)
 UNREADABLE = ("###", "*")  # PaddleOCR's DetLabelEncode
 
 
-def _read(label_file: Path, finder: ImageFinder, out: Path) -> list[Entry]:
-    return [
-        make_entry(finder.find(name, label_file), out, [_read_instance(n) for n in labels.items()])
-        for name, labels in read_named_lines(label_file)
-    ]
+def _read(label_file: Path, finder: ImageFinder) -> list[Entry]:
+    def read_line(line: tuple[JsonNode, JsonNode]) -> Entry:
+        name, labels = line
+        image = finder.find(name, label_file)
+        read = partial(_read_instance, keep_difficult=finder.request.keep_difficult)
+        instances = list(readable(read, labels.items()))
+        return make_entry(image, finder.request.out, instances)
+
+    return list(readable(read_line, read_named_lines(label_file)))
 
 
-def _read_instance(node: JsonNode) -> Instance:
-    """Read one text; PPOCRLabel's `difficult` counts as ignored too, though PaddleOCR skips it."""
-    text = node.field("transcription").text()
-    difficult = node.optional("difficult")
-    ignored = text in UNREADABLE or bool(difficult and difficult.flag())
-    return Instance(node.field("points").points(), text, ignored)
+def _read_instance(node: JsonNode, keep_difficult: bool) -> Instance:
+    """Read one text; what is `difficult` is ignored unless kept, though PaddleOCR learns it."""
+    text, polygon = node.field("transcription").text(), node.field("points").corners()
+    flag = node.optional("difficult")
+    difficult = bool(flag and flag.flag()) and not keep_difficult
+    if difficult and text not in UNREADABLE:
+        note_doubt(f"{node.source}: {node.path}", DIFFICULT)
+    return Instance(polygon, text, difficult or text in UNREADABLE)
 
 
 PADDLEOCR = LabelFormat(

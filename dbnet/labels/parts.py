@@ -2,15 +2,19 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import unquote
 
 from dbnet.errors import UserError
 from dbnet.images import SUFFIXES, probe
 from dbnet.labels.entries import Entry, Instance, make_entry
-from dbnet.labels.files import list_files, to_folder
+from dbnet.labels.faults import note_doubt
+from dbnet.labels.files import list_files, to_folder, walk
 from dbnet.labels.json_node import JsonNode
+from dbnet.labels.request import Request
 from dbnet.utils.files import is_visible
 from dbnet.utils.text import natural_key
 
@@ -20,6 +24,9 @@ PART_WORDS = {
     "test": ("test", "testing"),
 }
 LABEL_FOLDERS = ("", "annotations")  # in the folder itself, and where COCO's own layout has them
+MOVED = "images are found by their names, in other folders than the labels give"
+RESPELT = "images are found whose names differ from the labels' in case or Unicode form"
+RENAMED = "images are found by the names of their label files, since imagePath names none"
 UPRIGHT = "magick mogrify -auto-orient"
 
 
@@ -31,25 +38,25 @@ class LabelFormat:
         about: What `dbnet prepare --list` prints.
         suffixes: What the names of label files end in, in lower case.
         preferred: If some names begin so, in lower case, other files are skipped.
-        read: Reads the entries of a label file; the last argument is the output folder.
+        read: Reads the entries of a label file.
         may_be_output: Whether the outputs of other runs are labels too.
     """
 
     about: str
     suffixes: Sequence[str]
     preferred: str
-    read: "Callable[[Path, ImageFinder, Path], list[Entry]]"
+    read: "Callable[[Path, ImageFinder], list[Entry]]"
     may_be_output: bool = False
 
-    def __call__(self, raw: Path, out: Path, copy: bool) -> dict[str, list[Entry]]:
+    def __call__(self, request: Request) -> dict[str, list[Entry]]:
         """Read the entries of every part."""
-        raw = open_raw(raw, out, copy)
-        files = self.find_files(raw, out)
+        raw, out = open_raw(request), request.out
+        files = self.find_files(request.labels or raw, out)
         for path, _ in files.values():
             if is_output(path, out):
                 raise UserError(f"--out {out}: {path} would be overwritten, choose another --out")
         return {
-            part: self.read(path, ImageFinder(folder, part), out)
+            part: self.read(path, ImageFinder(image_folder(folder, request), part, request))
             for part, (path, folder) in files.items()
         }
 
@@ -62,36 +69,43 @@ class LabelFormat:
         own = self._list_files(raw, out)
         named: dict[str, list[Path]] = {}
         for path in own:
-            named.setdefault(_part_of(path.stem), []).append(path)
+            named.setdefault(part_of(path.stem), []).append(path)
         named.pop("", None)
         if named:
             return {part: (_only(named[part], part), raw) for part in PART_WORDS if part in named}
-        folders = _sub_folders(raw)
+        folders = sub_folders(raw)
         files = {part: self._list_files(folder, out) for part, folder in folders.items()}
         if not any(files.values()):
             folders, files = {"train": raw}, {"train": own}
         return {p: (self._only_named(files[p], p, folder), folder) for p, folder in folders.items()}
 
     def _list_files(self, folder: Path, out: Path) -> list[Path]:
-        found = [
-            path
-            for name in LABEL_FOLDERS
-            if (folder / name).is_dir()
-            for path in list_files(folder / name, self.suffixes)
-            if self.may_be_output or not is_output(path, out)
-        ]
+        def list_in(folders: Iterable[Path]) -> list[Path]:
+            return [
+                path
+                for inside in folders
+                for path in list_files(inside, self.suffixes)
+                if self.may_be_output or not is_output(path, out)
+            ]
+
+        usual = [folder / name for name in LABEL_FOLDERS if (folder / name).is_dir()]
+        found = list_in(usual) or list_in(
+            other
+            for other in visible_folders(folder)
+            if other not in usual and not part_of(other.name)
+        )
         return [path for path in found if path.name.lower().startswith(self.preferred)] or found
 
     def _only_named(self, files: list[Path], part: str, folder: Path) -> Path:
         if not files:
             raise UserError(
-                f"{folder} and its folder annotations have no label file "
-                f"(*{', *'.join(self.suffixes)}); put it there"
+                f"{folder} and its folders have no label file (*{', *'.join(self.suffixes)}); put "
+                "it there, or name its folder with --labels DIR"
             )
-        return _only([path for path in files if _part_of(path.stem) == part] or files, part)
+        return _only([path for path in files if part_of(path.stem) == part] or files, part)
 
 
-def _part_of(stem: str) -> str:
+def part_of(stem: str) -> str:
     """Return the part that a file's name states; "" for none, or for more than one."""
     words = set(re.findall(r"[a-z]+", stem.lower()))
     parts = [part for part, its_words in PART_WORDS.items() if words & set(its_words)]
@@ -107,8 +121,9 @@ def _only(files: list[Path], part: str) -> Path:
     return files[0]
 
 
-def open_raw(raw: Path, out: Path, copy: bool) -> Path:
+def open_raw(request: Request) -> Path:
     """Check that `raw` is a folder; return it, or its copy below `out`."""
+    raw, out, copy = request.raw, request.out, request.copy
     if not raw.is_dir():
         raise UserError(f"--raw {raw} is not a folder; pass that of the unpacked labels and images")
     source, target = raw.resolve(), out.resolve()
@@ -122,19 +137,30 @@ def open_raw(raw: Path, out: Path, copy: bool) -> Path:
 
 def find_part_folders(raw: Path) -> dict[str, Path]:
     """Find the folders of the parts below `raw`; if there are none, all of `raw` is "train"."""
-    return _sub_folders(raw) or {"train": raw}
+    return sub_folders(raw) or {"train": raw}
 
 
 def list_visible(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """List the visible files below a folder, however deep, in natural order of their paths."""
     found = {
         path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
-        and is_visible(path.relative_to(folder))
-        and path.is_file()
+        for path in walk(folder)
+        if path.suffix.lower() in suffixes and is_visible(path.relative_to(folder))
     }
     return [found[name] for name in sorted(sorted(found), key=natural_key)]
+
+
+def visible_folders(folder: Path) -> list[Path]:
+    """List the visible folders directly in a folder."""
+    inside = sorted(path for path in folder.iterdir() if is_visible(Path(path.name)))
+    return [path for path in inside if path.is_dir()]
+
+
+def image_folder(folder: Path, request: Request) -> Path:
+    """Return where the images of the labels in `folder` are looked for."""
+    if request.images:
+        return request.images
+    return request.raw if request.labels else folder
 
 
 def is_output(path: Path, out: Path) -> bool:
@@ -143,7 +169,7 @@ def is_output(path: Path, out: Path) -> bool:
     return bool(is_named_so) and path.resolve().parent == out.resolve()
 
 
-def _sub_folders(raw: Path) -> dict[str, Path]:
+def sub_folders(raw: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(raw.iterdir()):
         part = next((p for p, words in PART_WORDS.items() if path.name.lower() in words), None)
@@ -164,15 +190,21 @@ class ImageFinder:
        that a config gave; among several, the one in a folder named for the part wins, such as
        `images/train/1.jpg`;
     3. as in 1, without its first folder, without the first two and so on, for the folder's own name
-       that PPOCRLabel puts in front, and for the folders of another computer.
+       that PPOCRLabel puts in front, and for the folders of another computer;
+    4. as the name of the only file below the part's folder that has it, whatever the folders, then
+       with another case or Unicode form.
+    An address such as Label Studio's `/data/local-files/?d=1.jpg` and one with `%20` are tried as
+    written, then as what they mean.
 
     Args:
         folder: The part's folder.
         part: The part.
+        request: What the user asked for.
     """
 
-    def __init__(self, folder: Path, part: str) -> None:
+    def __init__(self, folder: Path, part: str, request: Request) -> None:
         self.folder = folder
+        self.request = request
         self.part = part
         self.by_name: dict[str, list[Path]] | None = None
         self.named: dict[str, JsonNode] = {}
@@ -183,7 +215,14 @@ class ImageFinder:
         Raises:
             UserError: There is no such file, there are several, or it was named before.
         """
-        found = self.look_up(name, label_file)
+        return self.claim(self.look_up(name, label_file), name)
+
+    def claim(self, found: Path | None, name: JsonNode) -> Path:
+        """Note that `name` means the image that was found for it, once.
+
+        Raises:
+            UserError: None was found, or it was claimed before.
+        """
         if found is None:
             name.fail(
                 f"no image {name.text()} in {self.folder}; put it there, or delete its labels"
@@ -200,22 +239,50 @@ class ImageFinder:
 
     def look_up(self, name: JsonNode, label_file: Path) -> Path | None:
         """Find the image that a label file names; None if there is none."""
-        path = PurePosixPath(PureWindowsPath(name.text()).as_posix())
-        if not path.name:
-            name.fail("the name of an image is empty; fill it in")
         bases = (label_file.parent, self.folder)
-        shorter = [PurePosixPath(*path.parts[start:]) for start in range(1, len(path.parts))]
-        return (
-            _first_file(bases, [path]) or self._ending_in(path, name) or _first_file(bases, shorter)
-        )
+        paths = [PurePosixPath(PureWindowsPath(s).as_posix()) for s in _spellings(name.text())]
+        for path in paths:
+            if not path.name:
+                name.fail("the name of an image is empty; fill it in")
+            shorter = [PurePosixPath(*path.parts[start:]) for start in range(1, len(path.parts))]
+            found = (
+                _first_file(bases, [path])
+                or self._ending_in(path, name)
+                or _first_file(bases, shorter)
+            )
+            if found:
+                return found
+        return self._named(paths, name)
+
+    def by_stem(self, name: JsonNode, label_file: Path) -> Path | None:
+        """Find the image that is named as its label file, for one that was renamed."""
+        stem = _plain(label_file.stem)
+        alike = [path for paths in self._index().values() for path in paths]
+        alike = [path for path in alike if _plain(path.stem) == stem]
+        beside = [path for path in alike if path.parent == label_file.parent]
+        return self._only(beside or alike, name, RENAMED)
+
+    def _named(self, paths: Sequence[PurePosixPath], name: JsonNode) -> Path | None:
+        """Find the image by its name alone."""
+        for path in paths:
+            if found := self._index().get(path.name):
+                return self._only(found, name, MOVED)
+        wanted = {_plain(path.name) for path in paths}
+        names = [known for known in self._index() if _plain(known) in wanted]
+        return self._only([p for known in names for p in self._index()[known]], name, RESPELT)
 
     def _ending_in(self, path: PurePosixPath, name: JsonNode) -> Path | None:
         images = self._index().get(path.name, [])
-        alike = [image for image in images if image.parts[-len(path.parts) :] == path.parts]
-        of_part = [image for image in alike if self._folders(image) & {*PART_WORDS[self.part]}]
-        found = of_part or alike
+        return self._only([p for p in images if p.parts[-len(path.parts) :] == path.parts], name)
+
+    def _only(self, images: Sequence[Path], name: JsonNode, doubt: str = "") -> Path | None:
+        """Return the only image, or the only one in a folder named for the part."""
+        of_part = [image for image in images if self._folders(image) & {*PART_WORDS[self.part]}]
+        found = of_part or images
         if len(found) > 1:
             name.fail(f"{found[0]} and {found[1]} are both named so; move one away")
+        if found and doubt:
+            note_doubt(f"{name.source}: {name.path}", doubt)
         return found[0] if found else None
 
     def _folders(self, path: Path) -> set[str]:
@@ -232,12 +299,31 @@ class ImageFinder:
 
 def _first_file(bases: Sequence[Path], names: Sequence[PurePosixPath]) -> Path | None:
     paths = (base / name for name in names for base in bases)
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if os.path.isfile(path)), None)  # False for any odd name
+
+
+def _spellings(name: str) -> list[str]:
+    """Return an image's name as written, and what it means if it is an address.
+
+    >>> _spellings("/data/local-files/?d=scans/a%20b.png")[-1]
+    'scans/a b.png'
+    """
+    found = [name, unquote(name)]
+    if "?d=" in name:  # Label Studio's local files
+        found.append(unquote(name.partition("?d=")[2]))
+    elif "://" in name:
+        found.append(unquote(name.partition("?")[0].partition("#")[0]))
+    return list(dict.fromkeys(found))
+
+
+def _plain(name: str) -> str:
+    """Return a name without its case and Unicode form; macOS decomposes letters with accents."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def make_checked_entry(
     image: Path,
-    out: Path,
+    request: Request,
     instances: Sequence[Instance],
     labels: JsonNode,
     keys: tuple[str, str] = ("height", "width"),
@@ -246,7 +332,7 @@ def make_checked_entry(
 
     Args:
         image: The image's file.
-        out: The folder of the annotation file.
+        request: What the user asked for.
         instances: The texts.
         labels: The object that may state height and width; 0 and -1, as some tools write, do not.
         keys: Of height and width.
@@ -254,7 +340,7 @@ def make_checked_entry(
     Raises:
         UserError: The stated size differs from that of the file.
     """
-    entry = make_entry(image, out, instances)
+    entry = make_entry(image, request.out, instances)
     size = (entry["height"], entry["width"])
     nodes = [labels.optional(key) for key in keys]
     for node, side in zip(nodes, size):

@@ -1,19 +1,19 @@
 """Public datasets with one file of ground truth per image: a row and a parser each."""
 
-import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from dbnet.errors import UserError
-from dbnet.geometry import rectangle
+from dbnet.geometry import rectangle, rotated
 from dbnet.labels.entries import Entries, Instance
+from dbnet.labels.faults import readable
 from dbnet.labels.files import find_archive, find_downloads, pair_files, to_folder
 from dbnet.labels.lazy import read_pairs
+from dbnet.labels.request import Request
 from dbnet.labels.text_lines import UNREADABLE, Parse, line_parser, to_polygon
 
 RRC = "https://rrc.cvc.uab.es (challenge {}, registration needed)"
@@ -54,8 +54,9 @@ class PairedDataset:
     parts: Mapping[str, Part]
     archive: str = ""
 
-    def __call__(self, raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
+    def __call__(self, request: Request) -> dict[str, Entries]:
         """Read the entries of every part, in natural order of the images' names."""
+        raw, out, copy = request.raw, request.out, request.copy
         names = [names for part in self.parts.values() for names in (*part.images, part.truth)]
         if self.archive:
             contents = list(dict.fromkeys(name for (name,) in names))
@@ -115,15 +116,17 @@ def parse_ctw1500_xml(content: bytes, source: str) -> list[Instance]:
     except ET.ParseError as error:
         line = error.position[0]
         raise UserError(f"{source}, line {line}: not XML ({error}), download it again") from error
-    instances = []
-    for number, box in enumerate(root.iter("box"), start=1):
+
+    def parse_box(numbered: tuple[int, ET.Element]) -> Instance:
+        number, box = numbered
         text = box.findtext("label") or ""
         try:
             polygon = to_polygon((box.findtext("segs") or "").split(","), 28)
         except ValueError as error:
             raise UserError(f"{source}, box {number}, segs: {error}") from error
-        instances.append(Instance(polygon, text, text == UNREADABLE))
-    return instances
+        return Instance(polygon, text, text == UNREADABLE)
+
+    return list(readable(parse_box, enumerate(root.iter("box"), start=1)))
 
 
 def rotated_rectangle(x: float, y: float, width: float, height: float, theta: float) -> np.ndarray:
@@ -132,10 +135,7 @@ def rotated_rectangle(x: float, y: float, width: float, height: float, theta: fl
     It is turned by `theta` radians about its centre, clockwise on the screen; x, y (left and top),
     width and height are those before, in pixels.
     """
-    centre = np.array([x + width / 2, y + height / 2])
-    corners = rectangle(-width / 2, -height / 2, width / 2, height / 2)
-    cos, sin = math.cos(theta), math.sin(theta)
-    return corners @ np.array([[cos, sin], [-sin, cos]]) + centre
+    return rotated(rectangle(x, y, x + width, y + height), theta)
 
 
 def _td500_line(line: str) -> Instance:

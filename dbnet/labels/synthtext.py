@@ -1,23 +1,24 @@
 """SynthText in the Wild: 858,750 images with drawn words, too many to keep in memory."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.labels.entries import Entries, Instance
+from dbnet.labels.faults import readable
 from dbnet.labels.files import find_archive
 from dbnet.labels.lazy import LabelledImage, LazyEntries
 from dbnet.labels.matlab import read_variable
+from dbnet.labels.request import Request
 
 ORIGIN = "https://www.robots.ox.ac.uk/~vgg/data/scenetext (SynthText.zip, 41 GB, for research)"
 TRUTH = "gt.mat"
 
 
-def prepare_synthtext(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
+def prepare_synthtext(request: Request) -> dict[str, Entries]:
     """Prepare SynthText: 858,750 drawn images to pretrain on, words as quads; needs SciPy."""
-    folder = find_archive(raw, ["SynthText"], [TRUTH], out, copy, ORIGIN)
+    folder = find_archive(request.raw, ["SynthText"], [TRUTH], request.out, request.copy, ORIGIN)
     truth = folder / TRUTH
     # One variable after the other, each reduced before the next is read; the largest, charBB, is
     # not read at all.
@@ -30,12 +31,15 @@ def prepare_synthtext(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
             "it again"
         )
 
-    def read() -> Iterator[LabelledImage]:
-        for number, (name, text, box) in enumerate(zip(names, texts, boxes), start=1):
-            source = f"{truth}, image {number} ({name})"
-            yield LabelledImage(folder / name, to_instances(box, text, source))
+    def read_image(numbered: tuple[int, tuple[str, str, np.ndarray]]) -> LabelledImage:
+        number, (name, text, box) = numbered
+        source = f"{truth}, image {number} ({name})"
+        return LabelledImage(folder / name, to_instances(box, text, source))
 
-    return {"train": LazyEntries(len(names), read, out)}
+    def read() -> Iterator[LabelledImage]:
+        return readable(read_image, enumerate(zip(names, texts, boxes), start=1))
+
+    return {"train": LazyEntries(len(names), read, request.out)}
 
 
 def to_instances(boxes: np.ndarray, text: str, source: str) -> list[Instance]:

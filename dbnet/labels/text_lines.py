@@ -1,23 +1,55 @@
 """Ground truth in lines of text: split and parse it; every complaint names file and line."""
 
+import codecs
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.labels.entries import Instance
+from dbnet.labels.faults import note_doubt, readable
 
-BOM = b"\xef\xbb\xbf"
+# UTF-32 first, whose mark in little-endian order begins with that of UTF-16.
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+NOT_UTF8 = "label files that are not UTF-8 are read as GB18030; names and texts may be wrong"
 UNREADABLE = "###"  # the transcription of a text that is ignored, in most formats
 
 # Parses a file's bytes; its name is for messages.
 Parse = Callable[[bytes, str], list[Instance]]
 
 
-def split_lines(content: bytes) -> list[bytes]:
-    """Split a file at LF, CRLF or CR; drop a byte-order mark and the empty lines at the end."""
+def to_utf8(content: bytes, source: str) -> bytes:
+    """Decode a file by its byte-order mark, else as UTF-8, else as Windows in China writes it.
+
+    Raises:
+        UserError: It is none of these.
+    """
+    encoding = next((name for mark, name in MARKS if content.startswith(mark)), "")
+    for name in [encoding] if encoding else ["utf-8", "gb18030"]:
+        try:
+            text = content.decode(name)
+        except UnicodeDecodeError as error:
+            problem = error
+            continue
+        if name == "gb18030":
+            note_doubt(source, NOT_UTF8)
+        return text.encode("utf-8", errors="surrogatepass")
+    raise UserError(f"{source}: {problem}; save the file as UTF-8")
+
+
+def split_lines(content: bytes, source: str) -> list[bytes]:
+    """Split a file at LF, CRLF or CR into UTF-8, without empty lines at the end.
+
+    See `to_utf8` for its encoding; `source` is its name.
+    """
     # Not str.splitlines(), which also splits at characters that a transcription may contain.
-    content = content.removeprefix(BOM).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    content = to_utf8(content, source).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     lines = content.split(b"\n")
     while lines and not lines[-1].strip():
         lines.pop()
@@ -32,7 +64,7 @@ def line_parser(expected: str, parse_line: Callable[[str], Instance]) -> Parse:
     'Exit'
     """
     return lambda content, source: parse_records(
-        enumerate(split_lines(content), start=1), source, expected, parse_line
+        enumerate(split_lines(content, source), start=1), source, expected, parse_line
     )
 
 
@@ -51,17 +83,19 @@ def parse_records(
         parse_record: Raises `ValueError`, whose message follows "but" in this function's.
 
     Raises:
-        UserError: A record cannot be parsed; its line is named.
+        UserError: A record cannot be parsed and nobody gathers faults; its line is named.
     """
-    instances = []
-    for number, record in records:
+
+    def parse(numbered: tuple[int, bytes]) -> Instance:
+        number, record = numbered
         try:
-            instances.append(parse_record(record.decode("utf-8")))
+            return parse_record(record.decode("utf-8"))
         except ValueError as error:  # UnicodeDecodeError is one
             raise UserError(
                 f"{source}, line {number}: expected {expected} in UTF-8, but {error}"
             ) from error
-    return instances
+
+    return list(readable(parse, records))
 
 
 def to_polygon(numbers: Sequence[str | float], count: int | None = None) -> np.ndarray:

@@ -9,9 +9,11 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.labels.entries import Entries, Instance
+from dbnet.labels.faults import readable
 from dbnet.labels.files import find_downloads, find_folder, list_files, pair_files, to_folder
 from dbnet.labels.lazy import LazyEntries, read_pairs
 from dbnet.labels.matlab import read_variable
+from dbnet.labels.request import Request
 from dbnet.labels.text_lines import parse_records, split_lines, to_polygon
 
 ORIGIN = "https://github.com/cs-chan/Total-Text-Dataset (images, and polygons as .txt or .mat)"
@@ -28,13 +30,13 @@ RECORD = re.compile(
 )
 
 
-def prepare_totaltext(raw: Path, out: Path, copy: bool) -> dict[str, Entries]:
+def prepare_totaltext(request: Request) -> dict[str, Entries]:
     """Prepare Total-Text: 1255 training and 300 test images, words as polygons."""
-    downloads = find_downloads(raw, DOWNLOADS, ORIGIN)
-    images, truths = (to_folder(download, out, copy) for download in downloads)
+    downloads = find_downloads(request.raw, DOWNLOADS, ORIGIN)
+    images, truths = (to_folder(download, request.out, request.copy) for download in downloads)
     if (truths / "Polygon").is_dir():  # next to the rectangles of the same words
         truths = truths / "Polygon"
-    return {part: _read_part(images, truths, part, out) for part in ("train", "test")}
+    return {part: _read_part(images, truths, part, request.out) for part in ("train", "test")}
 
 
 def _read_part(images: Path, truths: Path, part: str, out: Path) -> LazyEntries:
@@ -47,28 +49,29 @@ def _read_part(images: Path, truths: Path, part: str, out: Path) -> LazyEntries:
 def parse_polygons(content: bytes, source: str) -> list[Instance]:
     """Parse records `x: [[..]], y: [[..]], ornt: [u'c'], transcriptions: [u'..']`."""
     expected = "x: [[..]], y: [[..]], ornt: [..], transcriptions: [..]"
-    return parse_records(_split_records(content), source, expected, _parse_record)
+    return parse_records(_split_records(content, source), source, expected, _parse_record)
 
 
 def parse_matlab(content: bytes, source: str) -> list[Instance]:
     """Parse the variable `polygt` of a .mat file: rows "x:", xs, "y:", ys, text, orientation."""
-    instances = []
-    for number, row in enumerate(read_variable(io.BytesIO(content), source, "polygt"), start=1):
+
+    def parse_row(numbered: tuple[int, np.ndarray]) -> Instance:
+        number, row = numbered
         try:
             _, x, _, y, *strings = row
             text, orientation = (str(np.ravel(s)[0]) if np.size(s) else "" for s in strings)
-            instances.append(
-                _instance(np.ravel(x).tolist(), np.ravel(y).tolist(), text, orientation)
-            )
+            return _instance(np.ravel(x).tolist(), np.ravel(y).tolist(), text, orientation)
         except (ValueError, TypeError) as error:
             raise UserError(f"{source}, row {number} of polygt: {error}") from error
-    return instances
+
+    rows = read_variable(io.BytesIO(content), source, "polygt")
+    return list(readable(parse_row, enumerate(rows, start=1)))
 
 
-def _split_records(content: bytes) -> list[tuple[int, bytes]]:
+def _split_records(content: bytes, source: str) -> list[tuple[int, bytes]]:
     """Join the lines of each record, which begins with `x:`; add its first line's number."""
     records: list[tuple[int, bytes]] = []
-    for number, line in enumerate(split_lines(content), start=1):
+    for number, line in enumerate(split_lines(content, source), start=1):
         if line.startswith(b"x:") or not records:
             records.append((number, line))
         else:

@@ -247,8 +247,9 @@ MISTAKES = {
     ),
     "no UTF-8": (pred_of({"res_img_1.txt": b"\xff\xfe1"}), "res_img_1.txt: not a text file"),
     "ground truth as predictions": (pred_of(GT_FILES), "gt_img_1.txt, line 1: expected x1,y1"),
-    "submission as ground truth": (
-        gt_of({"gt_img_1.txt": SQUARE}),
+    "YOLO as ground truth": (gt_of({"gt_img_1.txt": "0 0.5 0.5 0.1 0.1"}), "as YOLO has them"),
+    "five numbers as ground truth": (
+        gt_of({"gt_img_1.txt": "1,2,3,word"}),
         "gt.zip: gt_img_1.txt, line 1: ",
     ),
     "empty zip": (pred_of({}), "pred.zip: no .txt files"),
@@ -293,3 +294,26 @@ def test_mistakes_are_one_line(tmp_path, capsys, files, message):
 def test_predictions_of_unknown_images_are_not_dropped():
     with pytest.raises(ValueError, match="img_7"):
         evaluate_predictions({}, {"img_7": None})
+
+
+@pytest.mark.parametrize("write", [write_zip, write_folder])
+def test_ground_truth_is_read_as_prepare_reads_it(tmp_path, capsys, write):
+    """Boxes of four numbers, curved polygons, other encodings: each found by its own outline."""
+    ten_corners = "0,0,10,0,20,0,30,5,40,10,40,20,30,15,20,10,10,10,0,10"
+    square = "0,0,10,0,10,10,0,10"
+    files = {
+        "gt_img_1.txt": f"0,0,10,10,a\n{FAR},###\n",
+        "gt_img_2.txt": f"{ten_corners},curved\n",
+        "gt_img_3.txt": '0 0 10 10 "spaces"\n',
+        "gt_img_4.txt": f"{square},utf-16\n".encode("utf-16"),
+        "gt_img_5.txt": f"{square},出口\n".encode("gb18030"),
+    }
+    outlines = [square, ten_corners, square, square, square]
+    pred = write_results(
+        tmp_path / "pred.json",
+        {f"img_{i}.jpg": ([outline], [1.0]) for i, outline in enumerate(outlines, start=1)},
+    )
+    status, lines, errors = run(capsys, pred, write(tmp_path / "gt.zip", files))
+    assert (status, errors) == (0, [])
+    assert lines[0].endswith("5 images, 6 texts, 5 that count")
+    assert "official: precision 1.0000 recall 1.0000 hmean 1.0000" in lines

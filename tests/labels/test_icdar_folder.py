@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from dbnet.cli.prepare import main
-from dbnet.labels.icdar_folder import line_style, parse_line
+from dbnet.labels.icdar_lines import line_style, parse_line
 
 QUAD = "0,0,4,0,4,4,0,4"
 PENTAGON = f"{QUAD},-1,2"
@@ -85,7 +85,9 @@ def add(folder: Path, image: str, text: str | None, content: str = "") -> None:
     for path in (folder / image, folder / (text or image)):
         path.parent.mkdir(parents=True, exist_ok=True)
     if not image.endswith("/"):
-        Image.new("RGB", (40, 30)).save(folder / image)
+        Image.new("RGB", (40, 30)).save(
+            folder / image, format="JPEG" if image.endswith(".jfif") else None
+        )
     if text:
         (folder / text).write_text(content, encoding="utf-8")
 
@@ -110,6 +112,16 @@ def read(raw: Path, part: str) -> list[dict]:
         ("{}.WebP", "{}.txt"),
         ("{}.bmp", "{}.txt"),
         ("{}.gif", "{}.txt"),
+        ("{}.jp2", "{}.txt"),
+        ("{}.avif", "{}.txt"),
+        ("{}.jfif", "{}.txt"),
+        ("imgs/{}.jpg", "labels/{}.txt"),
+        ("JPEGImages/{}.jpg", "Annotations/{}.txt"),
+        ("photos/{}.jpg", "text/gt_{}.txt"),
+        ("images/train/{}.jpg", "labels/train/{}.txt"),
+        ("train_images/img_{}.jpg", "train_gts/gt_img_{}.txt"),
+        ("train_images/img{}.jpg", "train_gts/img{}.jpg.txt"),  # MhLiao/DB's Total-Text
+        ("default/images/{}.jpg", "default/gt_{}.txt"),  # CVAT
     ],
 )
 def test_layouts(raw: Path, image: str, text: str) -> None:
@@ -172,6 +184,130 @@ def test_bad_lines_are_named(
 def test_missing_partners(
     raw: Path, image: str, text: str | None, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    add(raw, "9.jpg", "9.txt", QUAD)
     add(raw, image, text, QUAD)
     assert run(raw) == 1
     assert reason in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- other layouts
+
+
+def test_layout_of_mhliao_db(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, numbers in (("train", (1, 2, 3)), ("test", (4,))):
+        for number in numbers:
+            add(raw, f"{part}_images/img_{number}.jpg", f"{part}_gts/gt_img_{number}.txt", QUAD)
+    (raw / "train_list.txt").write_text("img_2.jpg\nimg_1.jpg\n")  # img_3 is not of the set
+    (raw / "test_list.txt").write_text("img_4.jpg\n")
+    assert run(raw) == 0
+    names = [Path(entry["img_path"]).name for entry in read(raw, "train")]
+    assert names == ["img_1.jpg", "img_2.jpg"]
+    assert len(read(raw, "test")) == 1
+    (raw / "test_list.txt").write_text("img_4.jpg\nimg_5.jpg\n")
+    assert run(raw) == 1
+    assert "test_list.txt: img_5.jpg is not there" in capsys.readouterr().err
+
+
+def test_folders_that_are_named(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("a", "b"):
+        add(raw, f"{folder}/1.jpg", None)
+        add(raw, "1/", f"{folder}_texts/1.txt", QUAD)
+    assert run(raw) == 1
+    assert f"{raw / 'a'} and {raw / 'b'} both hold images; name" in capsys.readouterr().err
+    options = ["--images", str(raw / "b"), "--labels", str(raw / "a_texts")]
+    assert run(raw, *options) == 0
+    assert [entry["img_path"] for entry in read(raw, "train")] == ["../raw/b/1.jpg"]
+    (raw.parent / "out" / "textdet_train.json").unlink()
+    assert main(["icdar_folder", *options, "--out", str(raw.parent / "out")]) == 0  # no --raw
+
+
+def test_named_folders_with_parts(raw: Path) -> None:
+    for part in ("train", "test"):
+        add(raw, f"x/{part}/1.jpg", None)
+        add(raw, "1/", f"y/{part}/1.txt", QUAD)
+    assert run(raw, "--images", str(raw / "x"), "--labels", str(raw / "y")) == 0
+    assert [read(raw, p)[0]["img_path"] for p in ("train", "test")] == [
+        "../raw/x/train/1.jpg",
+        "../raw/x/test/1.jpg",
+    ]
+
+
+def test_folders_that_hold_nothing(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (raw / "things").mkdir()
+    (raw / "1.pdf").touch()
+    assert run(raw) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: no images in {raw} or {raw / 'things'}; known are images and")
+    assert "train_images/ with train_gts/" in error and "--images DIR --labels DIR" in error
+
+
+@pytest.mark.parametrize("option", ["--images", "--labels"])
+def test_a_named_folder_that_is_none(
+    raw: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(raw, "1.jpg", "1.txt", QUAD)
+    assert run(raw, option, str(raw / "none")) == 1
+    assert capsys.readouterr().err.startswith(f"error: {option} {raw / 'none'}: no such folder")
+    assert main(["icdar2015", "--raw", str(raw), "--out", str(raw), option, str(raw)]) == 1
+    assert "are for data of your own" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- other lines
+
+
+@pytest.mark.parametrize(
+    ("line", "polygon", "text", "ignored"),
+    [
+        ('10 20 110 60 "word"', [10, 20, 110, 20, 110, 60, 10, 60], "word", False),
+        ('10.5 20 110 60 "two, 3"', [10.5, 20, 110, 20, 110, 60, 10.5, 60], "two, 3", False),
+        ('10 20 110 60 "2024"', [10, 20, 110, 20, 110, 60, 10, 60], "2024", False),
+        ('10 20 110 60 "###"', [10, 20, 110, 20, 110, 60, 10, 60], "###", True),
+        ("10 20 110 60", [10, 20, 110, 20, 110, 60, 10, 60], "", False),
+        ("10 20 110 60 word", [10, 20, 110, 20, 110, 60, 10, 60], "word", False),
+        (f'{QUAD},"12,50"', [0, 0, 4, 0, 4, 4, 0, 4], "12,50", False),
+        (f'{QUAD},5,5,"a \\"b\\""', [0, 0, 4, 0, 4, 4, 0, 4, 5, 5], 'a "b"', False),
+        ("0 0 4 0 4 4 0 4", [0, 0, 4, 0, 4, 4, 0, 4], "", False),
+        ('38, 43, 92, 215, "T"', [38, 43, 92, 43, 92, 215, 38, 215], "T", False),
+    ],
+)
+def test_lines_of_cvat_and_of_icdar2013(
+    line: str, polygon: list[float], text: str, ignored: bool
+) -> None:
+    assert parse_folder([line]) == [(polygon, text, ignored)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "0,0.1,0.1,0.3,0.1,0.3,0.2,0.1,0.2",  # OBB
+        "0 0.1 0.1 0.3 0.1 0.3 0.2 0.1 0.2\n\n1 0 0 1 0 1 1 0 1",
+        "0 0.5 0.5 0.2 0.1",  # boxes
+        "15 0.1 0.1 0.3 0.1 0.3 0.2",  # a segment of three corners
+        "0, 0.5, 0.5, 0.2, 1e-3\n",
+    ],
+)
+def test_yolo_is_refused(raw: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    add(raw, "images/1.jpg", "labels/1.txt", content)
+    add(raw, "images/2.jpg", "labels/2.txt")
+    assert run(raw) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "YOLO" in error
+
+
+def test_fractions_without_a_class_are_no_pixels(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(raw, "1.jpg", "1.txt", "0.1,0.1,0.3,0.1,0.3,0.2,0.1,0.2,word")
+    assert run(raw) == 1
+    assert "lie between 0 and 1" in capsys.readouterr().err
+    assert not list(raw.parent.glob("out/*"))
+
+
+def test_text_files_of_other_encodings(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, encoding in enumerate(("utf-16", "gb18030", "gb18030", "utf-8")):
+        add(raw, f"{number}.jpg", f"{number}.txt")
+        (raw / f"{number}.txt").write_bytes(f"{QUAD},出口\r\n".encode(encoding))
+    assert run(raw) == 0
+    assert [w["text"] for e in read(raw, "train") for w in e["instances"]] == ["出口"] * 4
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert "read as GB18030" in warning and f"(2, the first: {raw / '1.txt'})" in warning

@@ -198,7 +198,6 @@ def test_turn_that_the_sides_do_not_tell(
 @pytest.mark.parametrize(
     ("keys", "place"),
     [
-        ({"imagePath": "2.jpg"}, "imagePath: no image 2.jpg in"),
         ({"imagePath": "2.jpg", "imageData": "QUJD"}, "imageData: no image in base64"),
         ({"imagePath": "2.jpg", "imageData": "?"}, "imageData: no image in base64"),
         ({"imagePath": "2.jpg", "imageData": "é"}, "imageData: no image in base64"),
@@ -217,6 +216,10 @@ def test_turn_that_the_sides_do_not_tell(
             {"shapes": [shape(shape_type="rotation", points=TRIANGLE + SQUARE)]},
             "shapes[0].points: 7 points, but a rotation has 4",
         ),
+        (
+            {"shapes": [shape(shape_type="rectangle", points=TRIANGLE[:2], direction=0.5)]},
+            "shapes[0].direction: a turned rectangle",
+        ),
         ({"shapes": [shape(flags={"ignore": "x"})]}, "shapes[0].flags.ignore: expected true or"),
     ],
 )
@@ -225,8 +228,42 @@ def test_mistakes(raw: Path, keys: dict, place: str, capsys: pytest.CaptureFixtu
     assert fail(raw, capsys).startswith(f"{raw / '1.json'}: {place}")
 
 
+def test_missing_image(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(raw / "2.json", imagePath="3.jpg")
+    assert fail(raw, capsys).startswith(f"{raw / '2.json'}: imagePath: no image 3.jpg in")
+
+
 def test_folder_without_labels(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fail(raw, capsys).startswith(f"{raw} has no *.json")
+
+
+def test_renamed_picture(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(raw / "labels" / "1.json", shape(), imagePath="IMG_2024.jpg")
+    assert run(raw) == 0
+    assert read(raw)[0]["img_path"] == "../raw/1.jpg"
+    assert "by the names of their label files" in capsys.readouterr().err
+    for folder in ("a", "b"):
+        (raw / folder).mkdir()
+        (raw / folder / "1.jpg").write_bytes(image_bytes())
+    (raw / "1.jpg").unlink()
+    error = fail(raw, capsys)
+    assert f"{raw / 'a' / '1.jpg'} and {raw / 'b' / '1.jpg'} are both named so" in error
+
+
+def test_linked_folder_is_followed(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(raw / "1.json", shape())
+    elsewhere = raw.parent / "elsewhere"
+    save(elsewhere / "deep" / "2.json", shape(), imagePath="2.jpg")
+    (elsewhere / "deep" / "2.jpg").write_bytes(image_bytes())
+    (raw / "b").symlink_to(elsewhere, target_is_directory=True)
+    assert run(raw) == 0
+    assert [e["img_path"] for e in read(raw)] == ["../raw/1.jpg", "../elsewhere/deep/2.jpg"]
+    assert capsys.readouterr().err == ""
+    (elsewhere / "back").symlink_to(raw, target_is_directory=True)  # a loop
+    (raw / "a").symlink_to(elsewhere / "deep", target_is_directory=True)
+    assert run(raw) == 0
+    assert "a link leads to a folder that was read already" in capsys.readouterr().err
+    assert len(read(raw)) == 2
 
 
 def test_two_labels_of_one_image(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,14 +6,20 @@ from pathlib import Path
 import pytest
 
 from dbnet.errors import UserError
+from dbnet.labels.faults import gathering
 from dbnet.labels.json_node import JsonNode
 from dbnet.labels.parts import ImageFinder, LabelFormat, find_part_folders, open_raw
+from dbnet.labels.request import Request
 
 
 def make_files(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+
+
+def finder_in(folder: Path) -> ImageFinder:
+    return ImageFinder(folder, "train", Request(folder, folder / "out"))
 
 
 def label_files(raw: Path, suffix: str = ".json", preferred: str = "instances") -> dict[str, str]:
@@ -56,6 +62,7 @@ def test_part_folders(tmp_path: Path, names: list[str], parts: dict[str, str]) -
             {"train": "annotations/instances_train.json"},
             id="COCO's folder, preferred name",
         ),
+        pytest.param(["labels/a.json", "images/1.jpg"], {"train": "labels/a.json"}, id="labels"),
         pytest.param(
             ["train/_annotations.coco.json", "valid/_annotations.coco.json", "info.json"],
             {"train": "train/_annotations.coco.json", "val": "valid/_annotations.coco.json"},
@@ -101,7 +108,7 @@ def test_annotation_files_of_an_earlier_run_are_no_labels(tmp_path: Path) -> Non
         (["a.json", "b.json"], "a.json and .*b.json may both be the labels of the part 'train'"),
         (["x_test.json", "y_test.json"], "x_test.json and .*y_test.json .* the part 'test'"),
         (["a.jpg"], "have no label file"),
-        (["train/a.json", "test/a.jpg"], "test and its folder annotations have no label file"),
+        (["train/a.json", "test/a.jpg"], "test and its folders have no label file"),
         (["train/a.json", "training/a.json"], "are both the part 'train', rename one"),
     ],
 )
@@ -113,17 +120,17 @@ def test_labels_that_are_unclear(tmp_path: Path, names: list[str], reason: str) 
 
 def test_copy_of_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_files(tmp_path, "raw/train/a.jpg")
-    assert open_raw(tmp_path / "raw", tmp_path / "out", copy=False) == tmp_path / "raw"
+    assert open_raw(Request(tmp_path / "raw", tmp_path / "out", copy=False)) == tmp_path / "raw"
     monkeypatch.chdir(tmp_path / "raw")
     # Not .../train, although that is the only folder.
-    assert open_raw(Path(), tmp_path / "out", copy=True) == tmp_path / "out" / "raw"
+    assert open_raw(Request(Path(), tmp_path / "out", copy=True)) == tmp_path / "out" / "raw"
     assert (tmp_path / "out" / "raw" / "train" / "a.jpg").is_file()
-    assert open_raw(tmp_path / "raw", tmp_path, copy=True) == tmp_path / "raw"
+    assert open_raw(Request(tmp_path / "raw", tmp_path, copy=True)) == tmp_path / "raw"
     for out in ("raw/out", "raw/train"):
         with pytest.raises(UserError, match="choose an --out outside of it"):
-            open_raw(tmp_path / "raw", tmp_path / out, copy=True)
+            open_raw(Request(tmp_path / "raw", tmp_path / out, copy=True))
     with pytest.raises(UserError, match="none is not a folder"):
-        open_raw(tmp_path / "none", tmp_path, copy=False)
+        open_raw(Request(tmp_path / "none", tmp_path, copy=False))
 
 
 @pytest.mark.parametrize(
@@ -143,11 +150,13 @@ def test_copy_of_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("mine/1.jpg", ["1.jpg"], "1.jpg", id="PPOCRLabel, folder renamed"),
         pytest.param("C:\\me\\a\\1.jpg", ["a/1.jpg"], "a/1.jpg", id="another computer"),
         pytest.param("/home/none/me/1.jpg", ["1.jpg"], "1.jpg", id="absolute"),
+        pytest.param("a b%201.jpg", ["x/a b 1.jpg", "a b.jpg"], "x/a b 1.jpg", id="percent"),
+        pytest.param("a%20.jpg", ["x/a .jpg", "y/a%20.jpg"], "y/a%20.jpg", id="as written first"),
     ],
 )
 def test_images_are_found(tmp_path: Path, name: str, files: list[str], found: str) -> None:
     make_files(tmp_path, "labels/train.json", *files)
-    finder = ImageFinder(tmp_path, "train")
+    finder = finder_in(tmp_path)
     image = finder.find(JsonNode(name, "train.json"), tmp_path / "labels/train.json")
     assert image == tmp_path / found
 
@@ -157,7 +166,10 @@ def test_images_are_found(tmp_path: Path, name: str, files: list[str], found: st
     [
         ("1.jpg", ["a/2.jpg", ".x/1.jpg"], "no image 1.jpg in"),
         ("1.jpg", ["a/1.jpg", "b/1.jpg"], "a/1.jpg and .*b/1.jpg are both named so"),
-        ("b/1.jpg", ["a/1.jpg"], "no image b/1.jpg in"),  # the image of another folder is another
+        ("b/1.jpg", ["a/1.jpg", "c/1.jpg"], "a/1.jpg and .*c/1.jpg are both named so"),
+        ("É.jpg", ["x/é.jpg", "y/E\u0301.jpg"], "are both named so"),
+        (f"{'x' * 5000}.jpg", ["a/2.jpg"], "no image xxx"),
+        ("a\0.jpg", ["a/2.jpg"], "no image a"),
         ("", ["a/1.jpg"], "is empty"),
         ("a", ["a/1.jpg"], "no image a in"),
     ],
@@ -167,12 +179,44 @@ def test_images_that_are_not_found(
 ) -> None:
     make_files(tmp_path, *files)
     with pytest.raises(UserError, match=f"^train.json: x\\[2\\]: .*{reason}"):
-        ImageFinder(tmp_path, "train").find(JsonNode(name, "train.json", "x[2]"), tmp_path / "l")
+        finder_in(tmp_path).find(JsonNode(name, "train.json", "x[2]"), tmp_path / "l")
+
+
+# What Label Studio, X-AnyLabeling and others write for images/ab12-x 1.png.
+ADDRESSES = [
+    "..\\..\\media\\upload\\4\\ab12-x 1.png",
+    "images/4/ab12-x 1.png",
+    "/data/local-files/?d=scans/ab12-x 1.png",
+    "/data/local-files/?d=scans%2Fab12-x%201.png",
+    "https://host:8080/data/upload/4/ab12-x%201.png?token=a/b#c",
+    "s3://bucket/scans/ab12-x 1.png",
+    "file:///home/me/ab12-x%201.png",
+    "upload/4/AB12-X 1.PNG",
+]
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_images_are_found_by_their_names(tmp_path: Path, name: str) -> None:
+    make_files(tmp_path, "labels.json", "images/ab12-x 1.png", "images/x 1.png")
+    with gathering() as gathered:
+        image = finder_in(tmp_path).find(JsonNode(name, "l", "x"), tmp_path / "labels.json")
+    assert image == tmp_path / "images/ab12-x 1.png"
+    (doubt,) = gathered.describe_doubts() or [""]
+    assert ("case or Unicode form" in doubt) == (name == ADDRESSES[-1])
+
+
+@pytest.mark.parametrize(("written", "on_disk"), [("ü", "u\u0308"), ("u\u0308", "ü"), ("Ü", "ü")])
+def test_unicode_forms_and_case(tmp_path: Path, written: str, on_disk: str) -> None:
+    make_files(tmp_path, f"a/Gr{on_disk}n.jpg", "b/Gran.jpg")
+    with gathering() as gathered:
+        found = finder_in(tmp_path).find(JsonNode(f"Gr{written}n.JPG", "l"), tmp_path / "l.json")
+    assert found.parent.name == "a"
+    assert len(gathered.doubts) == 1
 
 
 def test_image_named_twice(tmp_path: Path) -> None:
     make_files(tmp_path, "a/1.jpg", "b/2.jpg")
-    finder = ImageFinder(tmp_path, "train")
+    finder = finder_in(tmp_path)
     finder.find(JsonNode("a/1.jpg", "l", "x[0]"), tmp_path / "l")
     with pytest.raises(UserError, match=r"^l: x\[5\]: .* has labels already, in l: x\[0\]"):
         finder.find(JsonNode("b/../a/1.jpg", "l", "x[5]"), tmp_path / "l")

@@ -650,7 +650,8 @@ def test_broken_cocotext(
     tmp_path: Path, changes: dict, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill_cocotext(tmp_path, **changes)
-    error = failure(capsys, run("cocotext", tmp_path, tmp_path))
+    assert run("cocotext", tmp_path, tmp_path) == 1
+    error = capsys.readouterr().err  # annotations that others name may lack as well
     assert str(tmp_path / "cocotext.v2.json") in error
     assert place in error
     assert not (tmp_path / "textdet_train.json").exists()

@@ -145,9 +145,11 @@ def test_copy_keeps_images_below_out(raw: Path) -> None:
 
 
 def test_no_json(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for content in (b"{", b"", b"\xff\xfe\xff"):
+    for content in (b"{", b""):
         (raw / "textdet_train.json").write_bytes(content)
         assert "textdet_train.json: no JSON (" in fail("mmocr", raw, capsys)
+    (raw / "textdet_train.json").write_bytes(b"\xff\xfe\xff")  # half a character of UTF-16
+    assert "save the file as UTF-8" in fail("mmocr", raw, capsys)
 
 
 def test_orientation_that_swaps_the_sides(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,6 +206,27 @@ def test_coco(raw: Path, name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("attributes", "polygon"),
+    [
+        # 30 degrees about (20, 10): the corner (-8, -4) goes to (-8 c + 4 s, -8 s - 4 c).
+        (
+            {"rotation": 30.0, "occluded": False},
+            [15.0718, 2.5359, 28.9282, 10.5359, 24.9282, 17.4641, 11.0718, 9.4641],
+        ),
+        ({"rotation": 90}, [24, 2, 24, 18, 16, 18, 16, 2]),
+        ({"rotation": 0.0, "angle": 0}, [12, 6, 28, 6, 28, 14, 12, 14]),
+        ({"orientation": "vertical"}, [12, 6, 28, 6, 28, 14, 12, 14]),
+        ([], [12, 6, 28, 6, 28, 14, 12, 14]),
+    ],
+)
+def test_coco_box_that_cvat_turned(raw: Path, attributes: object, polygon: list[float]) -> None:
+    box = {"bbox": [12, 6, 16, 8], "segmentation": [], "attributes": attributes}
+    save(raw / "instances.json", coco(box, {**box, "segmentation": [SQUARE]}))
+    assert run("coco", raw) == 0
+    assert [found for found, _, _ in words(raw)] == [polygon, SQUARE]
+
+
 def test_coco_image_without_annotations(raw: Path) -> None:
     save(raw / "annotations" / "instances_val.json", coco(categories=None))
     assert run("coco", raw) == 0
@@ -218,21 +241,72 @@ def test_coco_size_that_says_nothing(raw: Path, side: int | None) -> None:
     assert run("coco", raw) == 0
 
 
-RLE = {"counts": [272, 2, 4], "size": [30, 40]}
+# Columns 5 to 24 of rows 3 to 12: 5 x 30 + 3 pixels before, then 20 runs of 10 and 20 between.
+BOX_RUNS = [153, *[10, 20] * 19, 10, 467]
+# What pycocotools 2.0.11 writes for that box, and for the slanted quad (5, 3) (30, 8) (28, 18)
+# (3, 13) with a hole of 4 x 3 pixels and two specks, of 1 pixel and of 4 x 2.
+BOX_TEXT = "i4:d00000000000000000000000000000000000000o="
+QUAD_TEXT = "g22<11OJ66JG99GG:>01O000001OHA1`0N@2`0N@2`0N@2`07O01O000001O01O000001O01O0M3K^4NhN"
+
+
+@pytest.mark.parametrize(
+    ("counts", "corners"),
+    [
+        (BOX_RUNS, {(5, 3), (24, 3), (24, 12), (5, 12)}),
+        (BOX_TEXT, {(5, 3), (24, 3), (24, 12), (5, 12)}),
+        (QUAD_TEXT, {(5, 3), (30, 8), (28, 18), (3, 13)}),
+    ],
+)
+def test_coco_mask_is_its_largest_outer_contour(
+    raw: Path, counts: list[int] | str, corners: set[tuple[int, int]]
+) -> None:
+    mask = {"counts": counts, "size": [30, 40]}
+    save(raw / "a.json", coco({"segmentation": mask}, {"segmentation": mask, "iscrowd": 1}))
+    assert run("coco", raw) == 0
+    found = words(raw)
+    assert [ignored for _, _, ignored in found] == [False, True]
+    for polygon, _, _ in found:
+        assert len(polygon) == 8
+        assert set(zip(polygon[::2], polygon[1::2])) == corners
+
+
+def rle(counts: object, height: int = 30, width: int = 40) -> dict:
+    return coco({"segmentation": {"counts": counts, "size": [height, width]}})
 
 
 @pytest.mark.parametrize(
     ("document", "place"),
     [
         (coco({}), "annotations[0]: no 'bbox'"),
-        (coco({"segmentation": RLE}), "annotations[0].segmentation: a run-length mask"),
-        (coco({"segmentation": RLE, "iscrowd": 1}), "annotations[0].segmentation: a run-length"),
-        (coco({}, {}, {"bbox": [1, 2, -1, 4]}), "annotations[0]: no 'bbox'"),
+        (rle([1200]), "annotations[0].segmentation: a mask without area"),
+        (rle([5, 20, 1175]), "annotations[0].segmentation: a mask without area"),  # a line
+        (rle([272, 2, 4]), "annotations[0].segmentation.counts: its runs do not fill 40 x 30"),
+        (rle([1300, -100]), "annotations[0].segmentation.counts: its runs do not fill"),
+        (rle([1, "2"]), "annotations[0].segmentation.counts[1]: expected a number of pixels"),
+        (rle("i4:"), "annotations[0].segmentation.counts: its runs do not fill"),
+        (rle("i4:o"), "annotations[0].segmentation.counts: the text of run lengths is cut"),
+        (rle("o" * 10**6), "annotations[0].segmentation.counts: no run lengths"),
+        (rle("\u00e9"), "annotations[0].segmentation.counts: no run lengths"),
+        (rle([1200], 40, 30), "annotations[0].segmentation.size: [40, 30], but the image's is"),
+        (
+            {**rle([10**12], 10**6, 10**6), "images": [{"id": 7, "file_name": "1.jpg"}]},
+            "annotations[0].segmentation.size: a mask of 1000000 x 1000000 pixels",
+        ),
         (coco({"bbox": [1, 2, -1, 4]}), "annotations[0].bbox: [1, 2, -1, 4] has a negative"),
         (coco({"segmentation": SQUARE}), "annotations[0].segmentation[0]: expected a list"),
         (coco({"segmentation": [SQUARE, [1, 2]]}), "annotations[0].segmentation[1]: 1 points"),
         (coco({"bbox": [1, 2, 3, 4], "image_id": 8}), "annotations[0].image_id: no image has"),
         (coco({"bbox": [1, 2, 3, 4], "iscrowd": "1"}), "annotations[0].iscrowd: expected true"),
+        (
+            coco({"bbox": [1, 2, 3, 4], "attributes": {"rotation": "30"}}),
+            "annotations[0].attributes.rotation: expected a coordinate",
+        ),
+        (coco({"bbox": [1, 2, 3, 4], "rotation": 9}), "annotations[0].rotation: nobody knows"),
+        (
+            coco({"bbox": [1, 2, 3, 4], "attributes": {"angle": 0.1}}),
+            "annotations[0].attributes.angle: nobody knows",
+        ),
+        (coco({"bbox": [1, 2, 3, 4], "rbox": [1]}), "annotations[0].rbox: COCO does not define"),
         (coco(images=[{"id": 1}]), "images[0]: no 'file_name'"),
         (coco(images=[{"file_name": "1.jpg"}]), "images[0]: no 'id'"),
         (coco(images=[{"id": [1]}]), "images[0].id: expected a number, found [1]"),
@@ -324,6 +398,13 @@ def test_ppocrlabel(raw: Path) -> None:
     assert [entry["img_path"] for entry in read(raw)] == ["../raw/1.jpg", "../raw/2.PNG"]
 
 
+@pytest.mark.parametrize("points", [[[9, 7], [2, 3]], [[2, 7], [9, 3]], [[2, 3], [9, 7]]])
+def test_paddleocr_rectangle_of_two_corners(raw: Path, points: list) -> None:
+    (raw / "Label.txt").write_text(paddle("1.jpg", label(points=points)))
+    assert run("paddleocr", raw) == 0
+    assert words(raw) == [([2, 3, 9, 3, 9, 7, 2, 7], "Grün", False)]
+
+
 @pytest.mark.parametrize("name", ["{}_label.txt", "{}.txt", "{}/Label.txt"])
 def test_paddleocr_parts(raw: Path, name: str) -> None:
     for part in ("train", "test"):
@@ -341,7 +422,7 @@ def test_paddleocr_parts(raw: Path, name: str) -> None:
         ("1.jpg\t[{]\n", ": no JSON ("),
         ("1.jpg\t{}\n", ": expected a list, found {}"),
         (paddle("1.jpg", {"points": PAIRS}), ": [0]: no 'transcription'"),
-        (paddle("1.jpg", label(), label(points=PAIRS[:2])), ": [1].points: 2 points"),
+        (paddle("1.jpg", label(), label(points=PAIRS[:1])), ": [1].points: 1 points"),
         (paddle("1.jpg", label(points=[[1, 2], [3]])), ": [0].points: point 1 has 1 numbers"),
         (paddle("1.jpg", label(points=SQUARE)), ": [0].points[0]: expected a list, found 0"),
         (paddle("1.jpg", label(transcription=1)), ": [0].transcription: expected a text"),
@@ -362,10 +443,27 @@ def test_paddleocr_mistakes_name_the_line(
     assert re.match(pattern, error.removeprefix(start))
 
 
-def test_paddleocr_of_another_encoding(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-8-sig", "gb18030"])
+def test_paddleocr_of_another_encoding(
+    raw: Path, encoding: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_image(raw / "汉字.jpg")
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    content = mark + paddle("汉字.jpg", label(transcription="出口")) + paddle("1.jpg")
+    (raw / "Label.txt").write_bytes(content.encode(encoding))
+    assert run("paddleocr", raw) == 0
+    assert words(raw) == [(SQUARE, "出口", False)]
+    assert read(raw)[0]["img_path"] == "../raw/汉字.jpg"
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == (encoding == "gb18030")
+    assert all("read as GB18030" in line for line in warnings)
+
+
+def test_paddleocr_in_latin_1(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (raw / "Label.txt").write_bytes("Grün.jpg\t[]".encode("latin-1"))
-    assert "Label.txt, line 1: " in (error := fail("paddleocr", raw, capsys))
-    assert "save the file as UTF-8" in error
+    assert "Label.txt, line 1: path: no image" in fail("paddleocr", raw, capsys)
+    (raw / "Label.txt").write_bytes("1.jpg\t[] \xff".encode("latin-1"))
+    assert "save the file as UTF-8" in fail("paddleocr", raw, capsys)
 
 
 def test_labels_without_an_image_replace_nothing(

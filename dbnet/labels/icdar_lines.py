@@ -1,0 +1,133 @@
+"""Lines of ICDAR's manner: boxes or polygons, commas or spaces, a transcription or none."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from dbnet.errors import UserError
+from dbnet.geometry import rectangle
+from dbnet.labels.entries import Instance
+from dbnet.labels.text_lines import UNREADABLE, Parse, line_parser, split_lines, to_polygon
+
+LINE = (
+    "x1,y1,x2,y2,x3,y3,x4,y4,... or left,top,right,bottom and, if there is one, the transcription"
+)
+# Not what float() takes, which reads the words "nan" and "Infinity" and the text "1_000" too.
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+NUMBER = re.compile(rf"\s*{_NUMBER}\s*", re.ASCII)
+SPACED = re.compile(
+    rf"\s*(?P<numbers>{_NUMBER}(?:\s+{_NUMBER}){{3,}})(?:\s+(?P<text>[^\s\d+.-].*))?\s*", re.ASCII
+)
+
+
+class LineStyle(NamedTuple):
+    """What the lines of a folder have in common.
+
+    transcribed: Some line has a transcription: an odd number of numbers, or what is no number.
+    boxes: Some line has four coordinates.
+    polygons: Some line has ten coordinates or more before what is no number.
+    """
+
+    transcribed: bool
+    boxes: bool
+    polygons: bool
+
+
+def parser_of(files: Iterable[tuple[bytes, str]]) -> Parse:
+    """Make the parser of files, pairs of content and name, whose lines are of one style.
+
+    Raises:
+        UserError: They are YOLO's.
+    """
+    lines = [
+        line.decode("utf-8", errors="replace")
+        for content, source in files
+        for line in split_lines(content, source)
+        if line.strip()
+    ]
+    if lines and all(map(is_yolo, lines)):
+        raise UserError(
+            f"{lines[0][:40]!r} and all other lines are a class and fractions of the image, as "
+            "YOLO has them, not pixels; export them as COCO or ICDAR"
+        )
+    style = line_style(lines)
+    return line_parser(LINE, lambda line: parse_line(line, style))
+
+
+def is_yolo(line: str) -> bool:
+    """Return whether a line is a class and at least four numbers between 0 and 1."""
+    fields = re.split(r"[\s,]+", line.strip(" \t,"))
+    if len(fields) < 5 or not fields[0].isdecimal() or not all(map(NUMBER.fullmatch, fields)):
+        return False
+    return all(0 <= float(field) <= 1 for field in fields[1:])
+
+
+def split_fields(line: str) -> list[str]:
+    """Split a line at its commas; at its spaces if they stand between the numbers.
+
+    >>> split_fields('10 20 110 60 "to be, or"')
+    ['10', '20', '110', '60', '"to be, or"']
+    """
+    spaced = SPACED.fullmatch(line)
+    if spaced is None:
+        return line.split(",")
+    return [*spaced["numbers"].split(), *filter(None, [spaced["text"]])]
+
+
+def unquote(text: str) -> str:
+    r"""Take a transcription out of the quotes around it, in which \" and \\ are escaped."""
+    inner = text.strip()
+    if len(inner) < 2 or not inner[0] == inner[-1] == '"':
+        return text
+    return re.sub(r'\\([\\"])', r"\1", inner[1:-1])
+
+
+def line_style(lines: Iterable[str]) -> LineStyle:
+    """Describe the lines of a folder."""
+    fields = [split_fields(line) for line in lines if line.strip()]
+    counts = [_count_numbers(line) for line in fields]
+    return LineStyle(
+        transcribed=any(n < len(line) or n % 2 for n, line in zip(counts, fields)),
+        boxes=any(n in (4, 5) for n in counts),
+        polygons=any(n >= 10 and n < len(line) for n, line in zip(counts, fields)),
+    )
+
+
+def parse_line(line: str, style: LineStyle) -> Instance:
+    """Parse a line.
+
+    All numbers before the transcription are coordinates, 4 of a box or at least 6 of a polygon. For
+    a transcription that begins with numbers:
+    - Of an odd number of numbers the last belongs to the transcription.
+    - Where the folder has transcriptions, but none of them follows 10 numbers or more, the texts
+      are quads: a transcription such as 12,50 begins after 8 numbers.
+    - Where it has transcriptions and boxes, 6 numbers are a box and the transcription's first two.
+    """
+    fields = split_fields(line)
+    count = _count_coordinates(fields, style)
+    if count < 4:
+        raise ValueError(f"there are {_count_numbers(fields)} numbers before the transcription")
+    text = unquote(",".join(fields[count:]))
+    polygon = to_polygon(fields[:count])
+    if count == 4:
+        (left, top), (right, bottom) = polygon.tolist()
+        if left > right or top > bottom:
+            raise ValueError(f"{','.join(fields[:4])} is not left,top,right,bottom")
+        polygon = rectangle(left, top, right, bottom)
+    return Instance(polygon, text, text.strip() == UNREADABLE)
+
+
+def _count_coordinates(fields: Sequence[str], style: LineStyle) -> int:
+    numbers = _count_numbers(fields)
+    even = numbers - numbers % 2
+    if not style.transcribed:
+        return even
+    if style.boxes and even == 6:
+        return 4
+    return even if style.polygons else min(even, 8)
+
+
+def _count_numbers(fields: Sequence[str]) -> int:
+    """Count the leading fields that are numbers."""
+    others = (index for index, field in enumerate(fields) if not NUMBER.fullmatch(field))
+    return next(others, len(fields))
