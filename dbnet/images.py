@@ -131,6 +131,16 @@ def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
         return image.height, image.width
 
 
+def read_orientation(path: Path) -> int:
+    """Read EXIF's orientation, 1 to 8, from the header of an image file; 1 is upright.
+
+    Raises:
+        ImageError: The file is missing or no image.
+    """
+    with _errors_named(os.fspath(path)), _opened(path) as image:
+        return _orientation_of(image)
+
+
 def probe(path: Path) -> Probe:
     """Read size and orientation of an image file, and check that it is complete.
 

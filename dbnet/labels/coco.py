@@ -9,10 +9,12 @@ import numpy as np
 from dbnet.geometry import rotated
 from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.faults import readable
+from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode, read_json
-from dbnet.labels.parts import ImageFinder, LabelFormat, make_checked_entry
+from dbnet.labels.label_format import LabelFormat
 from dbnet.labels.run_length import outline, read_mask
 from dbnet.labels.text_lines import UNREADABLE
+from dbnet.labels.user_entries import make_user_entry
 
 TEXT_KEYS = ("text", "transcription", "utf8_string")  # COCO itself has none; the last: COCO-Text
 ANGLE_KEYS = ("rotation", "angle", "theta")
@@ -37,7 +39,7 @@ def read_document(label_file: Path, finder: ImageFinder) -> list[Entry]:
 
     def make(key: object) -> Entry:
         image = finder.find(images[key].field("file_name"), label_file)
-        return make_checked_entry(image, finder.request, instances[key], images[key])
+        return make_user_entry(image, finder.request, instances[key], images[key])
 
     for _ in readable(add, document.field("annotations").items()):
         pass

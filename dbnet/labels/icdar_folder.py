@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from dbnet.errors import UserError
-from dbnet.labels.entries import Entry, make_entry
+from dbnet.labels.entries import Entry
 from dbnet.labels.faults import note_fault, readable
 from dbnet.labels.files import list_files, pair_files
 from dbnet.labels.icdar_lines import parser_of
 from dbnet.labels.layouts import Layout, find_layouts
 from dbnet.labels.request import Request
 from dbnet.labels.text_lines import split_lines, to_utf8
+from dbnet.labels.user_entries import make_user_entry
 
 PREFIX = "gt_"
 
@@ -37,7 +38,7 @@ def _read_part(part: str, layout: Layout, request: Request) -> list[Entry]:
 
     def read(file: tuple[Path, bytes, str]) -> Entry:
         image, content, source = file
-        return make_entry(image, request.out, parse(content, source))
+        return make_user_entry(image, request, parse(content, source))
 
     return list(readable(read, files))
 

@@ -8,22 +8,15 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from dbnet.errors import UserError
-from dbnet.images import probe, read_shape
+from dbnet.images import read_orientation, read_shape
 from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.faults import readable
+from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode, read_json
-from dbnet.labels.parts import (
-    ImageFinder,
-    find_part_folders,
-    image_folder,
-    is_output,
-    labels_are_upright,
-    list_visible,
-    make_checked_entry,
-    open_raw,
-)
+from dbnet.labels.parts import find_part_folders, image_folder, is_output, list_visible, open_raw
 from dbnet.labels.request import Request
 from dbnet.labels.text_lines import UNREADABLE
+from dbnet.labels.user_entries import make_user_entry
 
 # Of four corners: LabelMe's, and X-AnyLabeling's two.
 ROTATED = ("oriented_rectangle", "rotation", "quadrilateral")
@@ -53,7 +46,7 @@ def _read_part(folder: Path, part: str, request: Request) -> list[Entry]:
         instances = list(readable(_read_shape, document.field("shapes").items()))
         extracted = out / IMAGE_FOLDER / part / label_file.relative_to(folder)
         image = _find_image(document, label_file, finder, extracted)
-        return make_checked_entry(image, request, instances, document, SIZE_KEYS)
+        return make_user_entry(image, request, instances, document, SIZE_KEYS, "displayed")
 
     return list(readable(read, label_files))
 
@@ -111,8 +104,6 @@ def _find_image(document: JsonNode, label_file: Path, finder: ImageFinder, extra
         image = finder.claim(found, name)
     else:
         image = _extract(data, extracted)
-    if _is_labelled_upright(image, document):
-        name.fail(labels_are_upright(image))
     return image
 
 
@@ -122,7 +113,7 @@ def _is_labelled_upright(image: Path, document: JsonNode) -> bool:
     LabelMe's are; where a turn swaps the sides, the JSON's show whether another tool's are not.
     """
     height, width = read_shape(image)
-    orientation = probe(image).orientation
+    orientation = read_orientation(image)
     stated = [document.optional(key) for key in SIZE_KEYS]
     as_stored = [side.value if side else None for side in stated] == [height, width]
     return orientation != 1 and not (orientation >= 5 and height != width and as_stored)

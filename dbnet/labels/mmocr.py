@@ -9,8 +9,10 @@ from dbnet.geometry import rectangle
 from dbnet.labels.coco import read_annotation, read_document
 from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.faults import readable
+from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode, read_json, read_json_lines
-from dbnet.labels.parts import ImageFinder, LabelFormat, make_checked_entry
+from dbnet.labels.label_format import LabelFormat
+from dbnet.labels.user_entries import make_user_entry
 
 
 def _read(label_file: Path, finder: ImageFinder) -> list[Entry]:
@@ -19,7 +21,7 @@ def _read(label_file: Path, finder: ImageFinder) -> list[Entry]:
     def read_entry(node: JsonNode) -> Entry:
         image = finder.find(node.field("img_path"), label_file)
         instances = list(readable(_read_instance, node.field("instances").items()))
-        return make_checked_entry(image, finder.request, instances, node)
+        return make_user_entry(image, finder.request, instances, node)
 
     return list(readable(read_entry, read_json(label_file).field("data_list").items()))
 
@@ -52,7 +54,7 @@ def _read_old(label_file: Path, finder: ImageFinder) -> list[Entry]:
         found = readable(
             lambda node: read_annotation(node, line, {}), line.field("annotations").items()
         )
-        return make_checked_entry(image, finder.request, list(chain.from_iterable(found)), line)
+        return make_user_entry(image, finder.request, list(chain.from_iterable(found)), line)
 
     return list(readable(read_line, read_json_lines(label_file)))
 

@@ -3,10 +3,12 @@
 from functools import partial
 from pathlib import Path
 
-from dbnet.labels.entries import Entry, Instance, make_entry
+from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.faults import note_doubt, readable
+from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode, read_named_lines
-from dbnet.labels.parts import ImageFinder, LabelFormat
+from dbnet.labels.label_format import LabelFormat
+from dbnet.labels.user_entries import make_user_entry
 
 DIFFICULT = (
     "words marked difficult are ignored, though PaddleOCR would have learnt them; "
@@ -21,7 +23,7 @@ def _read(label_file: Path, finder: ImageFinder) -> list[Entry]:
         image = finder.find(name, label_file)
         read = partial(_read_instance, keep_difficult=finder.request.keep_difficult)
         instances = list(readable(read, labels.items()))
-        return make_entry(image, finder.request.out, instances)
+        return make_user_entry(image, finder.request, instances)
 
     return list(readable(read_line, read_named_lines(label_file)))
 

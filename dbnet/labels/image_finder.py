@@ -1,0 +1,157 @@
+"""Find the images that label files name."""
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import unquote
+
+from dbnet.images import SUFFIXES
+from dbnet.labels.faults import note_doubt
+from dbnet.labels.json_node import JsonNode
+from dbnet.labels.parts import PART_WORDS, list_visible
+from dbnet.labels.request import Request
+
+MOVED = "images are found by their names, in other folders than the labels give"
+RESPELT = "images are found whose names differ from the labels' in case or Unicode form"
+RENAMED = "images are found by the names of their label files, since imagePath names none"
+
+
+class ImageFinder:
+    """Find the images of one part, although they were moved; each may be named once.
+
+    A name is looked for
+    1. relative to the label file's folder, then to the part's;
+    2. as the end of the path of one file below the part's folder, for the prefix such as `imgs/`
+       that a config gave; among several, the one in a folder named for the part wins, such as
+       `images/train/1.jpg`;
+    3. as in 1, without its first folder, without the first two and so on, for the folder's own name
+       that PPOCRLabel puts in front, and for the folders of another computer;
+    4. as the name of the only file below the part's folder that has it, whatever the folders, then
+       with another case or Unicode form.
+    An address such as Label Studio's `/data/local-files/?d=1.jpg` and one with `%20` are tried as
+    written, then as what they mean.
+
+    Args:
+        folder: The part's folder.
+        part: The part.
+        request: What the user asked for.
+    """
+
+    def __init__(self, folder: Path, part: str, request: Request) -> None:
+        self.folder = folder
+        self.request = request
+        self.part = part
+        self.by_name: dict[str, list[Path]] | None = None
+        self.named: dict[str, JsonNode] = {}
+
+    def find(self, name: JsonNode, label_file: Path) -> Path:
+        """Find the image that a label file names.
+
+        Raises:
+            UserError: There is no such file, there are several, or it was named before.
+        """
+        return self.claim(self.look_up(name, label_file), name)
+
+    def claim(self, found: Path | None, name: JsonNode) -> Path:
+        """Note that `name` means the image that was found for it, once.
+
+        Raises:
+            UserError: None was found, or it was claimed before.
+        """
+        if found is None:
+            name.fail(
+                f"no image {name.text()} in {self.folder}; put it there, or delete its labels"
+            )
+        place = os.path.normpath(found)  # not resolved: two links to a file are two images
+        if place in self.named:
+            first = self.named[place]
+            name.fail(
+                f"{found} has labels already, in {first.source}: {first.path}; join the two, or "
+                "delete one"
+            )
+        self.named[place] = name
+        return found
+
+    def look_up(self, name: JsonNode, label_file: Path) -> Path | None:
+        """Find the image that a label file names; None if there is none."""
+        bases = (label_file.parent, self.folder)
+        paths = [PurePosixPath(PureWindowsPath(s).as_posix()) for s in _spellings(name.text())]
+        for path in paths:
+            if not path.name:
+                name.fail("the name of an image is empty; fill it in")
+            shorter = [PurePosixPath(*path.parts[start:]) for start in range(1, len(path.parts))]
+            found = (
+                _first_file(bases, [path])
+                or self._ending_in(path, name)
+                or _first_file(bases, shorter)
+            )
+            if found:
+                return found
+        return self._named(paths, name)
+
+    def by_stem(self, name: JsonNode, label_file: Path) -> Path | None:
+        """Find the image that is named as its label file, for one that was renamed."""
+        stem = _plain(label_file.stem)
+        alike = [path for paths in self._index().values() for path in paths]
+        alike = [path for path in alike if _plain(path.stem) == stem]
+        beside = [path for path in alike if path.parent == label_file.parent]
+        return self._only(beside or alike, name, RENAMED)
+
+    def _named(self, paths: Sequence[PurePosixPath], name: JsonNode) -> Path | None:
+        """Find the image by its name alone."""
+        for path in paths:
+            if found := self._index().get(path.name):
+                return self._only(found, name, MOVED)
+        wanted = {_plain(path.name) for path in paths}
+        names = [known for known in self._index() if _plain(known) in wanted]
+        return self._only([p for known in names for p in self._index()[known]], name, RESPELT)
+
+    def _ending_in(self, path: PurePosixPath, name: JsonNode) -> Path | None:
+        images = self._index().get(path.name, [])
+        return self._only([p for p in images if p.parts[-len(path.parts) :] == path.parts], name)
+
+    def _only(self, images: Sequence[Path], name: JsonNode, doubt: str = "") -> Path | None:
+        """Return the only image, or the only one in a folder named for the part."""
+        of_part = [image for image in images if self._folders(image) & {*PART_WORDS[self.part]}]
+        found = of_part or images
+        if len(found) > 1:
+            name.fail(f"{found[0]} and {found[1]} are both named so; move one away")
+        if found and doubt:
+            note_doubt(f"{name.source}: {name.path}", doubt)
+        return found[0] if found else None
+
+    def _folders(self, path: Path) -> set[str]:
+        return {part.lower() for part in path.relative_to(self.folder).parts[:-1]}
+
+    def _index(self) -> dict[str, list[Path]]:
+        """List the images below the part's folder by their names, once."""
+        if self.by_name is None:
+            self.by_name = {}
+            for path in list_visible(self.folder, SUFFIXES):
+                self.by_name.setdefault(path.name, []).append(path)
+        return self.by_name
+
+
+def _first_file(bases: Sequence[Path], names: Sequence[PurePosixPath]) -> Path | None:
+    paths = (base / name for name in names for base in bases)
+    return next((path for path in paths if os.path.isfile(path)), None)  # False for any odd name
+
+
+def _spellings(name: str) -> list[str]:
+    """Return an image's name as written, and what it means if it is an address.
+
+    >>> _spellings("/data/local-files/?d=scans/a%20b.png")[-1]
+    'scans/a b.png'
+    """
+    found = [name, unquote(name)]
+    if "?d=" in name:  # Label Studio's local files
+        found.append(unquote(name.partition("?d=")[2]))
+    elif "://" in name:
+        found.append(unquote(name.partition("?")[0].partition("#")[0]))
+    return list(dict.fromkeys(found))
+
+
+def _plain(name: str) -> str:
+    """Return a name without its case and Unicode form; macOS decomposes letters with accents."""
+    return unicodedata.normalize("NFC", name).casefold()
