@@ -7,15 +7,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from mmengine.registry import init_default_scope
+
 from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import with_progress
+from dbnet.config.load import load_config
 from dbnet.data_check.findings_file import findings_writer
-from dbnet.data_check.inspection import Inspection, Place, inspect_entry
+from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place, inspect_entry
 from dbnet.data_check.kinds import ERROR, Finding
 from dbnet.data_check.raw_entries import read_entries
 from dbnet.data_check.report_html import write_page
 from dbnet.data_check.report_text import format_report, verdict
 from dbnet.data_check.summary import Example, Summary
+from dbnet.data_check.training_size import measure_training
 from dbnet.errors import UserError
 from dbnet.utils.parallel import in_order
 
@@ -86,13 +90,31 @@ def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:
             if written:
                 for finding in inspection.findings:
                     written.add(Example(inspection.place, inspection.img_path, finding))
-        for example in twin_examples(summary, files):
+        found = [*twin_examples(summary, files), *summary.find_empty()]
+        for example in [*found, *training_examples(summary, files, args)]:
             summary.add_finding(example)
             if written:
                 written.add(example)
         if written:
             written.finish(summary, args.test_size)
     return summary
+
+
+def training_examples(
+    summary: Summary, files: list[list[Any]], args: argparse.Namespace
+) -> list[Example]:
+    """Measure the words of the first file as the training of a config sees them."""
+    config = load_config(args.config)
+    init_default_scope(config.default_scope)
+    dataset = config.train_dataloader.dataset
+    while "pipeline" not in dataset and "datasets" in dataset:
+        dataset = dataset.datasets[0]
+    if "pipeline" not in dataset:
+        raise UserError(f"--config {args.config}: its training data have no pipeline; leave it out")
+    size = measure_training(files[0], args.annotations[0].parent, dataset.pipeline)
+    if size.num_words:
+        summary.remarks.append(f"{args.annotations[0]}: {size.describe()} of {args.config}")
+    return [Example(Place(0, WHOLE_FILE), "", finding) for finding in size.findings()]
 
 
 def inspect_all(files: list[list[Any]], args: argparse.Namespace) -> Iterator[Inspection]:

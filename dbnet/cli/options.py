@@ -220,6 +220,12 @@ def check() -> Parser:
         help="long and short side at most, in pixels, at which words are measured (default "
         "1333,736)",
     )
+    parser.add(
+        "--config",
+        default="dbnet_r18_fpnc_1200e_icdar2015",
+        help="whose training pipeline tells how large words of the first file are in training "
+        "(default %(default)s)",
+    )
     parser.add("--workers", type=positive, help="threads; as many as processors if not given")
     return parser
 

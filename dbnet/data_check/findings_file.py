@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dbnet.data_check.histograms import SCALES
+from dbnet.data_check.inspection import WHOLE_FILE
 from dbnet.data_check.kinds import KINDS
 from dbnet.data_check.summary import Example, FileSummary, Summary
 from dbnet.utils.files import replace_when_complete
@@ -33,7 +34,7 @@ class FindingsWriter:
             "severity": KINDS[finding.kind].severity,
             "kind": finding.kind,
             "file": str(self.files[example.place.file]),
-            "index": example.place.item,
+            "index": None if example.place.item == WHOLE_FILE else example.place.item,
             "img_path": example.img_path,
             "word": finding.word,
             "detail": finding.describe(),

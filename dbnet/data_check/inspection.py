@@ -18,6 +18,9 @@ from dbnet.labels.text_lines import UNREADABLE
 
 Size = tuple[int, int]
 
+WHOLE_FILE = -1
+UNLEARNABLE = ("too-small", "outside")  # findings of words that teach nothing
+
 # What viewers do for the values of EXIF's tag 274, from 2 on.
 TURNS = (
     *("mirror it", "turn it by 180 degrees", "mirror it", "mirror and turn it"),
@@ -26,7 +29,10 @@ TURNS = (
 
 
 class Place(NamedTuple):
-    """Where an entry is: number of the file and index in its `data_list`, from 0."""
+    """Where an entry is: number of the file and index in its `data_list`, from 0.
+
+    The index is `WHOLE_FILE` for what concerns no entry alone.
+    """
 
     file: int
     item: int
@@ -41,6 +47,7 @@ class Inspection(NamedTuple):
         shape: (H, W) that the entry states, else that of the file; None if neither is known.
         fingerprint: Perceptual hash of the image.
         num_words: Items of `instances`.
+        num_unlearnable: Those that count, yet are too small at the test size or outside.
         findings: Of the image, then of the words.
         measures: Of the words that are not dropped, in pixels at the test size.
         ignored: Whether each of them is ignored, (N,) bool.
@@ -51,6 +58,7 @@ class Inspection(NamedTuple):
     shape: Size | None
     fingerprint: int | None
     num_words: int
+    num_unlearnable: int
     findings: list[Finding]
     measures: Measures
     ignored: np.ndarray
@@ -76,7 +84,7 @@ def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, 
     if problem:
         found = [Finding("bad-entry", problem)]
         _, measures = check_polygons([], [], None, 1.0)
-        return Inspection(place, "", None, None, 0, found, measures, np.zeros(0, dtype=bool))
+        return Inspection(place, "", None, None, 0, 0, found, measures, np.zeros(0, dtype=bool))
     stated = stated_size(entry)
     image = check_image(folder / entry["img_path"], stated)
     shape = stated or image.shape
@@ -88,6 +96,10 @@ def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, 
     # Where the sizes differ, which is reported, nobody knows what is outside.
     frame = shape if image.shape in (None, shape) else None
     found, measures = check_polygons(polygons, ignored, frame, scale)
+    words = {finding.word for finding in found if finding.kind in UNLEARNABLE}
+    unlearnable = [word for word in words if word is not None and not ignored[word]]
+    if any(finding.kind == "turned-image" for finding in image.findings):
+        found = [blame_orientation(finding) for finding in found]
     findings += [number_words(finding, kept) for finding in found]
     findings += check_marks(instances, kept, ignored)
     return Inspection(
@@ -96,6 +108,7 @@ def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, 
         shape=shape,
         fingerprint=image.fingerprint,
         num_words=len(instances),
+        num_unlearnable=len(unlearnable),
         findings=[*image.findings, *sorted(findings, key=lambda finding: finding.word or 0)],
         measures=measures,
         ignored=np.array(ignored, dtype=bool),
@@ -117,6 +130,13 @@ def sort_words(instances: list[Any]) -> tuple[list[Finding], list[int], list[np.
             kept.append(index)
             polygons.append(polygon)
     return findings, kept, polygons
+
+
+def blame_orientation(finding: Finding) -> Finding:
+    """Name the likely cause of a word outside an image that viewers turn."""
+    if finding.kind not in ("outside", "partly-outside"):
+        return finding
+    return finding._replace(detail=f"{finding.detail}; its EXIF orientation is the likely cause")
 
 
 def number_words(finding: Finding, kept: list[int]) -> Finding:

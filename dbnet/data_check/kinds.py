@@ -89,6 +89,12 @@ _ERRORS = {
         "all coordinates of the image are between 0 and 1; they must be pixels",
         "multiply x by the width and y by the height",
     ),
+    "nothing-counts": (
+        "no word of the file can be learnt: there are none, or all are ignored, outside, or too "
+        "small at the test size",
+        "label words that are to be found, or see why they are ignored: ###, difficult, iscrowd; "
+        "if they are small, raise --test-size and that of the config",
+    ),
     "leak": (
         "the same or nearly the same picture is in another annotation file, so tests are too good",
         "take it out of one of them, unless they belong together",
@@ -134,6 +140,11 @@ _WARNINGS = {
         f"a corner is more than {EDGE_TOLERANCE:g} pixel beyond the image; training cuts "
         "the polygon off there",
         "if there are many, check that the polygons belong to these images",
+    ),
+    "small-in-training": (
+        "less than half of the words in 50 samples of the training pipeline have a short side of 8 "
+        "pixels; the others are not learnt: a large page full of text is shrunk as a whole",
+        "train with RandomScaleCrop in the pipeline, see docs/your_data.md, large pages",
     ),
     "duplicate-word": (
         f"two words of an image have an IoU above {DUPLICATE_IOU}: found once, it is missed once",

@@ -8,7 +8,7 @@ import jinja2
 import numpy as np
 
 from dbnet.data_check.histograms import SCALES
-from dbnet.data_check.inspection import Inspection, Place
+from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place
 from dbnet.data_check.kinds import ERROR, KINDS, WARNING
 from dbnet.data_check.pictures import draw_entry
 from dbnet.data_check.raw_entries import entry_problem
@@ -111,6 +111,8 @@ def _figures(figures: Iterator[Figure]) -> list[Figure]:
 def _draw(
     summary: Summary, place: Place, words: set[int], files: Files, close: bool = False
 ) -> str | None:
+    if place.item == WHOLE_FILE:
+        return None
     entry = files[place.file][place.item]
     if entry_problem(entry):
         return None

@@ -1,5 +1,6 @@
 """The report in a terminal."""
 
+from dbnet.data_check.inspection import WHOLE_FILE
 from dbnet.data_check.kinds import KINDS, SEVERITIES
 from dbnet.data_check.summary import Example, Summary
 from dbnet.utils.tables import format_table
@@ -9,7 +10,7 @@ NUM_EXAMPLES = 3  # of a kind
 
 def format_report(summary: Summary) -> str:
     """Format files and findings in lines, the most serious first."""
-    blocks = ["\n".join(format_table(file_table(summary)))]
+    blocks = ["\n".join([*format_table(file_table(summary)), *summary.remarks])]
     for name, kind in summary.by_severity():
         severity, rule, fix = KINDS[name]
         lines = [f"{severity}: {name}: {amount(kind.num_findings, kind.num_images)}", f"  {rule}"]
@@ -36,7 +37,8 @@ def locate(summary: Summary, example: Example) -> str:
     """Describe in a line where a finding is, and what it is."""
     place, path = example.place, summary.files[example.place.file].path
     name = f" {example.img_path}" if example.img_path else ""
-    return f"{path}: data_list[{place.item}]{name}: {example.finding.describe()}"
+    entry = "" if place.item == WHOLE_FILE else f" data_list[{place.item}]{name}:"
+    return f"{path}:{entry} {example.finding.describe()}"
 
 
 def verdict(summary: Summary) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dbnet.data_check.fingerprints import earlier_twins
 from dbnet.data_check.histograms import Histograms
-from dbnet.data_check.inspection import Inspection, Place
+from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place
 from dbnet.data_check.kinds import ERROR, KINDS, PICTURELESS, SEVERITIES, WARNING, Finding
 from dbnet.utils.worst import Worst
 
@@ -47,6 +47,7 @@ class FileSummary:
         num_words: Items of `instances`.
         num_counted: Those of them that are neither ignored nor dropped.
         num_ignored: Those that are ignored.
+        num_unlearnable: Those that count, yet are too small or outside of their image.
         severities: Number of findings of each severity.
         histograms: Of images and words.
     """
@@ -56,6 +57,7 @@ class FileSummary:
     num_words: int = 0
     num_counted: int = 0
     num_ignored: int = 0
+    num_unlearnable: int = 0
     severities: Counter[str] = field(default_factory=Counter)
     histograms: Histograms = field(default_factory=Histograms)
 
@@ -77,11 +79,13 @@ class Summary:
         files: In the order given.
         kinds: What was found, in the order of `KINDS`.
         worst: The readable images with the most errors and warnings.
+        remarks: Lines below the table of the files.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.files = [FileSummary(path) for path in paths]
         self.kinds = {kind: KindSummary() for kind in KINDS}
+        self.remarks: list[str] = []
         self.worst = Worst[Inspection](NUM_WORST)
         self._fingerprints = array("Q")
         self._places = array("q")  # file, index, file, index, ...
@@ -93,6 +97,7 @@ class Summary:
         file.num_words += inspection.num_words
         file.num_ignored += int(inspection.ignored.sum())
         file.num_counted += int((~inspection.ignored).sum())
+        file.num_unlearnable += inspection.num_unlearnable
         file.histograms.add(inspection)
         for finding in inspection.findings:
             self.add_finding(Example(inspection.place, inspection.img_path, finding))
@@ -107,6 +112,16 @@ class Summary:
         if errors + warnings and not kinds & PICTURELESS:
             first = -sum(file.num_images for file in self.files)  # of two as bad ones, the first
             self.worst.add((errors, warnings, first), lambda: inspection)
+
+    def find_empty(self) -> Iterator[Example]:
+        """Yield a finding for each file in which no word can be learnt."""
+        for number, file in enumerate(self.files):
+            if file.num_counted <= file.num_unlearnable:
+                detail = (
+                    f"{file.num_words} words, {file.num_ignored} of them ignored and "
+                    f"{file.num_unlearnable} too small or outside"
+                )
+                yield Example(Place(number, WHOLE_FILE), "", Finding("nothing-counts", detail))
 
     def add_finding(self, example: Example) -> None:
         """Count a finding, and keep it if it is among the first of its kind."""

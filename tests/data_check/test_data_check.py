@@ -15,7 +15,14 @@ from PIL import Image, ImageOps
 
 from dbnet.cli import check
 from dbnet.cli.progress import with_progress
-from dbnet.data_check import fingerprints, histograms, pictures, polygons, summary
+from dbnet.data_check import (
+    fingerprints,
+    histograms,
+    pictures,
+    polygons,
+    summary,
+    training_size,
+)
 from dbnet.data_check.inspection import TURNS, Place, check_image, inspect_entry
 from dbnet.data_check.kinds import KINDS, NOTE, SEVERITIES
 from dbnet.data_check.raw_entries import check_word, entry_problem, read_entries
@@ -734,3 +741,92 @@ def test_the_document_states_every_rule():
     page = (Path(__file__).parents[2] / "docs/data_check.md").read_text()
     for name, kind in KINDS.items():
         assert f"| `{name}` | {kind.severity} | {kind.rule} |" in page
+
+
+# Sets that teach nothing
+
+
+NOTHING = {
+    "no words": lambda words: words.clear(),
+    "ignored": lambda words: [w.update(ignore=True) for w in words],
+    "unreadable": lambda words: [w.update(ignore=True, text="###") for w in words],
+    "too small": lambda words: [w.update(polygon=[9, 9, 39, 9, 39, 14, 9, 14]) for w in words],
+    "outside": lambda words: [w.update(polygon=[200, 9, 239, 9, 239, 34, 200, 34]) for w in words],
+    "no polygons": lambda words: [w.update(polygon=[1, 2]) for w in words],
+}
+
+
+@pytest.mark.parametrize("change", NOTHING.values(), ids=NOTHING)
+def test_a_set_in_which_nothing_counts_is_an_error(scenes, capsys, change):
+    edit(scenes / "train.json", lambda data: [change(e["instances"]) for e in data])
+    status, findings = run(scenes)
+    assert status == 1
+    assert findings.count(("nothing-counts", None, None)) == 1
+    assert f"  {scenes / 'train.json'}: " in capsys.readouterr().out
+    page = ["--html", str(scenes / "r.html"), "--test-size", "128,128"]
+    assert check.main([str(scenes / "train.json"), *page]) == 1
+    assert "nothing-counts" in (scenes / "r.html").read_text()
+
+
+def test_one_word_is_enough(scenes):
+    def ignore_others(data):
+        words = [word for entry in data for word in entry["instances"]]
+        for word in words[1:]:
+            word["ignore"] = True
+
+    edit(scenes / "train.json", ignore_others)
+    assert run(scenes)[0] == 0
+
+
+@pytest.fixture
+def pages(tmp_path):
+    """Two scans of A4 at 300 dots per inch, with words of 30 pixels in every column."""
+    rows = range(100, 3400, 300)
+    words = [
+        dict(
+            polygon=rectangle(x, y + shift, x + 140, y + shift + 30).ravel().tolist(), ignore=False
+        )
+        for y in rows
+        for x, shift in ((x, x % 300) for x in range(0, 2400, 100))
+    ]
+    page = np.full((3508, 2480, 3), 255, np.uint8)
+    for name in ("a.jpg", "b.jpg"):
+        cv2.imwrite(str(tmp_path / name), page)
+    entries = [dict(img_path=name, instances=words) for name in ("a.jpg", "b.jpg")]
+    (tmp_path / "train.json").write_text(json.dumps(dict(data_list=entries)))
+    return tmp_path
+
+
+def test_large_pages_full_of_text_are_shrunk_in_training(pages, capsys, monkeypatch):
+    monkeypatch.setattr(training_size, "NUM_SAMPLES", 6)
+    arguments = [str(pages / "train.json"), "--test-size", "3508,3508"]
+    assert check.main(arguments) == 0
+    output = capsys.readouterr().out
+    assert "warning: small-in-training" in output and "RandomScaleCrop" in output
+    assert f"{pages / 'train.json'}: 0 of " in output  # 30 x 640 / 3508 is 5.5 pixels
+    assert check.main([*arguments, "--config", "dbnet_r18_fpnc_finetune_icdar2015"]) == 0
+    output = capsys.readouterr().out
+    assert "small-in-training" not in output
+    learnable, of, words = (
+        next(line for line in output.splitlines() if "large enough" in line)
+        .split(": ")[1]
+        .split()[:3]
+    )
+    assert of == "of" and int(learnable) > 0.9 * int(words) > 20
+
+
+def test_a_config_without_a_pipeline_is_one_line(scenes, capsys):
+    arguments = [str(scenes / "train.json"), "--config", "dbnet_r18_fpnc_none"]
+    assert check.main(arguments) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_words_beyond_a_turned_image_name_the_likely_cause(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise((60, 80))).save(tmp_path / "a.jpg", exif=exif)
+    words = [dict(polygon=rectangle(5, 5, 50, 75).ravel().tolist(), ignore=False)]
+    entry = dict(img_path="a.jpg", instances=words)
+    findings = inspect_entry(Place(0, 0), entry, tmp_path, (80, 80)).findings
+    (beyond,) = (f for f in findings if f.kind == "partly-outside")
+    assert beyond.detail.endswith("its EXIF orientation is the likely cause")
