@@ -28,6 +28,7 @@ import cv2
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from peers import importable
 from torch.utils.data import DataLoader
 
 from dbnet.config.load import load_config
@@ -35,6 +36,7 @@ from dbnet.datasets import EpochKeySampler, TextDetDataset, collate_text_det
 
 OURS = "dbnet_r18_fpnc_1200e_icdar2015"
 MMOCR = ".mim/configs/textdet/dbnet/dbnet_resnet18_fpnc_1200e_icdar2015.py"
+MODULES = ("mmocr", "mmocr.datasets", "mmocr.models", "mmocr.registry", "mmocr.utils")
 BATCH = 16  # of both configs
 WARM_UP = 1  # epochs
 
@@ -128,13 +130,13 @@ def cpu_seconds() -> float:
 Seconds = dict[str, list[tuple[float, float]]]  # wall and processor time, by side
 
 
-def measure(args: argparse.Namespace, workers: int) -> Seconds:
+def measure(args: argparse.Namespace, workers: int, beside_mmocr: bool) -> Seconds:
     """Time each side in each round, after an epoch that starts workers and fills caches."""
     builds: dict[str, tuple[Callable, tuple]] = {
         "decoding": (ours, (args, workers, None)),
         "cache": (ours, (args, workers, "ram")),
     }
-    if importlib.util.find_spec("mmocr"):
+    if beside_mmocr:
         builds["mmocr"] = mmocr, (args, workers)
     core = min(os.sched_getaffinity(0)) if workers == 0 else None
     context = multiprocessing.get_context("fork")
@@ -150,6 +152,8 @@ def measure(args: argparse.Namespace, workers: int) -> Seconds:
             link.send(number)
             while not link.poll(timeout=1):
                 if not process.is_alive():
+                    for _, other in sides.values():
+                        other.terminate()  # it would wait for its next number for ever
                     raise SystemExit(f"{name}: its process has died")
             seconds[name].append(link.recv())
     for link, process in sides.values():
@@ -179,12 +183,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, help="JSON file")
     args = parser.parse_args()
-    if importlib.util.find_spec("mmocr") is None:
-        print("mmocr is not importable: no comparison")
+    beside_mmocr = importable(*MODULES)
     rows: dict[int, dict] = {}
     print("workers  side      images/s  per core  factors over mmocr")
     for workers in args.workers:
-        rows[workers] = summarise(measure(args, workers), args.images)
+        rows[workers] = summarise(measure(args, workers, beside_mmocr), args.images)
         for name, row in rows[workers].items():
             factors = [f"{row[key]:5.1f}" for key in ("wall_factor", "core_factor") if key in row]
             rates = f"{row['wall']:8.1f}  {row['core']:8.1f}"

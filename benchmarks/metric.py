@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from peers import importable
 
 from dbnet.evaluation.files import GroundTruth, Prediction, read_ground_truth, read_predictions
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric
@@ -33,11 +34,10 @@ def ours(truths: Truths, predictions: Predictions) -> dict[str, float]:
 
 
 def find_mmocr() -> Callable[[Truths, Predictions], dict[str, float]] | None:
-    """Give MMOCR's way to the same metrics, None if it is not installed."""
-    try:
-        from mmocr.evaluation.metrics import HmeanIOUMetric as Peer
-    except ImportError:
+    """Give MMOCR's way to the same metrics, None if it cannot be imported."""
+    if not importable("mmocr", "mmocr.evaluation.metrics"):
         return None
+    from mmocr.evaluation.metrics import HmeanIOUMetric as Peer
 
     def theirs(truths: Truths, predictions: Predictions) -> dict[str, float]:
         metric = Peer()

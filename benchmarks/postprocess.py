@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from peers import importable
 from torch import Tensor
 
 from dbnet.models.postprocessors import DBPostprocessor
@@ -46,12 +47,12 @@ def find_ours(text_repr_type: str) -> Find:
 
 
 def find_mmocr(text_repr_type: str) -> Find | None:
-    """Give MMOCR's postprocessor, None if it is not installed."""
-    try:
-        from mmocr.models.textdet.postprocessors import DBPostprocessor as Peer
-        from mmocr.structures import TextDetDataSample
-    except ImportError:
+    """Give MMOCR's postprocessor, None if it cannot be imported."""
+    if not importable("mmocr", "mmocr.models.textdet.postprocessors", "mmocr.structures"):
         return None
+    from mmocr.models.textdet.postprocessors import DBPostprocessor as Peer
+    from mmocr.structures import TextDetDataSample
+
     postprocessor = Peer(text_repr_type=text_repr_type)
 
     def find(prob_map: Tensor) -> list[np.ndarray]:

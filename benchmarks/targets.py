@@ -9,7 +9,6 @@ one core. The memory is the peak of NumPy's and Python's allocations for one pol
 """
 
 import argparse
-import importlib.util
 import json
 import statistics
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from peers import importable
 
 from dbnet.datasets import TextDetDataset
 from dbnet.datasets.transforms.targets import draw_targets
@@ -96,10 +96,8 @@ def main() -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     sides: dict[str, Draw] = dict(ours=ours)
-    if importlib.util.find_spec("mmocr"):
+    if importable("mmocr", "mmocr.models", "mmocr.registry", "mmocr.structures", "mmocr.utils"):
         sides["mmocr"] = make_mmocr()
-    else:
-        print("mmocr is not importable: no comparison")
     dataset = TextDetDataset("textdet_train.json", args.data_root, indices=args.images)
     milliseconds = time_images(sides, dataset, args.rounds)
     rows = {}
