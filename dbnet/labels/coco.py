@@ -70,7 +70,7 @@ def read_annotation(
 
 def _polygons(node: JsonNode, image: JsonNode) -> list[np.ndarray]:
     segmentation = node.optional("segmentation")
-    if segmentation is None or segmentation.value == []:
+    if segmentation is None or segmentation.value in ([], [[]]):
         return [_rotated_box(node)]
     if isinstance(segmentation.value, dict):
         return [_mask_outline(segmentation, image)]

@@ -48,6 +48,8 @@ def _part_roots(raw: Path) -> dict[str, list[Path]]:
     if own := sub_folders(raw):
         return {part: [folder] for part, folder in own.items()}
     inside = innermost_folder(raw)
+    if list_files(inside, SUFFIXES):
+        return {"train": [inside]}
     folders = visible_folders(inside)
     named = [(part_of(folder.name), folder) for folder in folders]
     deeper = [pair for folder in folders for pair in sub_folders(folder).items()]

@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 
 from dbnet.errors import UserError
-from dbnet.images import read_image
+from dbnet.images import SUFFIXES, read_image
 from dbnet.synthetic.painting import random_color
 from dbnet.synthetic.textures import BUILT, PLAIN, TEXTURES, foliage, sky
-
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def folder_photos(folder: str | Path) -> tuple[str, ...]:
@@ -21,9 +19,7 @@ def folder_photos(folder: str | Path) -> tuple[str, ...]:
     Raises:
         UserError: There is none.
     """
-    paths = sorted(
-        path for path in Path(folder).rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES
-    )
+    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise UserError(f"background_dir {folder}: no image in it; name a folder of photos")
     return tuple(str(path) for path in paths)

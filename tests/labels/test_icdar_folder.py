@@ -232,6 +232,13 @@ def test_named_folders_with_parts(raw: Path) -> None:
     ]
 
 
+def test_folders_beside_the_images_are_no_parts(raw: Path) -> None:
+    add(raw, "1.jpg", "1.txt", QUAD)
+    add(raw, "train_old/2.jpg", "train_old/2.txt", QUAD)
+    assert run(raw) == 0
+    assert [Path(entry["img_path"]).name for entry in read(raw, "train")] == ["1.jpg"]
+
+
 def test_folders_that_hold_nothing(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (raw / "things").mkdir()
     (raw / "1.pdf").touch()

@@ -187,7 +187,7 @@ def test_coco(raw: Path, name: str) -> None:
         {"segmentation": [TRIANGLE], "bbox": [9, 9, 9, 9]},
         {"segmentation": [SQUARE, TRIANGLE], "iscrowd": 1},
         {"bbox": [1, 2, 7, 8], "text": "Ave"},
-        {"segmentation": [], "bbox": [1, 2, 0, 8], "utf8_string": "###"},
+        {"segmentation": [[]], "bbox": [1, 2, 0, 8], "utf8_string": "###"},
         {"segmentation": [SQUARE], "category_id": 2},
         {"segmentation": [SQUARE], "category_id": 2, "text": "Ave"},
         {"segmentation": [SQUARE], "ignore": 1},
