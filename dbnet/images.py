@@ -255,8 +255,8 @@ def from_pillow(image: Image.Image) -> np.ndarray:
 def _decode_stored(data: bytes) -> np.ndarray:
     """Decode the pixels as stored, by OpenCV where it sees what Pillow does."""
     if _needs_pillow(data):
-        with _opened(io.BytesIO(data)) as image:
-            return to_bgr(image)
+        with _opened(io.BytesIO(data)) as opened:
+            return to_bgr(opened)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags) if data else None
     if image is None:
