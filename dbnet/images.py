@@ -1,8 +1,8 @@
 """Image files: find them, read them as (H, W, 3) uint8 BGR, probe them, write them.
 
-`read_image` returns the pixels as stored, which training and tests use; `read_displayed` what a
-viewer shows: upright, transparent parts white, 16 bits scaled to 8, the first of several frames.
-For a JPEG without an EXIF orientation both return the same pixels.
+`read_image` returns the pixels as stored, which training and tests use; `read_displayed` turns them
+upright by EXIF's orientation, as a viewer does. Otherwise both see the same: transparent parts on a
+ground that contrasts with the others, 16 bits scaled to 8, the first of several frames.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dbnet.errors import ImageError, UserError
-from dbnet.utils.files import is_visible
+from dbnet.utils.files import is_visible, refuse_special
 from dbnet.utils.text import natural_key
 
 # Pillow's own limit. While it is read, a JPEG takes 6 bytes per pixel and a PNG with transparency,
@@ -41,6 +41,8 @@ JPEG_SETTINGS = [
     *(cv2.IMWRITE_JPEG_QUALITY, 92),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
 ]
+# Modes of Pillow, without transparency, that OpenCV decodes to the same pixels, but faster.
+PLAIN_MODES = ("1", "L", "P", "RGB")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 MARK_WITHIN = 256  # bytes from a file's start
 
@@ -106,6 +108,7 @@ def read_image(path: str | os.PathLike[str], upright: bool = False) -> np.ndarra
         ImageError: The file is missing, damaged, no image, or has too many pixels.
     """
     with _errors_named(os.fspath(path)):
+        refuse_special(path)
         data = Path(path).read_bytes()
         return _decode_displayed(data) if upright else _decode_stored(data)
 
@@ -127,8 +130,10 @@ def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
         ImageError: The file is missing or no image.
     """
-    with _errors_named(os.fspath(path)), Image.open(path) as image:
-        return image.height, image.width
+    with _errors_named(os.fspath(path)):
+        refuse_special(path)
+        with Image.open(path) as image:
+            return image.height, image.width
 
 
 def read_orientation(path: Path) -> int:
@@ -150,6 +155,7 @@ def probe(path: Path) -> Probe:
     """
     shape, orientation = None, 1
     try:
+        refuse_special(path)
         with _opened(path) as image:
             shape, orientation = (image.height, image.width), _orientation_of(image)
             if not _is_whole_jpeg(image, _tail(path)):
@@ -218,16 +224,67 @@ def _errors_named(name: str = "") -> Iterator[None]:
     raise ImageError(place + problem) from None
 
 
+def from_array(array: np.ndarray) -> np.ndarray:
+    """Turn an array into (H, W, 3) uint8 BGR; one that is so already is returned itself.
+
+    Args:
+        array: Grey (H, W) or (H, W, 1), BGR (H, W, 3) or BGRA (H, W, 4), uint8 or uint16.
+
+    Raises:
+        TypeError: It has another type.
+        ValueError: It has another shape.
+    """
+    got = f"got shape {array.shape} and dtype {array.dtype}"
+    if array.dtype.kind != "u" or array.dtype.itemsize > 2:
+        raise TypeError(f"an image array must be uint8 or uint16, {got}")
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.size == 0:
+        raise ValueError(f"an image array must be (H, W), or (H, W, 3) BGR or (H, W, 4), {got}")
+    if array.dtype.itemsize == 2:
+        array = (array >> 8).astype(np.uint8)
+    if channels == 1:
+        return cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_GRAY2BGR)
+    if channels == 4:
+        pixels = cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_BGRA2RGBA)
+        return to_bgr(Image.fromarray(pixels))
+    return array
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """Turn a Pillow image into (H, W, 3) uint8 BGR as a viewer shows it; it stays as it is.
+
+    Raises:
+        ImageError: Its file, which Pillow reads only now, is damaged.
+    """
+    with _errors_named():
+        turned = ImageOps.exif_transpose(image) if _orientation_of(image) > 1 else image.copy()
+        turned.format = image.format
+        return to_bgr(turned)
+
+
 def _decode_stored(data: bytes) -> np.ndarray:
-    """Decode the pixels as stored, by OpenCV except for GIF, which it knows from 4.11 on."""
-    if data[:4] == b"GIF8":
-        with Image.open(io.BytesIO(data)) as gif:
-            return cv2.cvtColor(np.asarray(gif.convert("RGB")), cv2.COLOR_RGB2BGR)
+    """Decode the pixels as stored, by OpenCV where it sees what Pillow does."""
+    if _needs_pillow(data):
+        with _opened(io.BytesIO(data)) as opened:
+            return to_bgr(opened)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags) if data else None
     if image is None:
         raise UserError(NO_IMAGE)
     return image
+
+
+def _needs_pillow(data: bytes) -> bool:
+    """Check, by its header, for an image that OpenCV decodes to other pixels, or not at all."""
+    try:
+        with _opened(io.BytesIO(data)) as image:
+            if image.format == "EPS":  # a program, which Pillow would have run
+                return False
+            # OpenCV knows GIF from 4.11 on.
+            plain = image.mode in PLAIN_MODES and image.format != "GIF"
+            return not plain or _is_transparent(image)
+    except Exception:  # OpenCV may know it
+        return False
 
 
 def _decode_displayed(data: bytes) -> np.ndarray:
@@ -253,24 +310,35 @@ def _decode_displayed(data: bytes) -> np.ndarray:
 def to_bgr(image: Image.Image) -> np.ndarray:
     """Turn a Pillow image of any mode into (H, W, 3) uint8 BGR.
 
-    Transparent parts are put on white: the pixels below full transparency are often black, as
-    is the text. CMYK is converted without its ICC profile.
+    What is transparent gets a ground, see `_on_ground`: the pixels below full transparency are
+    often black, as is the text. CMYK is converted without its ICC profile.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return cv2.cvtColor((np.asarray(image) >> 8).astype(np.uint8), cv2.COLOR_GRAY2BGR)
     if image.mode in ("I", "F"):
         return cv2.cvtColor(stretch(np.asarray(image)), cv2.COLOR_GRAY2BGR)
-    if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = _on_white(_convert(image, "RGBA"))
+    if _is_transparent(image):
+        image = _on_ground(_convert(image, "RGBA"))
     if image.mode == "L":
         return cv2.cvtColor(np.asarray(image), cv2.COLOR_GRAY2BGR)
     return cv2.cvtColor(np.asarray(_convert(image, "RGB")), cv2.COLOR_RGB2BGR)
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white
+def _is_transparent(image: Image.Image) -> bool:
+    return image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info
+
+
+def _on_ground(image: Image.Image) -> Image.Image:
+    """Put an RGBA image on white, or on black if what is opaque of it is light on average."""
+    alpha = image.getchannel("A")
+    opaque = alpha.point(lambda value: 255 * (value > 127))
+    if not opaque.getbbox():
+        opaque = alpha
+    counts = np.array(image.convert("L").histogram(opaque))
+    light = np.arange(256) @ counts > 127.5 * counts.sum()
+    ground = Image.new("RGB", image.size, "black" if light else "white")
+    ground.paste(image, mask=alpha)
+    return ground
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

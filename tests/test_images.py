@@ -13,6 +13,8 @@ from dbnet.errors import UserError
 from dbnet.images import (
     decode,
     find_images,
+    from_array,
+    from_pillow,
     probe,
     read_displayed,
     read_image,
@@ -190,6 +192,69 @@ def test_modes(data, expected):
     pixels = decode(data)
     assert pixels.dtype == np.uint8
     assert pixels[0, :, ::-1].tolist() == [list(color) for color in expected]
+
+
+LIGHT, DARK = (240, 250, 255), (60, 0, 9)
+
+
+@pytest.mark.parametrize(("ink", "ground"), [(LIGHT, BLACK), (DARK, WHITE)])
+@pytest.mark.parametrize("below", [BLACK, WHITE])  # the colour that full transparency hides
+def test_transparency_gets_a_ground_that_contrasts(ink, ground, below):
+    letters = row("RGBA", *[(*below, 0)] * 9, (*ink, 255))
+    for kind, options in (("PNG", {}), ("WEBP", dict(lossless=True, exact=True))):
+        pixels = decode(encode(letters, kind, **options))
+        assert pixels[0, [0, 9], ::-1].tolist() == [list(ground), list(ink)]
+
+
+def test_an_image_without_an_opaque_pixel_has_a_ground_too():
+    assert decode(encode(row("RGBA", (9, 9, 9, 0)), "PNG")).tolist() == [[[255] * 3]]
+    faint = decode(encode(row("RGBA", (0, 0, 0, 0), (*WHITE, 51)), "PNG"))
+    assert faint[0, :, 0].tolist() == [0, 51]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(encode(row("RGBA", (0, 0, 0, 0), (*WHITE, 255)), "PNG"), id="RGBA"),
+        pytest.param(encode(row("LA", (0, 0), (255, 255)), "PNG"), id="grey+alpha"),
+        pytest.param(encode(palette(WHITE, BLACK), "PNG", transparency=1), id="palette"),
+        pytest.param(encode(palette(WHITE, RED), "GIF", transparency=1), id="GIF"),
+        pytest.param(encode(row("RGB", WHITE, RED), "PNG", transparency=RED), id="colour key"),
+        pytest.param(encode(Image.fromarray(SIXTEEN), "TIFF"), id="16 bit"),
+        pytest.param(encode(row("F", 0.5, -1.0), "TIFF"), id="floats"),
+        pytest.param(encode(Image.new("CMYK", (8, 8), (9, 99, 200, 30)), "JPEG"), id="CMYK"),
+    ],
+)
+def test_a_test_sees_what_inference_sees(tmp_path, data):
+    (tmp_path / "image").write_bytes(data)
+    np.testing.assert_array_equal(read_image(tmp_path / "image"), decode(data))
+
+
+def test_arrays_of_every_kind():
+    grey_levels = np.uint8([[0, 77, 255]])
+    bgr = np.repeat(grey_levels[..., None], 3, axis=2)
+    assert from_array(bgr) is bgr
+    for array in (grey_levels, grey_levels[..., None], bgr.astype(np.uint16) << 8, bgr[::-1]):
+        np.testing.assert_array_equal(from_array(array), bgr)
+    big_endian = (grey_levels.astype(np.uint16) << 8).astype(">u2")
+    np.testing.assert_array_equal(from_array(big_endian), bgr)
+    white_letters = np.uint8([[[0, 0, 0, 0], [255, 255, 255, 255]]])
+    assert from_array(white_letters)[0, :, 0].tolist() == [0, 255]
+    blue = np.uint8([[[255, 0, 0, 255]]])
+    assert from_array(blue).tolist() == [[[255, 0, 0]]]
+
+
+def test_an_image_of_pillow_is_turned_and_stays_as_it_is():
+    for kind in ("PNG", "TIFF"):
+        image = Image.open(io.BytesIO(with_orientation(6, kind)))
+        size = image.size
+        np.testing.assert_array_equal(from_pillow(image)[..., ::-1], UPRIGHT)
+        assert image.size == size
+    sixteen = Image.open(io.BytesIO(encode(Image.fromarray(SIXTEEN), "PNG")))
+    assert from_pillow(sixteen)[0, :, 0].tolist() == [0, 0, 128, 255]
+    cut = Image.open(io.BytesIO(encode(Image.fromarray(UPRIGHT), "JPEG")[:-50]))
+    with pytest.raises(UserError, match="truncated"):
+        from_pillow(cut)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])

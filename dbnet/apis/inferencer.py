@@ -10,19 +10,20 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
+from PIL import Image
 from torch import Tensor
 
 from dbnet.apis.detector import init_detector, resolve_config, scope_of
 from dbnet.config.check import walk
 from dbnet.datasets.collate import collate_text_det
 from dbnet.errors import UserError
-from dbnet.images import find_images, read_displayed
+from dbnet.images import decode, find_images, from_array, from_pillow, read_displayed
 from dbnet.registry import TRANSFORMS
 from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import VERMILION, LineStyle, draw_polygons
 from dbnet.weights import shipped_model
 
-ImageSource = str | os.PathLike[str] | np.ndarray
+ImageSource = str | os.PathLike[str] | np.ndarray | Image.Image | bytes
 
 PREDICTED = LineStyle(VERMILION)
 
@@ -80,8 +81,9 @@ class TextDetInferencer:
         """Find the texts of one or more images.
 
         Args:
-            images: A path, a folder (of which all images are taken, in natural order), an array
-                (H, W, 3) uint8 BGR, or a sequence of these.
+            images: A path, a folder (of which all images are taken, in natural order), an array,
+                grey (H, W), BGR (H, W, 3) or BGRA (H, W, 4), uint8 or uint16, an image of Pillow,
+                the bytes of an image file, or a sequence of these.
             batch_size: Images that the network gets at once. The results do not depend on it, but
                 for the rounding of floating point: only images of one padded size share a batch.
             return_vis: Draw the polygons as well.
@@ -114,7 +116,7 @@ class TextDetInferencer:
         """Yield the texts of each image in order; for one that cannot be read, its error.
 
         Args:
-            sources: Paths of files and arrays, as in `__call__`. They are taken as they are needed.
+            sources: Single images, as in `__call__`. They are taken as they are needed.
             batch_size: As in `__call__`.
         """
         if batch_size < 1:
@@ -131,7 +133,7 @@ class TextDetInferencer:
         except UserError as error:
             return error
         height, width = image.shape[:2]
-        name = "" if isinstance(source, np.ndarray) else os.fspath(source)
+        name = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
         facts = dict(img_path=name, ori_shape=(height, width), img_shape=(height, width))
         return self.pipeline(dict(img=image, polygons=[], ignored=[], **facts))
 
@@ -157,7 +159,7 @@ class TextDetInferencer:
 
 def list_sources(images: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
     """List single images, with folders replaced by the images in them."""
-    if isinstance(images, str | os.PathLike | np.ndarray):
+    if isinstance(images, str | os.PathLike | np.ndarray | Image.Image | bytes):
         images = [images]
     sources: list[ImageSource] = []
     for image in images:
@@ -169,23 +171,25 @@ def list_sources(images: ImageSource | Sequence[ImageSource]) -> list[ImageSourc
 
 
 def load(source: ImageSource) -> np.ndarray:
-    """Read an image, or check an array, (H, W, 3) uint8 BGR.
+    """Turn what `TextDetInferencer` takes as an image into (H, W, 3) uint8 BGR.
 
     Raises:
         UserError: The file cannot be read.
-        TypeError: It is neither a path nor an array, or an array of another type.
+        TypeError: It is no such thing, or an array of another type.
         ValueError: The array has another shape.
     """
     if isinstance(source, str | os.PathLike):
         return read_displayed(source)
-    if not isinstance(source, np.ndarray):
-        raise TypeError(f"an image is a path or an array, got {type(source).__name__}")
-    what = f"got shape {source.shape} and dtype {source.dtype}"
-    if source.dtype != np.uint8:
-        raise TypeError(f"an image array must be uint8, {what}")
-    if source.ndim != 3 or source.shape[2] != 3 or source.size == 0:
-        raise ValueError(f"an image array must be (H, W, 3) with BGR channels, {what}")
-    return source
+    if isinstance(source, np.ndarray):
+        return from_array(source)
+    if isinstance(source, Image.Image):
+        return from_pillow(source)
+    if isinstance(source, bytes):
+        return decode(source)
+    raise TypeError(
+        "an image is a path, an array, an image of Pillow or the bytes of a file, got "
+        f"{type(source).__name__}"
+    )
 
 
 def build_pipeline(config: Config) -> Callable[[dict], dict]:

@@ -44,6 +44,8 @@ def fetch(source: str) -> Path:
     path = Path(
         urllib.request.url2pathname(urllib.parse.urlsplit(source).path) if separator else source
     ).expanduser()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{source}: is a FIFO or device, not a file; copy its content to a file")
     if not path.is_file():
         raise UserError(f"{source}: no such file")
     if complaint := wrong_hash(path):

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dbnet.errors import UserError
 from dbnet.registry import MODELS
+from dbnet.utils.files import refuse_special
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
+OTHER = "no small detector of PP-OCRv6, and other models cannot be converted"
 
 
 def read_ppocr_onnx(path: Path) -> dict[str, Tensor]:
@@ -30,10 +34,7 @@ def read_ppocr_onnx(path: Path) -> dict[str, Tensor]:
     weights = list(_read_convolutions(path))
     names = list(_convolution_names())
     if len(weights) != len(names):
-        raise UserError(
-            f"{path}: has {len(weights)} convolutions, PP-OCRv6's small detector {len(names)}; "
-            "other models cannot be converted"
-        )
+        raise UserError(f"{path}: {OTHER}: {len(weights)} convolutions, not {len(names)}")
     state = {}
     for name, (weight, bias) in zip(names, weights):
         state[f"{name}.weight"] = weight
@@ -45,30 +46,49 @@ def read_ppocr_onnx(path: Path) -> dict[str, Tensor]:
 
 def _read_convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield weight and bias of every convolution of the graph, in its order."""
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ImportError:
-        raise UserError("ONNX files are read with the package onnx: pip install onnx") from None
-    try:
-        graph = onnx.load(str(path)).graph
-    except (OSError, DecodeError) as error:
-        raise UserError(f"{path}: no ONNX file ({error})") from None
-    values = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
-    passed_on = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    graph, values = _read_graph(path)
+    passed_on = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Identity" and n.input}
     # A bias is an addition of its own, right after its convolution.
     biases = {
         passed_on.get(node.input[0], node.input[0]): values[node.input[1]]
         for node in graph.node
-        if node.op_type == "Add" and node.input[1] in values and values[node.input[1]].ndim == 4
+        if node.op_type == "Add" and len(node.input) == 2 and _is_bias(values.get(node.input[1]))
     }
     for node in graph.node:
         if node.op_type in CONVOLUTIONS:
+            weight = values.get(node.input[1]) if len(node.input) > 1 else None
+            if weight is None:
+                name = node.name or node.output[0]
+                raise UserError(f"{path}: {OTHER}: the weight of {name} is no number in it")
             bias = biases.get(node.output[0])
             yield (
-                torch.from_numpy(values[node.input[1]].copy()),
+                torch.from_numpy(weight.copy()),
                 None if bias is None else torch.from_numpy(bias.reshape(-1).copy()),
             )
+
+
+def _is_bias(value: np.ndarray | None) -> bool:
+    return value is not None and value.ndim == 4
+
+
+def _read_graph(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    """Read an ONNX file: its graph, and the arrays of floats in it by their names."""
+    try:
+        import onnx
+    except ImportError:
+        raise UserError("ONNX files are read with the package onnx: pip install onnx") from None
+    try:
+        refuse_special(path)
+        graph = onnx.load(str(path)).graph
+        arrays = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    except MemoryError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
+    except Exception as error:  # a damaged or foreign file can raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: damaged or no ONNX file ({reason})") from None
+    return graph, {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
 
 
 def _parts() -> dict[str, nn.Module]:
@@ -107,4 +127,4 @@ def _check_shapes(state: dict[str, Tensor], path: Path) -> None:
     wrong = [key for key in own if key not in state or state[key].shape != own[key]]
     wrong += [key for key in state if key not in own]
     if wrong:
-        raise UserError(f"{path}: no small detector of PP-OCRv6, {wrong[0]} does not fit")
+        raise UserError(f"{path}: {OTHER}: {wrong[0]} does not fit")

@@ -9,6 +9,7 @@ import io
 import logging
 import pickle
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -237,7 +238,13 @@ def _read(path: Path, source: str) -> dict:
     try:
         if source.endswith(".safetensors"):
             return safetensors_package().load_file(str(path))
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if source.endswith(".onnx"):
+            raise UserError(
+                f"checkpoint {source}: is an ONNX file; dbnet convert reads the weights of some"
+            )
+        with warnings.catch_warnings():  # of code that it refuses, which the error names anyway
+            warnings.simplefilter("ignore")
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except pickle.UnpicklingError as error:

@@ -20,6 +20,8 @@ def find_config(name_or_path: str) -> Path:
     files = sorted(folder.rglob("[!_]*.py"))
     known = {file.stem: file for file in files if "_base_" not in file.relative_to(folder).parts}
     name = name_or_path.removesuffix(".py")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{name_or_path}: is a FIFO or device; a config is a .py file")
     if name not in known and (model := find_model(name)) is not None:
         return model.config
     if name not in known:

@@ -12,6 +12,7 @@ import numpy as np
 from dbnet.datasets.repair import check_share, read_polygon
 from dbnet.datasets.shared_memory import SharedArray
 from dbnet.errors import UserError
+from dbnet.utils.files import refuse_special
 
 
 class Entry(NamedTuple):
@@ -171,6 +172,7 @@ def read_data_list(path: Path, object_hook: Callable[[dict], Any] | None = None)
         UserError: The file is missing, cannot be read, or has no image in its `data_list`.
     """
     try:
+        refuse_special(path)
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=object_hook)
     except FileNotFoundError:
         raise UserError(

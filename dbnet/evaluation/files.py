@@ -23,7 +23,7 @@ from dbnet.evaluation.submission import (
 )
 from dbnet.labels.entries import Instance
 from dbnet.labels.icdar_lines import parser_of
-from dbnet.utils.files import is_visible
+from dbnet.utils.files import is_visible, refuse_special
 from dbnet.utils.text import natural_key
 
 T = TypeVar("T")
@@ -181,6 +181,7 @@ def _read_annotation(path: Path) -> list[tuple[str, GroundTruth]]:
 
 def _check_readable(path: Path) -> None:
     try:
+        refuse_special(path)
         path.open("rb").close()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
@@ -189,6 +190,7 @@ def _check_readable(path: Path) -> None:
 def _read_files(path: Path, wanted: Callable[[str], bool]) -> list[tuple[str, bytes]]:
     """Read the wanted files of a zip or folder, as pairs of name and content in natural order."""
     try:
+        refuse_special(path)
         if path.is_dir():
             files = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
             contents = [

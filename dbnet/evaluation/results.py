@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dbnet.errors import UserError
-from dbnet.utils.files import replace_when_complete
+from dbnet.utils.files import refuse_special, replace_when_complete
 
 
 def write_results(path: Path, metrics: Mapping[str, float], images: Sequence[dict]) -> None:
@@ -52,6 +52,7 @@ def check_results_path(path: Path) -> None:
 def holds_results(path: Path) -> bool:
     """Check whether a file is of `write_results`, or is empty."""
     try:
+        refuse_special(path)
         content = json.loads(path.read_bytes() or b'{"metrics": {}, "images": []}')
     except (OSError, ValueError, RecursionError):  # no JSON or no UTF-8
         return False
@@ -65,6 +66,7 @@ def read_images(path: Path) -> list[dict[str, Any]]:
         UserError: It is none.
     """
     try:
+        refuse_special(path)
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
@@ -82,6 +84,7 @@ def read_metrics(path: Path) -> dict[str, float]:
         UserError: It is none.
     """
     try:
+        refuse_special(path)
         metrics = json.loads(path.read_text(encoding="utf-8"))["metrics"]
         return {str(key): float(value) for key, value in metrics.items()}
     except OSError as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.geometry import signed_area
-from dbnet.utils.files import replace_when_complete
+from dbnet.utils.files import refuse_special, replace_when_complete
 
 PREFIX = "res_"  # of a file's name in the zip; the image's stem follows
 MAX_COORDINATE = 2**24  # whole numbers up to this are exact in float32
@@ -95,6 +95,7 @@ def check_submission_path(path: Path) -> None:
     if not path.exists():
         return
     try:
+        refuse_special(path)
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile):

@@ -1,6 +1,8 @@
-"""Atomic writes, and the files in folders that are meant to be read."""
+"""Atomic writes, and which files are meant to be read."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
@@ -45,3 +47,15 @@ def is_visible(path: PurePath) -> bool:
     [True, False, False]
     """
     return not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def refuse_special(path: str | os.PathLike[str]) -> None:
+    """Refuse a FIFO, a socket or a device, of which reading might never end.
+
+    Raises:
+        OSError: It is one, or cannot be found.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        kind = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
+        raise OSError(errno.EINVAL, f"is {kind}, not a file; copy its content to a file", path)

@@ -11,7 +11,6 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import deform_conv2d
 
-from dbnet.checkpoints.formats import read_weights, write_weights
 from dbnet.checkpoints.mhliao import from_mhliao, to_mhliao
 from dbnet.checkpoints.ppocr import read_ppocr_onnx
 from dbnet.checkpoints.read import load_weights
@@ -336,7 +335,7 @@ def test_ppocr_file_of_another_model(tmp_path):
     g = Graph()
     g.nodes.append(helper.make_node("Sigmoid", [g.conv("x", 1, 3, 3)], ["map"]))
     onnx.save(save_graph(g), tmp_path / "other.onnx")
-    with pytest.raises(UserError, match="has 1 convolutions, PP-OCRv6's small detector"):
+    with pytest.raises(UserError, match="other models cannot be converted: 1 convolutions"):
         read_ppocr_onnx(tmp_path / "other.onnx")
 
 
@@ -349,117 +348,86 @@ def test_ppocr_file_with_other_widths(ppocr, tmp_path):
         read_ppocr_onnx(tmp_path / "wide.onnx")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no onnx at all"])
-def test_ppocr_damaged_file(tmp_path, capsys, content):
+def one_node(op, inputs, weights=(), **attributes):
+    """Encode a graph of one node."""
+    g = Graph()
+    g.nodes.append(helper.make_node(op, inputs, ["map"], **attributes))
+    g.weights.extend(weights)
+    return save_graph(g)
+
+
+def weights_of_constants():
+    """A graph like PaddleOCR's before PP-OCRv6: its weights are outputs of nodes."""
+    g = Graph()
+    weight = numpy_helper.from_array(np.zeros((1, 3, 3, 3), np.float32), "conv2d_0.w_0")
+    g.nodes.append(helper.make_node("Constant", [], ["conv2d_0.w_0"], value=weight))
+    g.nodes.append(helper.make_node("Conv", ["x", "conv2d_0.w_0"], ["map"]))
+    return save_graph(g)
+
+
+def weight_elsewhere(location="gone.bin"):
+    """A graph whose weight lies in another file."""
+    weight = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[1, 3, 3, 3])
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=location)
+    return one_node("Conv", ["x", "w"], [weight])
+
+
+def short_of_numbers():
+    weight = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[1, 3, 3, 3])
+    return one_node("Conv", ["x", "w"], [weight])
+
+
+def weight_of(kind, values):
+    return one_node("Conv", ["x", "w"], [helper.make_tensor("w", kind, [1, 1, 1, 1], values)])
+
+
+FOREIGN = [
+    pytest.param(weight_of(onnx.TensorProto.STRING, [b"a"]), id="weight of strings"),
+    pytest.param(weight_of(onnx.TensorProto.BFLOAT16, [1.0]), id="weight of bfloat16"),
+    pytest.param(weight_of(onnx.TensorProto.INT8, [1]), id="quantised weight"),
+    pytest.param(None, id="missing"),
+    pytest.param(b"", id="empty file"),
+    pytest.param(b"no onnx at all", id="no ONNX"),
+    pytest.param(onnx.ModelProto().SerializeToString(), id="empty model"),
+    pytest.param(one_node("Relu", ["x"]), id="no convolution"),
+    pytest.param(one_node("Conv", []), id="no inputs"),
+    pytest.param(one_node("Identity", []), id="Identity of nothing"),
+    pytest.param(one_node("Add", ["x"]), id="sum of one"),
+    pytest.param(one_node("Conv", ["x", "y"]), id="the weight is an input"),
+    pytest.param(weights_of_constants(), id="constants"),
+    pytest.param(weight_elsewhere(), id="data in a missing file"),
+    pytest.param(weight_elsewhere("../../etc/passwd"), id="data outside"),
+    pytest.param(weight_elsewhere(""), id="data nowhere"),
+    pytest.param(short_of_numbers(), id="short of numbers"),
+    pytest.param(small_detector().SerializeToString()[:100_000], id="cut"),
+]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--from", "ppocr"], ["--from", "dbnet"]])
+@pytest.mark.parametrize("content", FOREIGN)
+def test_whatever_an_onnx_file_holds_is_one_line(tmp_path, capsys, content, arguments):
     path = tmp_path / "det.onnx"
     if content is not None:
-        path.write_bytes(content)
-    assert main([str(path), str(tmp_path / "x.pth")]) == 1
+        path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
+    assert main([str(path), str(tmp_path / "x.pth"), *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and "det.onnx" in error
     assert not (tmp_path / "x.pth").exists()
 
 
-# ---- formats and the command
+def test_an_onnx_file_in_another_order(ppocr, tmp_path):
+    model = onnx.load(ppocr)
+    nodes = list(model.graph.node)[::-1]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, tmp_path / "turned.onnx")
+    with pytest.raises(UserError, match=r"other models cannot be converted: .* does not fit"):
+        read_ppocr_onnx(tmp_path / "turned.onnx")
 
 
-@pytest.fixture(scope="module")
-def detector_state():
-    model = build("dbnet_r18_fpnc_1200e_icdar2015")
-    randomise(model)
-    return model.state_dict()
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("name", ["dbnet", "mmocr0", "mhliao"])
-def test_there_and_back_is_the_identity(detector_state, tmp_path, name, suffix):
-    path = tmp_path / f"weights{suffix}"
-    write_weights(detector_state, path, name)
-    again, found = read_weights(str(path))
-    assert found == name
-    assert again.keys() == detector_state.keys()
-    assert all(torch.equal(again[key], detector_state[key]) for key in again)
-
-
-def test_backbone_there_and_back(detector_state, tmp_path):
-    write_weights(detector_state, tmp_path / "r18.pth", "backbone")
-    again, found = read_weights(str(tmp_path / "r18.pth"))
-    assert found == "backbone" and all(key.startswith("backbone.") for key in again)
-    assert len(again) == sum(key.startswith("backbone.") for key in detector_state)
-    assert all(torch.equal(again[key], detector_state[key]) for key in again)
-
-
-def test_classifier_of_a_resnet_is_left_out(tmp_path):
-    state = {"layer1.0.conv1.weight": torch.ones(1), "fc.weight": torch.ones(2)}
-    torch.save(state, tmp_path / "resnet.pth")
-    assert list(read_weights(str(tmp_path / "resnet.pth"))[0]) == ["backbone.layer1.0.conv1.weight"]
-
-
-def test_command_converts_and_loads(detector_state, tmp_path, capsys):
-    torch.save(dict(state_dict=detector_state, optimizer=dict(x=1)), tmp_path / "run.pth")
-    target = tmp_path / "out" / "mhliao.safetensors"
-    assert main([str(tmp_path / "run.pth"), str(target), "--to", "mhliao"]) == 0
-    assert "from dbnet (this project and MMOCR 1.x) to mhliao" in capsys.readouterr().out
-    assert main([str(target), str(tmp_path / "again.safetensors")]) == 0
-    model = build("dbnet_r18_fpnc_1200e_icdar2015")
-    load_weights(model, str(tmp_path / "again.safetensors"))
-    assert all(torch.equal(v, detector_state[k]) for k, v in model.state_dict().items())
-
-
-def test_nothing_is_overwritten(detector_state, tmp_path, capsys):
-    torch.save(detector_state, tmp_path / "a.pth")
-    (tmp_path / "b.pth").write_text("mine")
-    assert main([str(tmp_path / "a.pth"), str(tmp_path / "b.pth")]) == 1
-    assert "b.pth is there already" in capsys.readouterr().err
-    assert (tmp_path / "b.pth").read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    ("state", "options", "message"),
-    [
-        ({"encoder.weight": torch.ones(1)}, [], "names of no known format (first: encoder.weight)"),
-        ({}, [], "names of no known format (first: nothing)"),
-        (
-            {"neck.x": torch.ones(1)},
-            ["--from", "mhliao"],
-            "has no names of MhLiao/DB, the paper's own code",
-        ),
-        (
-            {"neck.x": torch.ones(1)},
-            ["--to", "mhliao"],
-            "neck.x has no counterpart in MhLiao/DB",
-        ),
-        ({"neck.x": torch.ones(1)}, ["--to", "backbone"], "there is no backbone in it"),
-    ],
-)
-def test_mistakes_are_one_line(tmp_path, capsys, state, options, message):
-    torch.save(state, tmp_path / "a.pth")
-    assert main([str(tmp_path / "a.pth"), str(tmp_path / "b.pth"), *options]) == 1
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
-    assert list(tmp_path.iterdir()) == [tmp_path / "a.pth"]
-
-
-def test_the_backbones_own_tensors_are_counted(tmp_path, capsys):
-    torch.save({f"{part}.x": torch.ones(1) for part in ("backbone", "neck")}, tmp_path / "a.pth")
-    assert main([str(tmp_path / "a.pth"), str(tmp_path / "b.pth"), "--to", "backbone"]) == 0
-    assert "b.pth: 1 tensors" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", ["b.pth", "b.safetensors"])
-def test_folder_that_cannot_be_written_to(tmp_path, capsys, monkeypatch, name):
-    """PyTorch's and safetensors' own writing to a path raises no OSError then."""
-    torch.save({"neck.x": torch.ones(1)}, tmp_path / "a.pth")
-
-    def refuse(path, content):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(type(tmp_path), "write_bytes", refuse)
-    assert main([str(tmp_path / "a.pth"), str(tmp_path / name)]) == 1
-    assert capsys.readouterr().err == f"error: {tmp_path / name}: Permission denied\n"
-
-
-def test_damaged_safetensors(tmp_path, capsys):
-    (tmp_path / "a.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
-    assert main([str(tmp_path / "a.safetensors"), str(tmp_path / "b.pth")]) == 1
-    assert "a.safetensors: damaged or no checkpoint" in capsys.readouterr().err
+def test_an_onnx_file_as_a_checkpoint(ppocr):
+    model = build("dbnet_ppocrv6-small_3k_icdar2015")
+    with pytest.raises(UserError, match=r"det\.onnx: is an ONNX file; dbnet convert") as caught:
+        load_weights(model, str(ppocr))
+    assert "\n" not in str(caught.value)

@@ -202,7 +202,7 @@ def save(**changes):
     return lambda path: torch.save({k: v for k, v in state.items() if v is not None}, path)
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.filterwarnings("error")  # such as torch's "Detected pickle protocol"
 @pytest.mark.parametrize(
     ("write", "message"),
     [
@@ -222,6 +222,7 @@ def save(**changes):
             save(**{"det_head.weight": None, "det_head.bias": torch.zeros(7)}),
             "too little of it fits the model, 0 of 2 in det_head; it is for another config",
         ),
+        (lambda path: path.write_bytes(b"\x80\x05K\x01."), "damaged|refused|holds a int"),
         (save(x=torch.zeros(1)), r"1 of its keys are unknown \(first: x\)"),
         (save(**{"det_head.bias": None}), r"1 keys of the model are missing .*det_head\.bias"),
         (save(**{"det_head.bias": torch.zeros(5)}), r"1 have another shape .*det_head\.bias"),

@@ -1,4 +1,6 @@
+import os
 import re
+import subprocess
 import sys
 from argparse import Namespace
 
@@ -155,3 +157,46 @@ def test_console_script_hands_arguments_on(monkeypatch):
     monkeypatch.setattr(train_tool, "main", lambda args: setattr(given, "args", args) or 7)
     assert console.main() == 7
     assert (given.args.config, given.args.amp) == (R18, True)
+
+
+FIFOS = [
+    ("infer fifo --out out", "image fifo: is a FIFO, not a file"),
+    ("infer /dev/zero --out out2", "image /dev/zero: is a device or socket, not a file"),
+    (f"infer a.png --config {R18} --checkpoint fifo --out out3", "fifo: is a FIFO or device"),
+    ("infer a.png --config fifo --checkpoint a --out out4", "fifo: is a FIFO or device"),
+    ("check fifo", "fifo: is a FIFO"),
+    ("evaluate --pred fifo --gt fifo", "fifo: is a FIFO"),
+    ("evaluate --pred fifo.json --gt fifo.json", "fifo.json: is a FIFO"),
+    ("evaluate --pred fifo.zip --gt fifo.zip", "fifo.zip: is a FIFO"),
+    ("convert fifo new.pth", "fifo: is a FIFO"),
+    ("convert fifo.onnx new.pth", "fifo.onnx: is a FIFO"),
+    (f"test {R18} a.pth --submit fifo.zip", "fifo.zip is there already"),
+    (f"test {R18} a.pth --out fifo.json", "fifo.json is there already"),
+    ("prepare labelme --raw fifo --out out5", "fifo"),
+    ("plot-log fifo --out curves.png", "fifo"),
+]
+RUN_ALL = """
+import sys
+from dbnet.cli.main import run
+for line in sys.stdin.read().splitlines():
+    assert run(line.split()[0], line.split()[1:]) == 1, line
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_no_command_waits_for_a_fifo_or_device(tmp_path):
+    for name in ("fifo", "fifo.json", "fifo.zip", "fifo.onnx"):
+        os.mkfifo(tmp_path / name)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_ALL],
+        input="\n".join(command for command, _ in FIFOS),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == len(FIFOS)
+    for error, (command, message) in zip(errors, FIFOS):
+        assert message in error, command

@@ -21,7 +21,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
     [
         ("colour.png", IMAGE, IMAGE),
         ("grey.png", IMAGE[..., 0], np.repeat(IMAGE[..., :1], 3, axis=2)),
-        ("alpha.png", np.dstack([IMAGE, IMAGE[..., :1]]), IMAGE),
+        ("alpha.png", np.dstack([IMAGE, np.full((40, 56), 255)]), IMAGE),
         ("sixteen_bits.png", IMAGE.astype(np.uint16) * 257, IMAGE),
     ],
 )

@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from dbnet.utils.files import replace_when_complete
+from dbnet.utils.files import refuse_special, replace_when_complete
 
 
 def test_complete_file_gets_its_name(tmp_path: Path) -> None:
@@ -37,3 +38,15 @@ def test_failure_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk"), replace_when_complete(tmp_path / "a.json"):
         raise OSError("disk full")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_what_might_never_end_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="is a FIFO, not a file"):
+        refuse_special(tmp_path / "fifo")
+    with pytest.raises(OSError, match="is a device or socket, not a file"):
+        refuse_special(os.devnull)
+    refuse_special(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        refuse_special(tmp_path / "nothing")
