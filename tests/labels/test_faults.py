@@ -189,6 +189,26 @@ def test_folders_by_name(raw: Path, name: str) -> None:
     assert written(raw) == [("1.jpg", 0)]
 
 
+@pytest.mark.parametrize("name", ["paddleocr", "coco", "mmocr", "icdar_folder"])
+def test_linked_folders_are_followed(raw: Path, name: str) -> None:
+    photos = raw.parent / "photos"
+    photos.mkdir()
+    (raw / "1.jpg").rename(photos / "1.jpg")
+    (raw / "2.jpg").unlink()
+    (raw / "3.jpg").unlink()
+    (raw / "images").symlink_to(photos, target_is_directory=True)
+    image = {"id": 1, "file_name": "1.jpg", "img_path": "1.jpg", "instances": []}
+    file, content = {
+        "paddleocr": ("Label.txt", "1.jpg\t[]"),
+        "coco": ("a.json", json.dumps({"images": [image], "annotations": []})),
+        "mmocr": ("a.json", json.dumps({"data_list": [image]})),
+        "icdar_folder": ("1.txt", ""),
+    }[name]
+    (raw / file).write_text(content)
+    assert run(name, raw) == 0
+    assert written(raw) == [("1.jpg", 0)]
+
+
 # ---------------------------------------------------------------- fractions
 
 
