@@ -23,6 +23,7 @@ default_hooks = dict(
     checkpoint=dict(type="SafeCheckpointHook", interval=20, max_keep_ckpts=2),
 )
 custom_hooks = [
+    dict(type="NothingToLearnHook"),
     dict(type="NonFiniteLossHook"),
     dict(type="ConstantPredictorHook"),
     dict(type="CurvesHook"),

@@ -3,7 +3,7 @@
 One iteration, in order:
 
     batch = next(loader)                     workers have read, augmented and drawn targets
-    hooks.before_train_iter
+    hooks.before_train_iter                  NothingToLearnHook: stop where no sample has text
     data = data_preprocessor(batch)          to the device, float32, normalised, padded
     with optim_context:                      autocast, gradient accumulation
         maps = det_head(neck(backbone(data["inputs"])))
@@ -30,6 +30,7 @@ from dbnet.engine.hooks import (
     MetricsHook,
 )
 from dbnet.engine.loss_hooks import BatchedRuntimeInfoHook, NonFiniteLossHook
+from dbnet.engine.nothing_to_learn_hook import NothingToLearnHook
 from dbnet.engine.optim_wrapper import AsyncOptimWrapper, Bfloat16OptimWrapper
 from dbnet.engine.show_predictions_hook import ShowPredictionsHook
 
@@ -42,6 +43,7 @@ __all__ = [
     "DeviceDataHook",
     "MetricsHook",
     "NonFiniteLossHook",
+    "NothingToLearnHook",
     "OverlappedTestLoop",
     "OverlappedValLoop",
     "SafeCheckpointHook",

@@ -22,6 +22,7 @@ finetune = dict(
         ),
     ],
     custom_hooks=[
+        dict(type="NothingToLearnHook"),
         dict(type="NonFiniteLossHook"),
         dict(type="ConstantPredictorHook"),
         dict(type="CurvesHook"),

@@ -49,6 +49,7 @@ default_hooks = dict(
     checkpoint=dict(interval=100, by_epoch=False, max_keep_ckpts=2),
 )
 custom_hooks = [
+    dict(type="NothingToLearnHook"),
     dict(type="NonFiniteLossHook"),
     dict(type="CurvesHook"),
     dict(type="EMAHook", momentum=0.002),

@@ -65,6 +65,7 @@ default_hooks = dict(
 )
 # What the last validation finds is drawn into WORK_DIR/predictions.
 custom_hooks = [
+    dict(type="NothingToLearnHook"),
     dict(type="NonFiniteLossHook"),
     dict(type="ConstantPredictorHook"),
     dict(type="CurvesHook"),
