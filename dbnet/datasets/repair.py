@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from mmengine.logging import print_log
 
 from dbnet.datasets.shared_memory import SharedMemory
 from dbnet.errors import UserError
 from dbnet.geometry import signed_area
+from dbnet.utils.log import log
 
 NOT_FINITE = "a coordinate is not finite"
 NUM_NAMED = 3  # first ones that a summary names
@@ -107,8 +107,8 @@ def too_many(
 
 
 def warn(line: str) -> None:
-    """Write a warning to the log of the run."""
-    print_log(line, logger="current", level=logging.WARNING)
+    """Write a warning to the log of the run, if there is one; never to standard output."""
+    log(line, level=logging.WARNING)
 
 
 class UnreadableImages:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.dataset import Compose
-from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from dbnet.datasets.annotations import Annotations, Entry, read_annotation
@@ -14,6 +13,7 @@ from dbnet.datasets.samplers import SampleKey, as_sample_key
 from dbnet.errors import ImageError, UserError
 from dbnet.images import keep_freed_memory
 from dbnet.registry import DATASETS
+from dbnet.utils.log import log
 
 SIZE_UNKNOWN = (32, 32)  # of the black image in place of one that nothing is known of
 
@@ -152,9 +152,8 @@ def choose(entries: list[Entry], indices: int | Sequence[int] | None) -> list[En
 def make_cache(entries: Sequence[Entry], budget_gb: float) -> ImageCache:
     """Reserve memory for decoded images, as many as fit into 10^9 bytes each of `budget_gb`."""
     images = ImageCache(((e.img_path, e.size) for e in entries), int(budget_gb * 1e9))
-    print_log(
+    log(
         f"cache: holds {len(images)} of {len(entries)} images once they are read, "
-        f"{images.num_bytes / 1e9:.2f} of {budget_gb:g} GB",
-        logger="current",
+        f"{images.num_bytes / 1e9:.2f} of {budget_gb:g} GB"
     )
     return images

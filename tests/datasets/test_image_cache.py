@@ -184,9 +184,7 @@ def test_samples_are_those_without_cache_whatever_the_workers(folder, held, work
 
 def test_the_log_says_what_is_held(folder, monkeypatch):
     lines = []
-    monkeypatch.setattr(
-        "dbnet.datasets.text_det_dataset.print_log", lambda text, logger: lines.append(text)
-    )
+    monkeypatch.setattr("dbnet.datasets.text_det_dataset.log", lambda text: lines.append(text))
     make_dataset(folder, cache="ram", cache_budget_gb=0.02)
     make_dataset(folder, cache="ram", cache_budget_gb=2 * BYTES / 1e9)
     make_dataset(folder)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -236,3 +238,19 @@ def test_one_warning_per_image_in_the_log(tmp_path, caplog):
     )
     with pytest.raises(UserError, match="image 9: 3 of 100 images"):
         noted.report(9, "image 9", "so what")
+
+
+def test_without_a_run_nothing_goes_to_standard_output(tmp_path):
+    entries = write_images(tmp_path, 10)
+    entries[1]["instances"] = [dict(polygon=[1, 2], ignore=False)]
+    (tmp_path / "train.json").write_text(json.dumps(dict(data_list=entries)))
+    program = (
+        "import os, sys; from dbnet.datasets import TextDetDataset\n"
+        "TextDetDataset(sys.argv[1], max_damaged=0.3, cache='ram').report_unreadable(0, 'gone')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "train.json"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "polygon has 1 points" in done.stderr
