@@ -50,7 +50,8 @@ def init_detector(
         raise UserError(f"config {config.filename}: {reason}") from error
     if checkpoint is not None:
         load_weights(detector, os.fspath(checkpoint))
-    return detector.to(device).eval()
+    # The inputs are so too: convolutions need not reorder them, a fifth of a CPU's time.
+    return detector.to(device, memory_format=torch.channels_last).eval()
 
 
 def resolve_config(

@@ -19,6 +19,7 @@ from dbnet.datasets.collate import collate_text_det
 from dbnet.errors import UserError
 from dbnet.images import decode, find_images, from_array, from_pillow, read_displayed
 from dbnet.registry import TRANSFORMS
+from dbnet.utils.memory import FreedMemory
 from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import VERMILION, LineStyle, draw_polygons
 from dbnet.weights import shipped_model
@@ -41,6 +42,7 @@ class TextDetInferencer:
     12000 x 12000 pixels takes 0.9 GB while it is read. A `Resize` that keeps the ratio, as those of
     the project's configs do, gives the network no more pixels than its `scale` (1333 x 736),
     whatever the image. Of several images only the resized ones are held, `BATCHES_AHEAD` batches.
+    Freed memory is given back to the system, see `FreedMemory`.
 
     Args:
         config: A file, the name of one of the project's configs, or a loaded config. With neither
@@ -70,6 +72,7 @@ class TextDetInferencer:
         config = resolve_config(config)
         self.pipeline = build_pipeline(config)
         self.model = init_detector(config, checkpoint, device)
+        self.freed = FreedMemory()
 
     def __call__(
         self,
@@ -154,6 +157,7 @@ class TextDetInferencer:
                     batch = collate_text_det([results[i] for i in indices])
                     for i, result in zip(indices, self.model.test_step(batch)):
                         results[i] = result
+                self.freed.give_back()
         return results
 
 

@@ -372,3 +372,23 @@ def test_other_arrays_are_refused_with_shape_and_type(detect, image, error, mess
 def test_a_batch_has_an_image_at_least(detect, batch_size):
     with pytest.raises(ValueError, match=f"batch_size must be at least 1, got {batch_size}"):
         detect(draw_patch(), batch_size=batch_size)
+
+
+def test_weights_lie_as_the_inputs_do_and_give_the_same(bright):
+    detector = dbnet.init_detector(*bright)
+    weight = detector.backbone.conv1.weight if hasattr(detector.backbone, "conv1") else None
+    weights = [p for p in detector.parameters() if p.ndim == 4] if weight is None else [weight]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+    x = torch.rand(1, 3, 64, 96).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        found = detector(x)
+        expected = detector.to(memory_format=torch.contiguous_format)(x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_memory_is_given_back_after_every_batch(bright, monkeypatch):
+    detect = dbnet.TextDetInferencer(*bright)
+    calls = []
+    monkeypatch.setattr(detect.freed, "give_back", lambda: calls.append(1))
+    detect([draw_patch()] * 3, batch_size=2)
+    assert len(calls) == 2

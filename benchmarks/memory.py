@@ -1,0 +1,94 @@
+"""Measure the memory that images of many sizes leave resident, ours and RapidOCR's.
+
+    python benchmarks/memory.py [--images 900] [--rapidocr PYTHON]
+
+Each detector runs in a process and a thread of its own on images of as many sizes, 40 to 700 pixels
+a side. Printed: memory at the start, at the end and at its peak, and the time per image. RapidOCR's
+is measured if PYTHON, by default this one, can import `rapidocr`. The goal: less than 1.0 GB.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+NAMES = {"ours": "DBNet, this project", "rapidocr": "RapidOCR, detection alone"}
+
+
+def gigabytes(key: str) -> float:
+    """Read a figure of this process, in 10^9 bytes."""
+    found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) * 1024 / 1e9
+
+
+def images(count: int) -> list[tuple[int, int]]:
+    """Sample (H, W), all of them different."""
+    rng = np.random.default_rng(0)
+    sizes: dict[tuple[int, int], None] = {}
+    while len(sizes) < count:
+        height, width = rng.integers(40, 701, 2).tolist()
+        sizes[height, width] = None
+    return list(sizes)
+
+
+def picture(seed: int, height: int, width: int) -> np.ndarray:
+    """Draw squares of 8 pixels, (H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    squares = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+    return np.ascontiguousarray(squares.repeat(8, 0).repeat(8, 1)[:height, :width])
+
+
+def ours() -> Callable[[np.ndarray], object]:
+    from dbnet import TextDetInferencer
+
+    return TextDetInferencer(device="cpu")
+
+
+def rapidocr() -> Callable[[np.ndarray], object]:
+    from rapidocr import RapidOCR
+
+    threads = {"EngineConfig.onnxruntime.intra_op_num_threads": 1}
+    engine = RapidOCR(params=threads)
+    return lambda image: engine(image, use_det=True, use_cls=False, use_rec=False)
+
+
+def measure(name: str, count: int) -> None:
+    """Run a detector and print its figures."""
+    detect = {"ours": ours, "rapidocr": rapidocr}[name]()
+    start, begin = gigabytes("VmRSS"), time.process_time()
+    for seed, (height, width) in enumerate(images(count)):
+        detect(picture(seed, height, width))
+    seconds = (time.process_time() - begin) / count
+    end, peak = gigabytes("VmRSS"), gigabytes("VmHWM")
+    print(
+        f"{NAMES[name]:26} start {start:.2f} GB, end {end:.2f}, peak {peak:.2f}, "
+        f"{seconds:.3f} s of CPU per image"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=900)
+    parser.add_argument("--rapidocr", default=sys.executable, help="a Python that has it")
+    parser.add_argument("--only", choices=list(NAMES), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.only:
+        measure(args.only, args.images)
+        return
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name, python in (("ours", sys.executable), ("rapidocr", args.rapidocr)):
+        command = [python, __file__, "--only", name, "--images", str(args.images)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        print(done.stdout if done.returncode == 0 else f"{NAMES[name]}: not measured, {reason}")
+
+
+if __name__ == "__main__":
+    main()
