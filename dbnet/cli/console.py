@@ -14,6 +14,10 @@ SAVE_MEMORY = (
     "lower train_dataloader.batch_size (and the learning rate with it) or the test size, "
     "or train with --amp"
 )
+SHARED_MEMORY = (
+    "shared memory: /dev/shm is too small for the batches of the data workers; give a container "
+    "more with --shm-size=2g, or set the dataloader's num_workers=0"
+)
 
 
 def command(
@@ -52,6 +56,9 @@ def one_line_errors(work: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
+        if "shared memory" in str(error):  # torch's, or of a worker that the kernel has ended
+            print(f"error: {SHARED_MEMORY}", file=sys.stderr)
+            return 1
         reason = lack_of_memory(error)
         if reason is None:
             raise

@@ -72,7 +72,9 @@ def take_block(num_bytes: int) -> tuple[Key, bool]:
             memory.bytes[0] = 1
             return key, False
     key = pid, len(_own)
-    _own[key] = SharedMemory(num_bytes)
+    # A power of two, so that batches of ever larger images need few blocks; what is not written
+    # to takes no memory.
+    _own[key] = SharedMemory(1 << (num_bytes - 1).bit_length())
     _own[key].bytes[0] = 1
     return key, True
 

@@ -200,3 +200,19 @@ def test_no_command_waits_for_a_fifo_or_device(tmp_path):
     assert len(errors) == len(FIFOS)
     for error, (command, message) in zip(errors, FIFOS):
         assert message in error, command
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)",
+        "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that "
+        "dataloader's workers are out of shared memory.",
+    ],
+)
+def test_a_small_dev_shm_is_one_line(capsys, message):
+    def work():
+        raise RuntimeError(message)
+
+    assert one_line_errors(work) == 1
+    assert "--shm-size=2g" in one_line(capsys)

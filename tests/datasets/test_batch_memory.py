@@ -118,3 +118,50 @@ def test_blocks_of_ended_workers_are_forgotten(monkeypatch, blocks):
     batch_memory.forget_dead_workers()
     assert not batch_memory._received
     assert batch["inputs"].unique().tolist() == [0, 1, 2]  # it lives on
+
+
+class Pictures(Dataset):
+    """Samples of a test: an image and facts, without targets."""
+
+    def __init__(self, shapes):
+        self.shapes = shapes
+
+    def __len__(self):
+        return len(self.shapes)
+
+    def __getitem__(self, index):
+        inputs = torch.full((3, *self.shapes[index]), index, dtype=torch.uint8)
+        return dict(inputs=inputs, metas=dict(index=index))
+
+
+def refuse(*args):
+    raise RuntimeError("unable to allocate shared memory(shm)")
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_batches_of_tests_need_no_dev_shm(monkeypatch, same_size):
+    # What torch would put them into, which is 64 MB in a container; workers inherit this.
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", refuse)
+    monkeypatch.setattr(torch.UntypedStorage, "_new_using_fd_cpu", refuse)
+    shapes = [(8, 8 if same_size else 8 + index) for index in range(6)]
+    loader = DataLoader(
+        Pictures(shapes),
+        3,
+        num_workers=1,
+        collate_fn=collate_text_det,
+        multiprocessing_context="fork",
+    )
+    batches = list(loader)
+    assert [isinstance(batch["inputs"], list) for batch in batches] == [not same_size] * 2
+    images = [image for batch in batches for image in batch["inputs"]]
+    assert [tuple(image.shape[1:]) for image in images] == shapes
+    assert [image.unique().tolist() for image in images] == [[i] for i in range(6)]
+    assert [meta["index"] for batch in batches for meta in batch["metas"]] == list(range(6))
+
+
+def test_batches_that_grow_need_few_blocks(blocks):
+    for num_bytes in range(1000, 60_000, 100):
+        key, _ = take_block(num_bytes)
+        assert len(blocks[key].bytes) >= num_bytes
+        blocks[key].bytes[0] = 0
+    assert len(blocks) == 7  # of 2^10 to 2^16 bytes
