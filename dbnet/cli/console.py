@@ -14,6 +14,10 @@ SAVE_MEMORY = (
     "lower train_dataloader.batch_size (and the learning rate with it) or the test size, "
     "or train with --amp"
 )
+NO_LIBRARY = (
+    " is missing; install it (Debian: apt install libgl1 libglib2.0-0), or replace opencv-python "
+    "by opencv-python-headless, which needs none"
+)
 SHARED_MEMORY = (
     "shared memory: /dev/shm is too small for the batches of the data workers; give a container "
     "more with --shm-size=2g, or set the dataloader's num_workers=0"
@@ -56,6 +60,9 @@ def one_line_errors(work: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, ImportError) and re.match(r"lib(GL|gl|gthread|X|xcb)", str(error)):
+            print(f"error: OpenCV: {str(error).split(':')[0]}{NO_LIBRARY}", file=sys.stderr)
+            return 1
         if "shared memory" in str(error):  # torch's, or of a worker that the kernel has ended
             print(f"error: {SHARED_MEMORY}", file=sys.stderr)
             return 1

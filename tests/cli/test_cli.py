@@ -216,3 +216,13 @@ def test_a_small_dev_shm_is_one_line(capsys, message):
 
     assert one_line_errors(work) == 1
     assert "--shm-size=2g" in one_line(capsys)
+
+
+def test_a_missing_libgl_is_one_line(capsys):
+    def work():
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+
+    assert one_line_errors(work) == 1
+    error = one_line(capsys)
+    assert error.startswith("error: OpenCV: libGL.so.1 is missing; install it")
+    assert "libgl1" in error and "opencv-python-headless" in error
