@@ -82,7 +82,7 @@ def parse_args() -> argparse.Namespace:
 def make_planned(
     dataset: TextDetDataset, device: torch.device
 ) -> tuple[TextDetDataset, DeviceBatchMaker]:
-    """Make the data set of plans and what makes batches from them."""
+    """Make the dataset of plans and what makes batches from them."""
     crop, jitter, targets = pipeline_parts(dataset.pipeline.transforms)
     paths = {i: dataset.get_data_info(i)["img_path"] for i in range(len(dataset))}
     layout = lay_out({i: read_shape(path) for i, path in paths.items()}, crop.size)

@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    keep_freed_memory()  # as the data set's workers do
+    keep_freed_memory()  # as the dataset's workers do
     rows = measure_all(args.images, args.rounds)
     print("  size  difficulty  images/s (best)  images/s (median)")
     for row in rows:

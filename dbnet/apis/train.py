@@ -39,7 +39,7 @@ def train(
         data_root: Folder of the annotation files; None for the config's.
         work_dir: Logs and checkpoints; None for ./work_dirs/CONFIG_NAME.
         resume: "auto" for the newest whole checkpoint of the work directory (if it has none,
-            training starts anew), or a checkpoint; None starts anew.
+            training starts from scratch), or a checkpoint; None starts from scratch.
         cfg_options: Values that replace those of the config, by dotted path.
         amp: Mixed precision, on CUDA or a CPU with bfloat16.
         seed: Of initialisation, order and augmentation; None for the config's.

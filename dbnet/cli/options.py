@@ -94,7 +94,7 @@ def train() -> Parser:
         nargs="?",
         const="auto",
         metavar="auto|CKPT",
-        help="resume from the newest whole checkpoint of the work directory (start anew if it has "
+        help="resume from the newest whole checkpoint of the work directory (start from scratch if it has "
         "none), or from a file",
     )
     parser.add("--amp", action="store_true", help="mixed precision, on CUDA or a CPU with bf16")

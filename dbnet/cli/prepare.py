@@ -91,7 +91,7 @@ def _with_faults(faults: list[str], error: UserError) -> UserError:
         print(f"error: {fault}", file=sys.stderr)
     shown = f", the first {NUM_SHOWN} above" if len(everything) > NUM_SHOWN else ""
     return UserError(
-        f"{len(everything)} faults{shown}; nothing is written: mend them, or leave out what they "
+        f"{len(everything)} faults{shown}; nothing is written: fix them, or leave out what they "
         f"concern with --skip-faulty, which lists all in {FAULTY}"
     )
 

@@ -104,7 +104,7 @@ def test_all_faults_at_once(name: str, raw: Path, capsys: pytest.CaptureFixture[
     assert run(name, raw) == 1
     *faults, summary = capsys.readouterr().err.splitlines()
     assert len(set(faults)) == len(faults) == num_faults
-    assert summary.startswith(f"error: {num_faults} faults; nothing is written: mend them, or")
+    assert summary.startswith(f"error: {num_faults} faults; nothing is written: fix them, or")
     assert not (raw.parent / "out").exists()
 
     assert run(name, raw, "--skip-faulty") == 0
