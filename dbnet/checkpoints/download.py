@@ -63,6 +63,12 @@ def download(url: str) -> Path:
     if not target.exists():
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{url}: {target.parent} cannot be made ({error.strerror}); set TORCH_HOME to a "
+                "folder that can be written to"
+            ) from None
+        try:
             with part.open("ab") as file, _locked(file):
                 if not target.exists():
                     log(f"downloading {url} to {target}")

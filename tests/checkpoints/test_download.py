@@ -219,3 +219,10 @@ def test_hash_in_the_name_of_a_local_file(tmp_path, name, fits):
 def test_mistakes(source, message):
     with pytest.raises(UserError, match=message):
         fetch(source)
+
+
+def test_without_a_home_the_way_out_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"cannot be made .*; set TORCH_HOME to a folder"):
+        fetch("http://127.0.0.1:9/a-00000000.pth")
