@@ -94,8 +94,8 @@ def train() -> Parser:
         nargs="?",
         const="auto",
         metavar="auto|CKPT",
-        help="resume from the newest whole checkpoint of the work directory (start from scratch if it has "
-        "none), or from a file",
+        help="resume from the newest whole checkpoint of the work directory (start from scratch if "
+        "it has none), or from a file",
     )
     parser.add("--amp", action="store_true", help="mixed precision, on CUDA or a CPU with bf16")
     parser.add("--seed", type=as_seed, help="of initialisation, order and augmentation")
