@@ -42,16 +42,16 @@ def areas_and_boxes(polygons: Sequence[Array]) -> tuple[Array, Array]:
 
 
 def box_intersections(first: Array, second: Array) -> Array:
-    """Area (N, M), in square pixels, that each of N boxes shares with each of M boxes.
+    """Area (...), in square pixels, that boxes share with their partners.
 
     Args:
-        first: (N, 4) boxes of `areas_and_boxes`; one of NaN gives NaN.
-        second: (M, 4) boxes.
+        first: (..., 4) boxes of `areas_and_boxes`; one of NaN gives NaN.
+        second: (..., 4) boxes, of a shape that broadcasts with that of `first`.
     """
-    left, top, right, bottom = first.T[:, :, None]
-    width = np.minimum(right, second[:, 2]) - np.maximum(left, second[:, 0])
-    height = np.minimum(bottom, second[:, 3]) - np.maximum(top, second[:, 1])
-    return np.maximum(width, 0) * np.maximum(height, 0)
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(
+        first[..., :2], second[..., :2]
+    )
+    return np.maximum(sides, 0).prod(axis=-1)
 
 
 def intersection_areas(first: Sequence[Array], second: Sequence[Array]) -> Array:

@@ -95,7 +95,7 @@ def test_box_intersections():
     first = areas_and_boxes([SQUARE, box(-10, 4, 3, 6)])[1]
     second = areas_and_boxes([SQUARE, box(10, 0, 20, 10), box(8, -5, 30, 4), SQUARE[:1]])[1]
     expected = [[100, 0, 2 * 4, np.nan], [3 * 2, 0, 0, np.nan]]
-    np.testing.assert_array_equal(box_intersections(first, second), expected)
+    np.testing.assert_array_equal(box_intersections(first[:, None], second), expected)
 
 
 # --- Without rounding ---

@@ -106,7 +106,7 @@ def check_crossings(polygons: Sequence[Array], areas: Array) -> list[Finding]:
 def check_duplicates(polygons: Sequence[Array], areas: Array) -> list[Finding]:
     """Find words (N, 2) of even-odd `areas` that duplicate an earlier word, each once."""
     _, boxes = areas_and_boxes(polygons)
-    shared = box_intersections(boxes, boxes)  # at least what the polygons share
+    shared = box_intersections(boxes[:, None], boxes)  # at least what the polygons share
     larger = np.maximum(areas[:, None], areas)
     first, second = np.nonzero(np.triu(shared > DUPLICATE_IOU * larger, k=1))
     pairs = list(zip(first.tolist(), second.tolist()))

@@ -9,6 +9,7 @@ import shapely
 
 from dbnet.polygon_iou import (
     areas_and_boxes,
+    box_intersections,
     exact_area,
     exact_intersection_area,
     to_geometries,
@@ -17,6 +18,7 @@ from dbnet.polygon_iou import (
 MIN_IOU = 0.5  # a match overlaps by more than this
 MAX_IGNORED_OVERLAP = 0.5  # part of a prediction that may lie in one ignored text
 LIMITS = tuple(Fraction(tenths, 10) for tenths in range(5, 10))  # shares that anything depends on
+MIN_SHARE = 0.4  # below it nothing depends on a share
 MARGIN = 1e-6  # what a share may err by; it errs by far less
 
 
@@ -39,16 +41,22 @@ def match_image(
         polygons: M predicted polygons, each (K, 2), in the same frame.
 
     Returns:
-        iou: (G', M') float64, of the texts and predictions that count; a hit is above 0.5.
+        iou: (G', M') float64, of the texts and predictions that count; a hit is above 0.5. It is 0
+            where the boxes alone show that it is below 0.4.
         counted: (M,) bool, true for the M' predictions that count.
     """
     ignored = np.asarray(gt_ignored, dtype=bool)
     num_texts = len(gt_polygons)
-    areas, _ = areas_and_boxes([*gt_polygons, *polygons])
+    areas, boxes = areas_and_boxes([*gt_polygons, *polygons])
     text_areas, areas = areas[:num_texts], areas[num_texts:]
     geometries = to_geometries([*gt_polygons, *polygons])
     # Pairs of which the boxes meet; (P,) indices of texts and of predictions.
     found, texts = shapely.STRtree(geometries[:num_texts]).query(geometries[num_texts:])
+    # They share no more than their boxes do: most pairs need no closer look.
+    at_most = box_intersections(boxes[texts], boxes[num_texts + found])
+    whole = np.where(ignored[texts], areas[found], text_areas[texts] + areas[found] - at_most)
+    near = at_most > MIN_SHARE * whole
+    found, texts = found[near], texts[near]
     shared = shapely.intersection(geometries[texts], geometries[num_texts + found])
     common = shapely.area(shared)
     whole = np.where(ignored[texts], areas[found], text_areas[texts] + areas[found] - common)
@@ -114,7 +122,9 @@ def maximum_matches(hits: np.ndarray) -> int:
     Args:
         hits: (G, M) bool, which predictions could stand for which texts.
     """
-    neighbours = [np.flatnonzero(row).tolist() for row in hits]
+    neighbours: list[list[int]] = [[] for _ in hits]
+    for text, prediction in np.argwhere(hits).tolist():
+        neighbours[text].append(prediction)
     text_of: dict[int, int] = {}
     return sum(_augment(text, neighbours, text_of) for text in range(len(hits)))
 
