@@ -1,6 +1,7 @@
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -37,7 +38,21 @@ def main() -> int:
 def run(command: str, argv: Sequence[str] | None = None) -> int:
     """Parse the arguments of a command and run it; what it needs is imported in between."""
     args = parse(command, argv)
-    return one_line_errors(lambda: _work(command, args))
+    status = one_line_errors(lambda: _work(command, args))
+    _leave_processes(status)
+    return status
+
+
+def _leave_processes(status: int) -> None:
+    """End one of several processes here: gloo's threads now and then abort an interpreter's end."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return
+    distributed.destroy_process_group()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _work(command: str, args: argparse.Namespace) -> int:

@@ -30,6 +30,8 @@ class NothingToLearnHook(Hook):
         num_samples: Samples that are looked at, per process.
     """
 
+    priority = "VERY_HIGH"  # before `DeviceDataHook` puts something else in the pipeline's place
+
     def __init__(self, num_samples: int = 100) -> None:
         self.num_samples = num_samples
         self.seen = 0
