@@ -20,7 +20,7 @@ class FreedMemory:
         slack: Bytes.
     """
 
-    def __init__(self, slack: int = 350 << 20) -> None:
+    def __init__(self, slack: int = 700 << 20) -> None:
         self.slack = slack
         self._trim = _trim_function()
         self._least = resident_bytes()
