@@ -105,11 +105,12 @@ class TextDetInferencer:
         for source, result in zip(sources, self.stream(sources, batch_size)):
             if isinstance(result, UserError):
                 raise result
-            if return_crops:
-                image = load(source)
-                result["crops"] = [crop_text(image, polygon) for polygon in result["polygons"]]
-            if return_vis:
-                result["vis"] = draw_polygons(load(source), result["polygons"], PREDICTED)
+            if return_vis or return_crops:
+                image, polygons = load(source), result["polygons"]
+                if return_crops:
+                    result["crops"] = [crop_text(image, polygon) for polygon in polygons]
+                if return_vis:
+                    result["vis"] = draw_polygons(image, polygons, PREDICTED)
             results.append(result)
         return results
 

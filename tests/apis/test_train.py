@@ -9,23 +9,10 @@ import dbnet
 from dbnet.errors import UserError
 from tests.scenes import write_config, write_scenes
 
-TINY = """
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="PPLCNetV4",
-        stem_channels=4,
-        channels=(8, 16, 16, 16),
-        depths=(1, 1, 1, 1),
-    ),
-    neck=dict(lateral_channels=16, out_channels=4),
-)
-"""
-
 
 @pytest.fixture
 def config(tmp_path):
-    return write_config(write_scenes(tmp_path, count=4), "tiny", epochs=2, extra=TINY)
+    return write_config(write_scenes(tmp_path, count=4), "tiny", epochs=2)
 
 
 def test_training_returns_the_metrics_and_is_never_repeated_over_a_run(config, tmp_path):
