@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from dbnet.datasets.synthetic_text_dataset import SyntheticTextDataset
-from dbnet.images import keep_freed_memory
+from dbnet.utils.memory import keep_freed_memory
 
 SIZES = (256, 640)
 DIFFICULTIES = (0.0, 0.3, 0.7, 1.0)

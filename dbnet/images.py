@@ -5,12 +5,9 @@ upright by EXIF's orientation, as a viewer does. Otherwise both see the same: tr
 ground that contrasts with the others, 16 bits scaled to 8, the first of several frames.
 """
 
-import ctypes
-import functools
 import glob
 import io
 import os
-import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -43,7 +40,6 @@ JPEG_SETTINGS = [
 ]
 # Modes of Pillow, without transparency, that OpenCV decodes to the same pixels, but faster.
 PLAIN_MODES = ("1", "L", "P", "RGB")
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 MARK_WITHIN = 256  # bytes from a file's start
 
 
@@ -400,23 +396,3 @@ def has_mark(path: Path, mark: bytes) -> bool:
     except OSError:
         return False
     return not start or _comment(mark) in start
-
-
-@functools.cache
-def keep_freed_memory(trim: int = 256 << 20, largest: int = 32 << 20) -> bool:
-    """Let this process, and those that it forks, reuse the memory of freed images.
-
-    glibc hands a freed image back to the kernel, and each new one is paid for in page faults:
-    3200 a training sample of ICDAR2015, a third of its time.
-
-    Args:
-        trim: So many free bytes stay with the process.
-        largest: Blocks of more bytes go back as before; glibc takes no higher value.
-
-    Returns:
-        Whether the C library knows these settings.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is None:  # not glibc
-        return False
-    return bool(mallopt(M_TRIM_THRESHOLD, trim) and mallopt(M_MMAP_THRESHOLD, largest))

@@ -7,11 +7,11 @@ from torch.utils.data import Dataset
 
 from dbnet.datasets.samplers import SampleKey, as_sample_key
 from dbnet.errors import UserError
-from dbnet.images import keep_freed_memory
 from dbnet.registry import DATASETS
 from dbnet.synthetic.backgrounds import folder_photos
 from dbnet.synthetic.fonts import builtin_fonts, folder_fonts
 from dbnet.synthetic.scene import Level, Scene, draw_scene
+from dbnet.utils.memory import keep_freed_memory
 
 SMALLEST_SIDE = 32  # pixels; less has no room for a word
 

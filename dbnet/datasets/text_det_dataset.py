@@ -11,9 +11,9 @@ from dbnet.datasets.image_cache import ImageCache
 from dbnet.datasets.repair import UnreadableImages
 from dbnet.datasets.samplers import SampleKey, as_sample_key
 from dbnet.errors import ImageError, UserError
-from dbnet.images import keep_freed_memory
 from dbnet.registry import DATASETS
 from dbnet.utils.log import log
+from dbnet.utils.memory import keep_freed_memory
 
 SIZE_UNKNOWN = (32, 32)  # of the black image in place of one that nothing is known of
 

@@ -1,12 +1,14 @@
-"""Memory that this process has freed and the C library keeps."""
+"""Memory that this process has freed: keep it for the next image, or give it back."""
 
 import ctypes
+import functools
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 STATM = Path("/proc/self/statm")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class FreedMemory:
@@ -22,7 +24,7 @@ class FreedMemory:
 
     def __init__(self, slack: int = 700 << 20) -> None:
         self.slack = slack
-        self._trim = _trim_function()
+        self._trim = _glibc("malloc_trim")
         self._least = resident_bytes()
 
     def give_back(self) -> bool:
@@ -43,7 +45,27 @@ def resident_bytes() -> int:
         return 0
 
 
-def _trim_function() -> Callable[[int], int] | None:
-    """Find glibc's `malloc_trim`; other C libraries have none."""
+@functools.cache
+def keep_freed_memory(trim: int = 256 << 20, largest: int = 32 << 20) -> bool:
+    """Let this process, and those that it forks, reuse the memory of freed images.
+
+    glibc hands a freed image back to the kernel, and each new one is paid for in page faults:
+    3200 a training sample of ICDAR2015, a third of its time.
+
+    Args:
+        trim: So many free bytes stay with the process.
+        largest: Blocks of more bytes go back as before; glibc takes no higher value.
+
+    Returns:
+        Whether the C library knows these settings.
+    """
+    mallopt = _glibc("mallopt")
+    if mallopt is None:  # not glibc
+        return False
+    return bool(mallopt(M_TRIM_THRESHOLD, trim) and mallopt(M_MMAP_THRESHOLD, largest))
+
+
+def _glibc(name: str) -> Callable[..., int] | None:
+    """Find a function that glibc has, and other C libraries have not."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    return getattr(library, "malloc_trim", None)
+    return getattr(library, name, None)

@@ -257,7 +257,7 @@ def test_processes_see_what_others_write():
 FAULTS = """
 import resource
 import numpy as np
-from dbnet.images import keep_freed_memory
+from dbnet.utils.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
