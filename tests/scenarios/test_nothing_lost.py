@@ -488,10 +488,11 @@ def test_a_run_that_goes_on_with_another_batch_size_sees_the_samples_that_follow
 
 # The parent has imported everything; each run is a child in a session of its own.
 DRIVER = """
-import os, random, signal, sys, time
+import os, random, signal, sys, threading, time
 from pathlib import Path
 from dbnet.checkpoints.read import read_checkpoint
 from dbnet.cli.train import main
+from dbnet.utils import files
 
 config, work_dir, kills = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(",")
 random.seed(int(sys.argv[4]))
@@ -508,20 +509,29 @@ def wait_for(pattern):
     while not any(map(is_new, work_dir.glob(pattern))) and not os.waitid(os.P_PID, pid, ended):
         time.sleep(0.002)
 
+def kill_at_next_checkpoint(delay):  # a checkpoint is written faster than a parent can see it
+    def named(path):
+        if path.suffix == ".pth" and not killers:
+            killers.append(threading.Timer(delay, os.killpg, (os.getpid(), signal.SIGKILL)))
+            killers[0].start()
+        return partial_name(path)
+
+    killers, partial_name = [], files.partial_name
+    files.partial_name = named
+    return killers
+
 for kill in [*kills, "none"]:
-    started = time.time()
+    started, delay = time.time(), random.uniform(0, 0.03)
     if not (pid := os.fork()):
         os.setsid()
-        os._exit(main(arguments))
-    if kill == "saving":
-        wait_for("*.partial")
-        time.sleep(random.uniform(0, 0.03))
-    elif kill == "any":
-        time.sleep(random.uniform(1, 10))
-    elif kill == "group":
+        killers = kill_at_next_checkpoint(delay) if kill == "saving" else []
+        status = main(arguments)
+        for killer in killers:
+            killer.join()
+        os._exit(status)
+    if kill == "group":
         wait_for("epoch_1.pth")
-    if kill != "none":
-        os.killpg(pid, signal.SIGTERM if kill == "group" else signal.SIGKILL)
+        os.killpg(pid, signal.SIGTERM)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     checkpoints = sorted(path.name for path in work_dir.glob("*.pth"))
     for name in checkpoints:
