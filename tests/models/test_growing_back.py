@@ -13,7 +13,7 @@ from dbnet.models.postprocessors.db_postprocessor import (
     DBPostprocessor,
     inverse_offset,
     inverse_polygons,
-    mitred_corners,
+    measure_rings,
 )
 from dbnet.polygon_iou import intersection_areas, to_geometries
 
@@ -126,14 +126,14 @@ def test_corners_of_an_l_shape():
     shape = np.array([[0, 0], [20, 0], [20, 10], [10, 10], [10, 30], [0, 30]])
     triangle = np.array([[0, 0], [6, 0], [0, 6]])  # turns of 90 and twice 135 degrees, cut to 120
     expected = [4, 1 + 2 * 3**0.5, 4]
-    np.testing.assert_allclose(mitred_corners([shape, triangle, shape[::-1]]), expected)
-    assert mitred_corners([]).shape == (0,)
+    np.testing.assert_allclose(measure_rings([shape, triangle, shape[::-1]])[2], expected)
+    assert all(values.shape == (0,) for values in measure_rings([]))
 
 
 def test_corners_sharper_than_the_clipper_keeps_count_as_cut():
     needle = np.array([[0, 0], [100, 1], [0, 2]])
     # Two turns of nearly 90 degrees, and one of nearly 180, which counts as 120.
-    assert mitred_corners([needle])[0] == pytest.approx(
+    assert measure_rings([needle])[2][0] == pytest.approx(
         2 * math.tan(math.radians(89.43 / 2)) + 3**0.5, 0.02
     )
 

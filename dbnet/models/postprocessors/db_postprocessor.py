@@ -6,7 +6,7 @@ import numpy as np
 import pyclipper
 from torch import Tensor
 
-from dbnet.geometry import join_rings, order_corners, short_side
+from dbnet.geometry import join_rings, order_corners
 from dbnet.registry import MODELS
 
 SUBPIXELS = 64  # to a pixel, of the clipper's whole numbers
@@ -214,16 +214,16 @@ def inverse_polygons(
     """Grow contours, each (K, 1, 2), with mitred corners.
 
     Returns:
-        Outline (K', 2) float32 and the short side of each; 0 for a region without area.
+        Outline (K', 2) float32 and the thickness of each; 0 for a region without area.
     """
     smooth = [smooth_contour(contour) for contour in contours]
-    areas = np.array([cv2.contourArea(outline) for outline in smooth])
-    lengths = np.array([cv2.arcLength(outline, True) for outline in smooth])
-    corners = np.maximum(mitred_corners(smooth), math.pi)
-    offsets = inverse_offset(areas, lengths, corners, shrink_ratio).tolist()
+    areas, lengths, corners = measure_rings(smooth)
+    offsets = inverse_offset(areas, lengths, np.maximum(corners, math.pi), shrink_ratio)
+    # Of the rectangle of that area and length; a band's thickness, however it is bent.
+    widths = (lengths - np.sqrt(np.maximum(lengths**2 - 16 * areas, 0))) / 4 + 2 * offsets
     return [
-        grow_mitred(outline, offset) if area > 0 else (outline, 0.0)
-        for outline, area, offset in zip(smooth, areas, offsets)
+        (grow_mitred(outline, offset), width) if area > 0 else (outline, 0.0)
+        for outline, area, offset, width in zip(smooth, areas, offsets.tolist(), widths.tolist())
     ]
 
 
@@ -236,40 +236,43 @@ def smooth_contour(contour: np.ndarray) -> np.ndarray:
     return cv2.approxPolyDP(contour, max(0.75, 0.1 * thickness), True)[:, 0]
 
 
-def grow_mitred(outline: np.ndarray, offset: float) -> tuple[np.ndarray, float]:
-    """Offset an outline (K, 2) outwards, pixels; its largest part and that one's short side."""
+def grow_mitred(outline: np.ndarray, offset: float) -> np.ndarray:
+    """Offset an outline (K, 2) outwards by pixels; (K', 2) float32, the largest part."""
     clipper = pyclipper.PyclipperOffset(MITER_LIMIT)
     clipper.AddPath((outline * SUBPIXELS).tolist(), pyclipper.JT_MITER, pyclipper.ET_CLOSEDPOLYGON)
     parts = [np.array(part, np.float32) for part in clipper.Execute(offset * SUBPIXELS)]
-    if not parts:
-        return outline, 0.0
     grown = max(parts, key=cv2.contourArea) if len(parts) > 1 else parts[0]
     grown /= SUBPIXELS
-    return grown, short_side(grown)
+    return grown
 
 
-def mitred_corners(polygons: Sequence[np.ndarray]) -> np.ndarray:
-    """Sum tan(t / 2) over the exterior angles t of M polygons (K, 2); reflex ones count negative.
+def measure_rings(polygons: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Measure areas, perimeters and corners of M polygons (K, 2), each (M,) float64.
 
-    >>> mitred_corners([np.array([[0, 0], [9, 0], [9, 5], [0, 5]])]).round(6)
-    array([4.])
+    `corners` sums tan(t / 2) over the exterior angles t; reflex ones count negative.
 
-    Returns:
-        (M,) float64.
+    >>> area, length, corners = measure_rings([np.array([[0, 0], [9, 0], [9, 5], [0, 5]])])
+    >>> area, length, corners.round(6)
+    (array([45.]), array([28.]), array([4.]))
     """
     if not polygons:
-        return np.zeros(0)
+        return np.zeros(0), np.zeros(0), np.zeros(0)
     vertices, following, starts = join_rings(polygons)
     edges = following - vertices
+    areas = 0.5 * np.abs(np.add.reduceat(_cross(vertices, following), starts))
+    lengths = np.add.reduceat(np.hypot(*edges.T), starts)
     before = np.arange(-1, len(edges) - 1)
     before[starts] = [*starts[1:] - 1, len(edges) - 1]
     before = edges[before]
-    cross = before[:, 0] * edges[:, 1] - before[:, 1] * edges[:, 0]
-    turns = np.arctan2(cross, (before * edges).sum(axis=1))
+    turns = np.arctan2(_cross(before, edges), (before * edges).sum(axis=1))
     # The clipper cuts sharper corners off.
     sharpest = 2 * math.acos(1 / MITER_LIMIT)
     tangents = np.tan(np.clip(turns, -sharpest, sharpest) / 2)
-    return np.abs(np.add.reduceat(tangents, starts))
+    return areas, lengths, np.abs(np.add.reduceat(tangents, starts))
+
+
+def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
 
 
 def approximate(contour: np.ndarray, epsilon_ratio: float) -> np.ndarray:
