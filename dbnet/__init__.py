@@ -1,14 +1,12 @@
 """Text detection with Differentiable Binarization: train, test, fine-tune and use DBNet."""
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
+from dbnet.utils.environment import prepare_environment
 from dbnet.version import __version__
 
-# Torch's large tensors in pages of 2 MB, where Linux has them: a thirtieth of the page faults, and
-# three quarters of the time of detection on a CPU. Torch reads it when the first tensor is made.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+prepare_environment()
 
 if TYPE_CHECKING:
     from dbnet.apis.detector import init_detector
