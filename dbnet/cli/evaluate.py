@@ -1,12 +1,19 @@
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
 
 from dbnet.cli.console import command
 from dbnet.errors import UserError
+from dbnet.evaluation.counts import RESAMPLES, differences, intervals, metrics_of
 from dbnet.evaluation.files import (
     GroundTruth,
+    Prediction,
+    count_predictions,
     evaluate_predictions,
     read_both,
+    read_predictions,
     round_predictions,
 )
 from dbnet.evaluation.hmean_iou import format_metrics
@@ -17,10 +24,12 @@ from dbnet.utils.text import natural_key
 def main(args: argparse.Namespace) -> int:
     """Print the metrics of predictions; return the exit status."""
     truths, predictions = read_both(args.gt, args.pred)
-    unknown = sorted(predictions.keys() - truths.keys(), key=natural_key)
-    if unknown:
-        raise UserError(f"{args.pred} holds {_list(unknown)}, which {args.gt} lacks")
-    metrics = evaluate_predictions(truths, predictions)
+    check_known(args.pred, predictions, args.gt, truths)
+    counts = count_predictions(truths, predictions)
+    metrics = {f"icdar/{k}": float(v) for k, v in metrics_of(counts.sum(axis=0)).items()}
+    if args.against:
+        others = read_predictions(args.against)
+        check_known(args.against, others, args.gt, truths)
 
     print(f"{args.gt}: {describe(truths)}")
     missing = sorted(truths.keys() - predictions.keys(), key=natural_key)
@@ -33,8 +42,48 @@ def main(args: argparse.Namespace) -> int:
         print(f"official if rounded to a submission: {line} ({change:+.4f})")
     if "icdar/max_hmean" in metrics:
         print(f"maximum matching: hmean {metrics['icdar/max_hmean']:.4f}")
+    if args.bootstrap:
+        print(*format_intervals(counts, args.bootstrap), sep="\n")
+    if args.against:
+        other_counts = count_predictions(truths, others)
+        lines = format_differences(counts, other_counts, args.bootstrap or RESAMPLES)
+        print(f"against {args.against}:", *lines, sep="\n")
     print(*format_metrics(metrics), sep="\n")
     return 0
+
+
+def check_known(
+    path: Path,
+    predictions: Mapping[str, Prediction],
+    gt: Path,
+    truths: Mapping[str, GroundTruth],
+) -> None:
+    """Ensure that predictions are for images of the ground truth.
+
+    Raises:
+        UserError: Some are not.
+    """
+    unknown = sorted(predictions.keys() - truths.keys(), key=natural_key)
+    if unknown:
+        raise UserError(f"{path} holds {_list(unknown)}, which {gt} lacks")
+
+
+def format_intervals(counts: np.ndarray, resamples: int) -> list[str]:
+    """Write a metric and its 95 % interval over resampled images per line."""
+    totals = metrics_of(counts.sum(axis=0))
+    return [
+        f"{name:20} {totals[name]:.4f}, 95 % interval {low:.4f} to {high:.4f}"
+        for name, (low, high) in intervals(counts, resamples).items()
+    ]
+
+
+def format_differences(counts: np.ndarray, others: np.ndarray, resamples: int) -> list[str]:
+    """Write how much higher each metric is than another result's per line."""
+    return [
+        f"{name:20} {d.change:+.4f}, 95 % interval {d.low:+.4f} to {d.high:+.4f}, higher in "
+        f"{d.share:.1%} of the resamples"
+        for name, d in differences(counts, others, resamples).items()
+    ]
 
 
 def describe(truths: dict[str, GroundTruth]) -> str:

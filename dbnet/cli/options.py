@@ -156,6 +156,19 @@ def evaluate() -> Parser:
         metavar="annotation.json|gt.zip|gt-dir",
         help="annotation file, or a zip or folder of gt_img_N.txt",
     )
+    parser.add(
+        "--bootstrap",
+        type=positive,
+        metavar="N",
+        help="print 95 %% intervals, from N resamples of the images, such as 10000",
+    )
+    parser.add(
+        "--against",
+        type=Path,
+        metavar="OTHER",
+        help="print how much better --pred is than this file, with intervals (N is 10000 if not "
+        "given)",
+    )
     return parser
 
 

@@ -18,7 +18,8 @@ from dbnet.engine.start import (
     skip_imagenet_weights,
 )
 from dbnet.errors import UserError
-from dbnet.evaluation.hmean_iou import format_metrics
+from dbnet.evaluation.counts import RESAMPLES
+from dbnet.evaluation.hmean_iou import HmeanIOUMetric, format_metrics
 from dbnet.evaluation.prediction_collector import PredictionCollector
 from dbnet.evaluation.results import check_results_path, write_results
 from dbnet.evaluation.submission import check_submission_path, submission_names, write_submission
@@ -38,6 +39,9 @@ def main(args: argparse.Namespace) -> int:
         submission_names(image_paths(dataset))  # refuses images of one name
     if args.show_dir:
         runner.register_hook(ShowPredictionsHook(os.path.abspath(args.show_dir)))
+    for metric in runner.test_evaluator.metrics:
+        if isinstance(metric, HmeanIOUMetric):
+            metric.bootstrap = metric.bootstrap or RESAMPLES
     runner.test_evaluator.metrics.append(collector := PredictionCollector())
     metrics = runner.test()
     if is_main_process():

@@ -12,6 +12,7 @@ import numpy as np
 
 from dbnet.datasets.annotations import read_annotation
 from dbnet.errors import UserError
+from dbnet.evaluation.counts import count_images, join_overlaps, metrics_of
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric
 from dbnet.evaluation.results import read_images
 from dbnet.evaluation.submission import (
@@ -121,6 +122,14 @@ def evaluate_predictions(
         truths: The ground truth of every image, by stem.
         predictions: The predictions; an image without any counts as empty.
     """
+    sums = count_predictions(truths, predictions).sum(axis=0)
+    return {f"icdar/{name}": float(value) for name, value in metrics_of(sums).items()}
+
+
+def count_predictions(
+    truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]
+) -> np.ndarray:
+    """Count matches per image in the order of `truths`, see `count_images`."""
     unknown = predictions.keys() - truths.keys()
     if unknown:
         raise ValueError(f"predictions for images without ground truth: {sorted(unknown)}")
@@ -129,8 +138,7 @@ def evaluate_predictions(
     for stem, truth in truths.items():
         meta = dict(gt_polygons=truth.polygons, gt_ignored=truth.ignored)
         metric.process(dict(metas=[meta]), [predictions.get(stem, nothing)._asdict()])
-    metrics = metric.compute_metrics(metric.results)
-    return {f"{metric.default_prefix}/{name}": value for name, value in metrics.items()}
+    return count_images(join_overlaps(metric.results))
 
 
 def _is_json(path: Path) -> bool:

@@ -179,21 +179,3 @@ def _hand_over(
         text, held = origin[prediction]
         text_of[prediction] = text
         prediction = held
-
-
-def precision_recall_hmean(
-    num_hits: int, num_texts: int, num_predictions: int
-) -> tuple[float, float, float]:
-    """Precision, recall and their harmonic mean, from counts over a dataset.
-
-    Without texts the recall is 1, and the precision is 1 only without predictions; with texts but
-    without predictions the precision is 0. So does MMOCR's `compute_hmean`. (ICDAR2015's script
-    agrees for a single image, but calls all three 0 for a dataset without texts.)
-    """
-    if num_texts == 0:
-        precision = float(num_predictions == 0)
-        return precision, 1.0, precision
-    precision = num_hits / num_predictions if num_predictions else 0.0
-    # 2 P R / (P + R), in whole numbers: equal means are equal floats, as ties need.
-    hmean = 2 * num_hits / (num_texts + num_predictions)
-    return precision, num_hits / num_texts, hmean

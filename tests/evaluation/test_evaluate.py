@@ -317,3 +317,33 @@ def test_ground_truth_is_read_as_prepare_reads_it(tmp_path, capsys, write):
     assert (status, errors) == (0, [])
     assert lines[0].endswith("5 images, 6 texts, 5 that count")
     assert "official: precision 1.0000 recall 1.0000 hmean 1.0000" in lines
+
+
+def test_intervals_and_the_difference_from_another_file(tmp_path, capsys):
+    stems = [f"img_{i}" for i in range(40)]
+    gt = write_annotation(tmp_path / "gt.json", {f"{s}.jpg": [(SQUARE, False)] for s in stems})
+    better, worse = (
+        write_results(
+            tmp_path / name,
+            {f"{s}.jpg": ([SQUARE if i % every else FAR], [0.9]) for i, s in enumerate(stems)},
+        )
+        for name, every in (("better.json", 4), ("worse.json", 2))
+    )
+    arguments = ["--pred", str(better), "--gt", str(gt), "--bootstrap", "2000"]
+    assert evaluate_tool.main([*arguments, "--against", str(worse)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    value = next(line for line in lines if line.startswith("official_hmean "))
+    assert value.split()[1] == "0.7500," and "95 % interval 0.6" in value
+    place = lines.index(f"against {worse}:")
+    change = next(line for line in lines[place:] if line.startswith("official_hmean "))
+    assert change.split()[1] == "+0.2500," and change.endswith("of the resamples")
+    assert lines[-1].startswith("official: ")
+
+
+def test_a_file_of_other_images_is_no_other_result(tmp_path, capsys):
+    gt = write_annotation(tmp_path / "gt.json", {"img_1.jpg": [(SQUARE, False)]})
+    pred = write_results(tmp_path / "pred.json", {"img_1.jpg": ([SQUARE], [0.9])})
+    other = write_results(tmp_path / "other.json", {"img_2.jpg": ([SQUARE], [0.9])})
+    arguments = ["--pred", str(pred), "--gt", str(gt), "--against", str(other)]
+    assert evaluate_tool.main(arguments) == 1
+    assert f"{other} holds img_2, which {gt} lacks" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ import torch
 import torch.multiprocessing as mp
 
 from dbnet.evaluation import HmeanIOUMetric, PredictionCollector, format_metrics
-from dbnet.evaluation.hmean_iou import SCORE_THRESHOLDS, count_at, join_overlaps
+from dbnet.evaluation.counts import SCORE_THRESHOLDS, count_hits, join_overlaps
+from dbnet.evaluation.matching import first_come
 from dbnet.registry import METRICS
 
 
@@ -82,7 +84,8 @@ def test_score_equal_to_the_threshold_passes(threshold, dtype):
     meta, prediction = sample([SQUARE], predictions=[SQUARE, MISS])
     prediction["scores"] = np.array([threshold, below], dtype=dtype)
     metric.process(dict(metas=[meta]), [prediction])
-    assert count_at(threshold, join_overlaps(metric.results)) == (1, 1, 1)
+    overlaps = join_overlaps(metric.results)
+    assert count_hits(threshold, overlaps, first_come).tolist() == [1]
 
 
 def test_best_thresholds_of_the_two_matchings_are_independent():
@@ -281,6 +284,24 @@ def test_lines_at_the_end_of_the_tools():
     only_official = {key: value for key, value in metrics.items() if "official" in key}
     assert format_metrics(only_official) == [official]
     assert format_metrics({}) == []
+
+
+def test_intervals_are_metrics_and_a_line():
+    hit, miss = sample([SQUARE], predictions=[SQUARE]), sample([SQUARE], predictions=[MISS])
+    metric = HmeanIOUMetric(bootstrap=500)
+    for meta, prediction in [hit] * 30 + [miss] * 20:
+        metric.process(dict(metas=[meta]), [prediction])
+    metrics = metric.evaluate(50)
+    for name in ("hmean", "official_hmean"):
+        # hmean is the share of hits: its standard deviation is sqrt(.6 * .4 / 50) = .069.
+        assert metrics[f"icdar/{name}_low"] == pytest.approx(0.6 - 1.96 * 0.069, abs=0.03)
+        assert metrics[f"icdar/{name}_high"] == pytest.approx(0.6 + 1.96 * 0.069, abs=0.03)
+    line = next(line for line in format_metrics(metrics) if line.startswith("95 %"))
+    assert re.fullmatch(
+        r"95 % intervals over images: hmean 0\.\d{4} to 0\.\d{4}, official_hmean 0\.\d{4} to "
+        r"0\.\d{4}",
+        line,
+    )
 
 
 def test_thresholds_are_the_seven_of_mmocr():
