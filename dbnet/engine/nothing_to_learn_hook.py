@@ -69,12 +69,16 @@ class NothingToLearnHook(Hook):
         Raises:
             UserError: There was none so far, and that is enough of it.
         """
-        targets = (data_batch or {}).get("targets")
-        if self.found or not targets or not _is_in_memory(targets.get("shrink_map")):
+        if self.found or not data_batch:
             return
-        shrink_map = targets["shrink_map"].numpy()
-        self.found = bool(shrink_map.any())
-        self.seen += len(shrink_map)
+        if plans := data_batch.get("plans"):  # of `DeviceDataHook`
+            has_text, number = plans.num_learnt > 0, plans.num_samples
+        elif _is_in_memory(shrink_map := data_batch.get("targets", {}).get("shrink_map")):
+            has_text, number = bool(shrink_map.any()), len(shrink_map)
+        else:
+            return
+        self.found |= has_text
+        self.seen += number
         if not self.found and self.seen >= self.num_samples:
             raise UserError(
                 f"nothing to learn: none of the first {self.seen} training samples has a pixel of "

@@ -50,6 +50,16 @@ def test_training_on_nothing_stops_in_one_line(tmp_path, capsys, change, message
     assert not list(tmp_path.glob("work/*.pth"))
 
 
+@pytest.mark.slow
+def test_data_on_the_device_are_looked_at_too(tmp_path, capsys):
+    write_scenes(tmp_path, count=8)
+    change_words(tmp_path, small)
+    hook = 'default_hooks = dict(device_data=dict(type="DeviceDataHook"))'
+    config = write_config(tmp_path, "config", 100, save_every=100, extra=hook)
+    assert train_tool.main([config, "--work-dir", str(tmp_path / "work")]) == 1
+    assert "none of the first 100 training samples" in capsys.readouterr().err
+
+
 class FakeRunner:
     def __init__(self, dataset):
         self.lines = []

@@ -67,12 +67,14 @@ class PackedPlans(NamedTuple):
         fields: Where each array lies.
         chunks: How the texts are drawn.
         num_samples: N.
+        num_learnt: Texts that are not ignored.
     """
 
     buffer: Tensor
     fields: dict[str, Field]
     chunks: list[Chunk]
     num_samples: int
+    num_learnt: int
 
     def unpack(self, device: torch.device) -> dict[str, Tensor]:
         """Copy the buffer to a device, asynchronously if it is pinned, and view its arrays."""
@@ -104,7 +106,8 @@ def collate_plans(plans: Sequence[SamplePlan]) -> dict:
         **edges,
     )
     buffer, fields = _pack(arrays)
-    packed = PackedPlans(buffer, fields, chunks, len(plans))
+    num_learnt = sum(not instance.ignored for _, instance in texts)
+    packed = PackedPlans(buffer, fields, chunks, len(plans), num_learnt)
     return dict(plans=packed, metas=[plan.metas for plan in plans])
 
 
