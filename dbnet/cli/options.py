@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dbnet.checkpoints import FORMATS, WRITABLE
+from dbnet.deploy.formats import LAYOUTS, PRECISIONS
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 
@@ -68,6 +69,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "--cfg-options": dict(nargs="+", action=ConfigOptions, metavar="KEY=VALUE"),
     "--launcher": dict(choices=LAUNCHERS, default="none"),
     "--device": dict(help="cpu, cuda, cuda:1, ...; an accelerator if there is one"),
+    "--amp": dict(action="store_true", help="bfloat16 where the device computes it natively"),
 }
 
 
@@ -106,13 +108,16 @@ def train() -> Parser:
 def test() -> Parser:
     parser = Parser("test", "Test a text detector.")
     parser.share("config")
-    parser.add("checkpoint", help="file or URL, of this project or of MMOCR")
+    parser.add(
+        "checkpoint", help="file or URL, of this project or of MMOCR; or a file of dbnet export"
+    )
     parser.add("--out", type=Path, metavar="results.json", help="write metrics and predictions")
     parser.add(
         "--submit", type=Path, metavar="submit.zip", help="write predictions for the competition"
     )
     parser.add("--show-dir", help="draw predictions and ground truth into this folder")
-    parser.share("--work-dir", "--data-root", "--test-size", "--cfg-options", "--launcher")
+    parser.share("--work-dir", "--data-root", "--test-size", "--amp", "--cfg-options")
+    parser.share("--launcher")
     return parser
 
 
@@ -122,7 +127,11 @@ def infer() -> Parser:
     parser.add(
         "--config", help="config file, or its name; without it the model of the package is used"
     )
-    parser.add("--checkpoint", help="file or URL, of this project, MMOCR or MhLiao/DB")
+    parser.add(
+        "--checkpoint",
+        help="file or URL, of this project, MMOCR or MhLiao/DB; or a file of dbnet export, which "
+        "needs no config",
+    )
     parser.add(
         "--out", type=Path, required=True, help="folder for results.json and a drawing per image"
     )
@@ -136,7 +145,48 @@ def infer() -> Parser:
     parser.add(
         "--batch-size", type=positive, default=1, metavar="N", help="images at once (default 1)"
     )
-    parser.share("--device", "--test-size", "--cfg-options")
+    parser.share("--device", "--test-size", "--amp", "--cfg-options")
+    return parser
+
+
+def export() -> Parser:
+    parser = Parser(
+        "export",
+        "Write a detector as a file for other runtimes, load it there and compare: the maps, then "
+        "the texts of some images. A file that does not agree is removed.",
+    )
+    parser.add("config", nargs="?", help="config file, or its name; none: the package's model")
+    parser.add("checkpoint", nargs="?", help="of that config: path or URL")
+    parser.add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="model.onnx|model.xml|model.pt2",
+        help="new file: ONNX, OpenVINO (with model.bin beside it) or torch.export",
+    )
+    parser.add(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="of the network; int8 needs --calibrate (default %(default)s)",
+    )
+    parser.add("--calibrate", type=Path, metavar="DIR", help="folder of training images, for int8")
+    parser.add(
+        "--layout",
+        choices=LAYOUTS,
+        default="nchw",
+        help="opencv: for cv2.dnn.TextDetectionModel_DB, of a fixed size (default %(default)s)",
+    )
+    parser.add(
+        "--size",
+        type=parse_size,
+        metavar="W,H",
+        help="with --layout opencv: multiples of 32 (default: the config's test size)",
+    )
+    parser.add(
+        "--opset", type=positive, metavar="N", help="of ONNX (default: the oldest that fits)"
+    )
+    parser.share("--cfg-options")
     return parser
 
 
@@ -331,6 +381,7 @@ PARSERS = {
     "train": train,
     "test": test,
     "infer": infer,
+    "export": export,
     "evaluate": evaluate,
     "prepare": prepare,
     "check": check,

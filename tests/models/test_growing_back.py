@@ -9,7 +9,7 @@ import torch
 
 from dbnet.datasets.transforms.targets import draw_targets
 from dbnet.geometry import order_corners
-from dbnet.models.postprocessors.db_postprocessor import (
+from dbnet.postprocessing import (
     DBPostprocessor,
     inverse_offset,
     inverse_polygon,
