@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from PIL import Image
@@ -178,8 +178,10 @@ class TextDetInferencer:
     ) -> Iterator[Callable[[], list[Result]]]:
         """Run the network on batches of equal padded size; yield what finds a chunk's texts."""
         for samples in chunks:
-            batches = self._batches(samples, batch_size)
-            started = [self.network.start([samples[i] for i in batch]) for batch in batches]
+            batches = self._batches(samples, batch_size)  # of readable images alone
+            started = [
+                self.network.start([cast(dict, samples[i]) for i in batch]) for batch in batches
+            ]
             yield partial(self._finish, samples, batches, started)
 
     def _batches(self, samples: Sequence[dict | UserError], batch_size: int) -> list[list[int]]:
@@ -220,9 +222,9 @@ def open_network(
     Raises:
         UserError: What is given is no model, or cannot be had.
     """
-    if checkpoint is None and is_exported(config):
-        config, checkpoint = None, config  # type: ignore[assignment]  # a path
-    if is_exported(checkpoint):
+    if checkpoint is None and isinstance(config, str | os.PathLike) and is_exported(config):
+        config, checkpoint = None, config
+    if checkpoint is not None and is_exported(checkpoint):
         if config is not None:
             raise UserError(f"{checkpoint} holds its own settings: leave the config out")
         from dbnet.deploy.exported_network import ExportedNetwork

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from torch import nn
 
+from dbnet.deploy import quantization
 from dbnet.deploy.agreement import Agreement, Run, compare
 from dbnet.deploy.formats import OLD_EXPORTER, Request, files_of
 from dbnet.deploy.graphs import (
     DEFAULT_OPSET,
-    ExportedGraph,
+    DetectorGraph,
     OpenCVGraph,
     check_requirements,
     finish_onnx,
@@ -69,7 +70,7 @@ def export(
         UserError: Something is missing, too old, or the file does not agree.
     """
     check_requirements(detector, request)
-    graph: nn.Module = ExportedGraph(detector)
+    graph: nn.Module = DetectorGraph(detector)
     if metadata.layout == "opencv":
         graph = OpenCVGraph(graph, metadata)
     request.out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,8 +93,6 @@ def export(
 
 def write(graph: nn.Module, path: Path, metadata: Metadata, request: Request) -> None:
     """Write the files of a format."""
-    from dbnet.deploy import quantization
-
     if path.suffix.lower() == ".pt2":
         write_program(graph, path, metadata)
     elif path.suffix.lower() == ".xml":

@@ -8,7 +8,7 @@ from dbnet.errors import UserError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 LAYOUTS = ("nchw", "opencv")
-# Lower opsets lack operators, higher ones are not tried; up to 17 the exporter is PyTorch's old one.
+# Lower opsets lack operators, higher ones were not tried; PyTorch's old exporter writes up to 17.
 OPSETS = range(11, 24)
 OLD_EXPORTER = 17
 

@@ -24,7 +24,7 @@ EXAMPLE = (2, 3, 96, 128)  # N, C, H, W; all different, so that none is taken fo
 HALF = dict(fp16=torch.float16, bf16=torch.bfloat16)
 
 
-class ExportedGraph(nn.Module):
+class DetectorGraph(nn.Module):
     """What is exported: normalised images (N, 3, H, W) to probability maps (N, 1, H, W).
 
     Batch norms are folded into the convolutions, and there is no threshold branch.

@@ -85,6 +85,7 @@ def explain(error: Exception, runtime: str) -> str:
             f"{how_to_install('onnxruntime', least)}"
         )
     if found := re.search(r"Unsupported model IR version: (\d+)", text):
-        return f"{runtime} is too old for IR version {found[1]}: {how_to_install('onnxruntime', (1, 18))}"
+        newer = how_to_install("onnxruntime", LEAST["onnxruntime"])
+        return f"{runtime} is too old for IR version {found[1]}: {newer}"
     reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : |^Exception from \S+ ", "", text)
     return f"{runtime} cannot load it ({reason[:160]}); damaged, or for a newer version"

@@ -138,7 +138,10 @@ class OpenVino:
             model = core.read_model(path)
             text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
             self.metadata = parse_metadata(text, f"model {path}") if text else foreign_model(path)
-            precision = "bf16" if self.metadata.precision == "bf16" else "f32"
+            # What int8 leaves in floating point is bfloat16 too.
+            half = self.metadata.precision in ("bf16", "int8")
+            half &= "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            precision = "bf16" if half else "f32"
             settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision}
             if threads:
                 settings["INFERENCE_NUM_THREADS"] = threads
