@@ -8,6 +8,7 @@ times ours alone. It draws a page of 300 words at 736x1312; `maps.npz` holds fur
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -40,8 +41,8 @@ def draw_page(num_words: int, height: int, width: int, seed: int = 0) -> np.ndar
     return page + 0.05 * rng.random(page.shape, dtype=np.float32)
 
 
-def find_ours(text_repr_type: str) -> Find:
-    postprocessor = DBPostprocessor(text_repr_type=text_repr_type)
+def find_ours(text_repr_type: str, grow: str) -> Find:
+    postprocessor = DBPostprocessor(text_repr_type=text_repr_type, grow=grow)
     meta = dict(scale_factor=(1.0, 1.0))
     return lambda prob_map: postprocessor(prob_map[None], [meta])[0]["polygons"]
 
@@ -69,9 +70,9 @@ def milliseconds(find: Find, maps: list[Tensor]) -> float:
     return (time.perf_counter() - start) / len(maps) * 1e3
 
 
-def compare(maps: list[Tensor], text_repr_type: str, repeats: int) -> dict[str, float]:
+def compare(maps: list[Tensor], text_repr_type: str, grow: str, repeats: int) -> dict[str, float]:
     """Time both in turn, per map; give the fastest round of each and the median ratio."""
-    ours, theirs = find_ours(text_repr_type), find_mmocr(text_repr_type)
+    ours, theirs = find_ours(text_repr_type, grow), find_mmocr(text_repr_type)
     found = [ours(prob_map) for prob_map in maps]
     times = [
         (milliseconds(ours, maps), milliseconds(theirs, maps) if theirs else np.nan)
@@ -100,9 +101,10 @@ def main() -> None:
         sets[args.maps.name] = [torch.from_numpy(m) for m in np.load(args.maps)["maps"]]
     rows = {}
     for name, maps in sets.items():
-        for kind in ("quad", "poly"):
-            row = rows[f"{name}, {kind}"] = compare(maps, kind, args.repeats)
-            print(f"{name:20} {kind}", *(f"{key} {value:<8.4g}" for key, value in row.items()))
+        for kind, grow in itertools.product(("quad", "poly"), ("unclip", "inverse")):
+            row = rows[f"{name}, {kind}, {grow}"] = compare(maps, kind, grow, args.repeats)
+            facts = (f"{key} {value:<8.4g}" for key, value in row.items())
+            print(f"{name:20} {kind} {grow:7}", *facts)
     if args.out:
         args.out.write_text(json.dumps(rows, indent=2))
 

@@ -3,7 +3,10 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dbnet.utils.environment import prepare_environment
 from dbnet.version import __version__
+
+prepare_environment()
 
 if TYPE_CHECKING:
     from dbnet.apis.detector import init_detector

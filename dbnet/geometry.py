@@ -134,14 +134,18 @@ def _clip_half_plane(points: Array, axis: int, bound: float, sign: float) -> Arr
     return np.array(kept, dtype=np.float32).reshape(-1, 2)
 
 
-def order_corners(quad: Array) -> Array:
-    """Order the corners (4, 2) of a quad clockwise, the one nearest to the top left first.
+def order_corners(quads: Array) -> Array:
+    """Order the corners (..., 4, 2) of quads clockwise, the one nearest to the top left first.
 
     OpenCV's versions begin with different corners.
     """
-    if signed_area(quad) < 0:
-        quad = quad[::-1]
-    return np.roll(quad, -int(quad.sum(axis=1).argmin()), axis=0)
+    x, y = quads[..., 0], quads[..., 1]
+    following = np.roll(quads, -1, axis=-2)
+    doubled = (x * following[..., 1] - following[..., 0] * y).sum(axis=-1, keepdims=True)
+    step = np.where(doubled < 0, -1, 1)
+    first = quads.sum(axis=-1).argmin(axis=-1)
+    indices = (first[..., None] + step * np.arange(4)) % 4
+    return np.take_along_axis(quads, indices[..., None], axis=-2)
 
 
 def distance_field(polygon: Array, xs: Array, ys: Array) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pyclipper
 
-from dbnet.geometry import join_rings, order_corners, short_side
+from dbnet.geometry import join_rings, order_corners
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,16 +123,18 @@ class DBPostprocessor:
 
     def _grow_back(self, prob_map: np.ndarray) -> list[tuple[np.ndarray, float]]:
         """Find outlines (K, 2) in pixels of the map, and their scores, by undoing the shrinking."""
-        undo = inverse_quad if self.text_repr_type == "quad" else inverse_polygon
-        found = []
+        regions, scores = [], []
         for contour in find_regions(prob_map, self.bin_thresh)[: self.max_candidates]:
             score = box_score(prob_map, contour[:, 0])
-            if not score >= self.box_thresh:
-                continue
-            outline = undo(contour, self.shrink_ratio)
-            if outline is not None and short_side(outline) >= self.min_text_width:
-                found.append((outline, score))
-        return found
+            if score >= self.box_thresh:  # NaN is not
+                regions.append(contour)
+                scores.append(score)
+        undo = inverse_quads if self.text_repr_type == "quad" else inverse_polygons
+        return [
+            (outline, score)
+            for (outline, width), score in zip(undo(regions, self.shrink_ratio), scores)
+            if 0 < width >= self.min_text_width
+        ]
 
     def _outline(self, region: np.ndarray, distance: float) -> np.ndarray | None:
         grown = grow(region, distance)
@@ -161,7 +163,9 @@ def find_regions(prob_map: np.ndarray, bin_thresh: float) -> list[np.ndarray]:
     return [c for c, (*_, parent) in zip(contours, levels[0]) if parent < 0] if contours else []
 
 
-def inverse_offset(area: float, length: float, corners: float, shrink_ratio: float) -> float:
+def inverse_offset(
+    area: np.ndarray, length: np.ndarray, corners: np.ndarray, shrink_ratio: float
+) -> np.ndarray:
     """Offset D by which an outline grows to the one that D = A' (1 - r^2) / L' shrinks back to it.
 
     With mitred corners an outline of area A and length L grows to A' = A + L D + c D^2 and
@@ -170,67 +174,110 @@ def inverse_offset(area: float, length: float, corners: float, shrink_ratio: flo
 
     A text of 100 x 20 is shrunk by D = 2000 * 0.84 / 240 = 7, to 86 x 6:
 
-    >>> round(inverse_offset(area=86 * 6, length=2 * (86 + 6), corners=4, shrink_ratio=0.4), 6)
+    >>> float(inverse_offset(area=86 * 6, length=2 * (86 + 6), corners=4, shrink_ratio=0.4))
     7.0
 
     Args:
-        area: A, square pixels.
+        area: A, square pixels; as `length` and `corners` a number or any shape.
         length: L, pixels.
         corners: c.
         shrink_ratio: r.
     """
     s = 1 - shrink_ratio**2
     square, linear = corners * (2 - s), (1 - s) * length
-    return (math.sqrt(linear**2 + 4 * square * s * area) - linear) / (2 * square)
+    return (np.sqrt(linear**2 + 4 * square * s * area) - linear) / (2 * square)
 
 
-def inverse_quad(contour: np.ndarray, shrink_ratio: float) -> np.ndarray | None:
-    """Grow the least rectangle around a contour (K, 1, 2); corners (4, 2), None without area.
+def inverse_quads(
+    contours: Sequence[np.ndarray], shrink_ratio: float
+) -> list[tuple[np.ndarray, float]]:
+    """Grow the least rectangles around contours, each (K, 1, 2).
 
-    The contour runs through centres of pixels. The targets hold the rasteriser's half pixel already
+    A contour runs through centres of pixels. The targets hold the rasteriser's half pixel already
     (see `draw_targets`), so that it is the outline of what they left of a text.
+
+    Returns:
+        Corners (4, 2) float32 and the short side of each; 0 for a region without area.
     """
-    center, (width, height), angle = cv2.minAreaRect(contour)
-    if width * height == 0:
-        return None
-    offset = inverse_offset(width * height, 2 * (width + height), 4, shrink_ratio)
-    grown = center, (width + 2 * offset, height + 2 * offset), angle
-    return order_corners(cv2.boxPoints(grown))
+    rectangles = [cv2.minAreaRect(contour) for contour in contours]
+    sizes = np.array([size for _, size, _ in rectangles]).reshape(-1, 2)
+    areas = sizes.prod(axis=1)
+    offsets = inverse_offset(areas, 2 * sizes.sum(axis=1), np.full(len(areas), 4.0), shrink_ratio)
+    sizes += 2 * offsets[:, None]
+    corners = [
+        cv2.boxPoints((center, size, angle))
+        for (center, _, angle), size in zip(rectangles, sizes.tolist())
+    ]
+    quads = order_corners(np.array(corners, np.float32).reshape(-1, 4, 2))
+    widths = np.where(areas > 0, sizes.min(axis=1), 0.0)
+    return list(zip(quads, widths.tolist()))
 
 
-def inverse_polygon(contour: np.ndarray, shrink_ratio: float) -> np.ndarray | None:
-    """Grow a contour (K, 1, 2) with mitred corners; (K', 2) float32, None without area.
+def inverse_polygons(
+    contours: Sequence[np.ndarray], shrink_ratio: float
+) -> list[tuple[np.ndarray, float]]:
+    """Grow contours, each (K, 1, 2), with mitred corners.
 
-    The stairs of a slanted edge are smoothed first, within a tenth of the region's thickness or
-    three quarters of a pixel.
+    Returns:
+        Outline (K', 2) float32 and the thickness of each; 0 for a region without area.
     """
-    length = cv2.arcLength(contour, True)
-    thickness = 2 * cv2.contourArea(contour) / max(length, 1)
-    smooth = cv2.approxPolyDP(contour, max(0.75, 0.1 * thickness), True)[:, 0]
-    if len(smooth) < 3 or (area := cv2.contourArea(smooth)) == 0:
-        return None
-    corners = max(mitred_corners(smooth), math.pi)
-    length = cv2.arcLength(smooth, True)
-    offset = inverse_offset(area, length, corners, shrink_ratio)
+    smooth = [smooth_contour(contour) for contour in contours]
+    areas, lengths, corners = measure_rings(smooth)
+    offsets = inverse_offset(areas, lengths, np.maximum(corners, math.pi), shrink_ratio)
+    # Of the rectangle of that area and length; a band's thickness, however it is bent.
+    widths = (lengths - np.sqrt(np.maximum(lengths**2 - 16 * areas, 0))) / 4 + 2 * offsets
+    return [
+        (grow_mitred(outline, offset), width) if area > 0 else (outline, 0.0)
+        for outline, area, offset, width in zip(smooth, areas, offsets.tolist(), widths.tolist())
+    ]
+
+
+def smooth_contour(contour: np.ndarray) -> np.ndarray:
+    """Take the stairs off the slanted edges of a contour (K, 1, 2); (K', 2) int32.
+
+    Within a tenth of the region's thickness or three quarters of a pixel.
+    """
+    thickness = 2 * cv2.contourArea(contour) / max(cv2.arcLength(contour, True), 1)
+    return cv2.approxPolyDP(contour, max(0.75, 0.1 * thickness), True)[:, 0]
+
+
+def grow_mitred(outline: np.ndarray, offset: float) -> np.ndarray:
+    """Offset an outline (K, 2) outwards by pixels; (K', 2) float32, the largest part."""
     clipper = pyclipper.PyclipperOffset(MITER_LIMIT)
-    clipper.AddPath((smooth * SUBPIXELS).tolist(), pyclipper.JT_MITER, pyclipper.ET_CLOSEDPOLYGON)
+    clipper.AddPath((outline * SUBPIXELS).tolist(), pyclipper.JT_MITER, pyclipper.ET_CLOSEDPOLYGON)
     parts = [np.array(part, np.float32) for part in clipper.Execute(offset * SUBPIXELS)]
-    return max(parts, key=cv2.contourArea) / SUBPIXELS if parts else None
+    grown = max(parts, key=cv2.contourArea) if len(parts) > 1 else parts[0]
+    grown /= SUBPIXELS
+    return grown
 
 
-def mitred_corners(polygon: np.ndarray) -> float:
-    """Sum tan(t / 2) over the exterior angles t of a polygon (K, 2); reflex ones count negative.
+def measure_rings(polygons: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Measure areas, perimeters and corners of M polygons (K, 2), each (M,) float64.
 
-    >>> round(mitred_corners(np.array([[0, 0], [9, 0], [9, 5], [0, 5]])), 6)
-    4.0
+    `corners` sums tan(t / 2) over the exterior angles t; reflex ones count negative.
+
+    >>> area, length, corners = measure_rings([np.array([[0, 0], [9, 0], [9, 5], [0, 5]])])
+    >>> area, length, corners.round(6)
+    (array([45.]), array([28.]), array([4.]))
     """
-    edges = (np.roll(polygon, -1, axis=0) - polygon).astype(np.float64)
-    before = np.roll(edges, 1, axis=0)
-    cross = before[:, 0] * edges[:, 1] - before[:, 1] * edges[:, 0]
-    turns = np.arctan2(cross, (before * edges).sum(axis=1))
+    if not polygons:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    vertices, following, starts = join_rings(polygons)
+    edges = following - vertices
+    areas = 0.5 * np.abs(np.add.reduceat(_cross(vertices, following), starts))
+    lengths = np.add.reduceat(np.hypot(*edges.T), starts)
+    before = np.arange(-1, len(edges) - 1)
+    before[starts] = [*starts[1:] - 1, len(edges) - 1]
+    before = edges[before]
+    turns = np.arctan2(_cross(before, edges), (before * edges).sum(axis=1))
     # The clipper cuts sharper corners off.
     sharpest = 2 * math.acos(1 / MITER_LIMIT)
-    return abs(float(np.tan(np.clip(turns, -sharpest, sharpest) / 2).sum()))
+    tangents = np.tan(np.clip(turns, -sharpest, sharpest) / 2)
+    return areas, lengths, np.abs(np.add.reduceat(tangents, starts))
+
+
+def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
 
 
 def approximate(contour: np.ndarray, epsilon_ratio: float) -> np.ndarray:

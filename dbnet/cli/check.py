@@ -7,20 +7,24 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import with_progress
 from dbnet.config.load import load_config
 from dbnet.data_check.findings_file import findings_writer
+from dbnet.data_check.growing_back import measure_growing_back
 from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place, inspect_entry
 from dbnet.data_check.kinds import ERROR, Finding
 from dbnet.data_check.raw_entries import read_entries
 from dbnet.data_check.report_html import write_page
 from dbnet.data_check.report_text import format_report, verdict
 from dbnet.data_check.summary import Example, Summary
-from dbnet.data_check.training_size import measure_training
+from dbnet.data_check.training_size import TARGETS, measure_training
 from dbnet.errors import UserError
+from dbnet.models.postprocessors import DBPostprocessor
+from dbnet.registry import MODELS
 from dbnet.utils.parallel import in_order
 
 MARK = b"dbnet check"  # near the beginning of each report
@@ -91,7 +95,7 @@ def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:
                 for finding in inspection.findings:
                     written.add(Example(inspection.place, inspection.img_path, finding))
         found = [*twin_examples(summary, files), *summary.find_empty()]
-        for example in [*found, *training_examples(summary, files, args)]:
+        for example in [*found, *config_examples(summary, files, args)]:
             summary.add_finding(example)
             if written:
                 written.add(example)
@@ -100,10 +104,10 @@ def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:
     return summary
 
 
-def training_examples(
+def config_examples(
     summary: Summary, files: list[list[Any]], args: argparse.Namespace
-) -> list[Example]:
-    """Measure the words of the first file as the training of a config sees them."""
+) -> Iterator[Example]:
+    """Measure the words of the first file as a config's training and post-processing see them."""
     config = load_config(args.config)
     init_default_scope(config.default_scope)
     dataset = config.train_dataloader.dataset
@@ -111,10 +115,31 @@ def training_examples(
         dataset = dataset.datasets[0]
     if "pipeline" not in dataset:
         raise UserError(f"--config {args.config}: its training data have no pipeline; leave it out")
-    size = measure_training(files[0], args.annotations[0].parent, dataset.pipeline)
+    entries, path = files[0], args.annotations[0]
+    size = measure_training(entries, path.parent, dataset.pipeline)
     if size.num_words:
-        summary.remarks.append(f"{args.annotations[0]}: {size.describe()} of {args.config}")
-    return [Example(Place(0, WHOLE_FILE), "", finding) for finding in size.findings()]
+        summary.remarks.append(f"{path}: {size.describe()} of {args.config}")
+    for finding in size.findings():
+        yield Example(Place(0, WHOLE_FILE), "", finding)
+    yield from _lost_examples(summary, entries, config, dataset.pipeline, args)
+
+
+def _lost_examples(
+    summary: Summary, entries: list[Any], config: Config, pipeline: list, args: argparse.Namespace
+) -> Iterator[Example]:
+    postprocessor = MODELS.build(config.model.postprocessor)
+    if not isinstance(postprocessor, DBPostprocessor):
+        return
+    targets: dict = next((step for step in pipeline if step["type"] == TARGETS), {})
+    ratio = targets.get("shrink_ratio", 0.4)
+    num_tried, lost = measure_growing_back(entries, args.test_size, postprocessor, ratio)
+    if lost:
+        summary.remarks.append(
+            f"{args.annotations[0]}: {len(lost)} of {num_tried} words are lost by the "
+            f"post-processing of {args.config} even if its maps are perfect"
+        )
+    for each in lost:
+        yield Example(Place(0, each.item), entries[each.item]["img_path"], each.finding())
 
 
 def inspect_all(files: list[list[Any]], args: argparse.Namespace) -> Iterator[Inspection]:

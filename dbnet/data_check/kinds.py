@@ -165,6 +165,11 @@ _NOTES = {
         "training sees it as small as that, yet counted in tests",
         "raise the test size, or mark such words as ignored",
     ),
+    "not-given-back": (
+        "were the network perfect, the post-processing of --config would still give no box with an "
+        "IoU above 0.5: the word is too long or too thin for it",
+        'set model.postprocessor.grow="inverse" and shrink_ratio=0.55, see docs/metrics.md',
+    ),
     "no-words": ("an image has no words; it trains as background", "is that intended?"),
     "all-ignored": ("all words of an image are ignored; it teaches little", "is that intended?"),
 }

@@ -1,17 +1,20 @@
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
 from dbnet.evaluation.matching import (
     MIN_IOU,
-    first_come_matches,
-    first_come_pairs,
+    first_come,
     match_image,
-    maximum_matches,
+    maximum,
     precision_recall_hmean,
 )
 from dbnet.registry import METRICS
+
+# Texts and predictions of hits, each (P,), to the indices (K,) of those that are matches.
+Match = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 # MMOCR's. Decimals instead of np.arange, whose 0.7000000000000002 drops a score of 0.7.
 SCORE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -69,13 +72,14 @@ class HmeanIOUMetric(BaseMetric):
         Args:
             results: What `process` kept of every image, gathered from all processes.
         """
-        official = precision_recall_hmean(*count_at(None, results))
+        overlaps = join_overlaps(results)
+        official = precision_recall_hmean(*count_at(None, overlaps))
         metrics = dict(zip(("official_precision", "official_recall", "official_hmean"), official))
-        metrics |= fit_metrics(results)
-        if any(result["scores"] is None for result in results):
+        metrics |= fit_metrics(overlaps)
+        if overlaps.scores is None:
             return metrics
-        best_score_thr, best = best_threshold(results, first_come_matches)
-        _, best_maximum = best_threshold(results, maximum_matches)
+        best_score_thr, best = best_threshold(overlaps, first_come)
+        _, best_maximum = best_threshold(overlaps, maximum)
         return dict(
             **dict(zip(("precision", "recall", "hmean"), best)),
             best_score_thr=best_score_thr,
@@ -84,59 +88,94 @@ class HmeanIOUMetric(BaseMetric):
         )
 
 
-def best_threshold(
-    results: list[dict], matches: Callable[[np.ndarray], int]
-) -> tuple[float, tuple[float, float, float]]:
-    """Find the lowest score threshold of the best hmean, and its precision, recall and hmean.
+class Overlaps(NamedTuple):
+    """The hits of a dataset of N images, numbered throughout, sorted by text, then by prediction.
+
+    Attributes:
+        texts: (P,) text of each pair whose IoU exceeds one half.
+        predictions: (P,) its prediction.
+        iou: (P,) float64.
+        text_images: (G,) the image of each text.
+        images: (M,) the image of each prediction.
+        scores: (M,) float32 of the predictions, None if some image came without.
+        num_images: N.
+    """
+
+    texts: np.ndarray
+    predictions: np.ndarray
+    iou: np.ndarray
+    text_images: np.ndarray
+    images: np.ndarray
+    scores: np.ndarray | None
+    num_images: int
+
+
+def join_overlaps(results: Sequence[dict]) -> Overlaps:
+    """Join the images of a dataset.
 
     Args:
-        results: A dict per image with `iou`, (G, M) float64, and `scores`, (M,) float32.
-        matches: Counts the one-to-one matches in a (G, M) bool array of hits.
+        results: A dict per image with `iou`, (G, M) float64, and `scores`, (M,) float32 or None.
     """
+    shapes = np.array([result["iou"].shape for result in results], dtype=np.intp).reshape(-1, 2)
+    first_text, first_prediction = (np.cumsum(shapes, axis=0) - shapes).T
+    hits = [np.nonzero(result["iou"] > MIN_IOU) for result in results]
+    scores = [result["scores"] for result in results]
+    order = np.arange(len(results))
+    return Overlaps(
+        texts=_joined([t + first for (t, _), first in zip(hits, first_text)], np.intp),
+        predictions=_joined([p + first for (_, p), first in zip(hits, first_prediction)], np.intp),
+        iou=_joined([result["iou"][hit] for result, hit in zip(results, hits)], np.float64),
+        text_images=np.repeat(order, shapes[:, 0]),
+        images=np.repeat(order, shapes[:, 1]),
+        scores=None if any(s is None for s in scores) else _joined(scores, np.float32),
+        num_images=len(results),
+    )
+
+
+def _joined(arrays: Sequence[np.ndarray], dtype: type) -> np.ndarray:
+    return np.concatenate([np.empty(0, dtype), *arrays])
+
+
+def best_threshold(overlaps: Overlaps, match: Match) -> tuple[float, tuple[float, float, float]]:
+    """Find the lowest score threshold of the best hmean, and its precision, recall and hmean."""
     evaluated = [
-        (threshold, precision_recall_hmean(*count_at(threshold, results, matches)))
+        (threshold, precision_recall_hmean(*count_at(threshold, overlaps, match)))
         for threshold in SCORE_THRESHOLDS
     ]
     return max(evaluated, key=lambda pair: pair[1][2])
 
 
 def count_at(
-    score_thr: float | None,
-    results: list[dict],
-    matches: Callable[[np.ndarray], int] = first_come_matches,
-    min_iou: float = MIN_IOU,
+    score_thr: float | None, overlaps: Overlaps, match: Match = first_come, min_iou: float = MIN_IOU
 ) -> tuple[int, int, int]:
     """Count matches, texts and predictions over a dataset.
 
     Args:
         score_thr: Predictions of a lower score are left out; with None all stay.
-        results: As of `best_threshold`.
-        matches: As of `best_threshold`.
-        min_iou: A match overlaps by more than this.
+        overlaps: Of the dataset.
+        match: Finds the matches among texts and predictions of hits.
+        min_iou: A match overlaps by more than this, one half or more.
     """
-    num_hits = num_texts = num_predictions = 0
-    for result in results:
-        iou = result["iou"]
-        if score_thr is not None:
-            iou = iou[:, result["scores"] >= np.float32(score_thr)]
-        num_hits += matches(iou > min_iou)
-        num_texts += iou.shape[0]
-        num_predictions += iou.shape[1]
-    return num_hits, num_texts, num_predictions
+    kept, num_predictions = overlaps.iou > min_iou, len(overlaps.images)
+    if score_thr is not None and overlaps.scores is not None:
+        passing = overlaps.scores >= np.float32(score_thr)
+        kept &= passing[overlaps.predictions]
+        num_predictions = int(np.count_nonzero(passing))
+    matches = match(overlaps.texts[kept], overlaps.predictions[kept])
+    return len(matches), len(overlaps.text_images), num_predictions
 
 
-def fit_metrics(results: list[dict]) -> dict[str, float]:
+def fit_metrics(overlaps: Overlaps) -> dict[str, float]:
     """Measure how closely the outlines fit: hmean at stricter IoU, mean IoU of the matches."""
     strict = {
-        min_iou: precision_recall_hmean(*count_at(None, results, min_iou=min_iou))[2]
+        min_iou: precision_recall_hmean(*count_at(None, overlaps, min_iou=min_iou))[2]
         for min_iou in STRICT_IOUS
     }
-    pairs = [(r["iou"], first_come_pairs(r["iou"] > MIN_IOU)) for r in results]
-    matched = [iou[text, prediction] for iou, found in pairs for text, prediction in found]
+    matched = overlaps.iou[first_come(overlaps.texts, overlaps.predictions)]
     return dict(
         **{f"hmean_iou{round(100 * m)}": hmean for m, hmean in strict.items() if m > MIN_IOU},
         hmean_iou_mean=sum(strict.values()) / len(strict),
-        mean_iou=float(np.mean(matched)) if matched else 0.0,
+        mean_iou=float(matched.mean()) if len(matched) else 0.0,
     )
 
 

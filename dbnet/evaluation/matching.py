@@ -93,9 +93,7 @@ def _exact_share(text: np.ndarray, prediction: np.ndarray, ignored: bool) -> flo
 
 
 def first_come_pairs(hits: np.ndarray) -> list[tuple[int, int]]:
-    """Let each text in turn take the first free prediction that hits it.
-
-    This is the order of ICDAR2015's own script and of MMOCR's strategy "vanilla".
+    """Match the texts and predictions of one image as `first_come` does.
 
     Args:
         hits: (G, M) bool, which predictions could stand for which texts.
@@ -103,34 +101,60 @@ def first_come_pairs(hits: np.ndarray) -> list[tuple[int, int]]:
     Returns:
         (text, prediction) of each match, by text.
     """
-    matches: dict[int, int] = {}  # prediction: text
-    matched = -1
-    for text, prediction in np.argwhere(hits).tolist():  # by text, then by prediction
-        if text != matched and prediction not in matches:
-            matches[prediction] = matched = text
-    return [(text, prediction) for prediction, text in matches.items()]
+    texts, predictions = np.nonzero(hits)
+    chosen = first_come(texts, predictions)
+    return list(zip(texts[chosen].tolist(), predictions[chosen].tolist()))
 
 
-def first_come_matches(hits: np.ndarray) -> int:
-    """Count the `first_come_pairs` of `hits`, (G, M) bool."""
-    return len(first_come_pairs(hits))
+def first_come(texts: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Let each text in turn take the first free prediction that hits it.
 
-
-def maximum_matches(hits: np.ndarray) -> int:
-    """Count the matches of a maximum bipartite matching, by augmenting paths.
+    This is the order of ICDAR2015's own script and of MMOCR's strategy "vanilla".
 
     Args:
-        hits: (G, M) bool, which predictions could stand for which texts.
+        texts: (P,) the text of each hit; hits are sorted by text, then by prediction. Numbers may
+            run over all images of a dataset.
+        predictions: (P,) its prediction.
+
+    Returns:
+        (K,) the hits that are matches, in order.
     """
-    neighbours: list[list[int]] = [[] for _ in hits]
-    for text, prediction in np.argwhere(hits).tolist():
-        neighbours[text].append(prediction)
+    chosen = _sole(texts, predictions)
+    taken: set[int] = set()
+    matched = -1
+    for hit in np.flatnonzero(~chosen).tolist():
+        text, prediction = int(texts[hit]), int(predictions[hit])
+        if text != matched and prediction not in taken:
+            matched = text
+            taken.add(prediction)
+            chosen[hit] = True
+    return np.flatnonzero(chosen)
+
+
+def maximum(texts: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Find a maximum bipartite matching by augmenting paths; see `first_come`."""
+    chosen = _sole(texts, predictions)
+    neighbours: dict[int, dict[int, int]] = {}  # prediction: hit, of each text
+    for hit in np.flatnonzero(~chosen).tolist():
+        neighbours.setdefault(int(texts[hit]), {})[int(predictions[hit])] = hit
     text_of: dict[int, int] = {}
-    return sum(_augment(text, neighbours, text_of) for text in range(len(hits)))
+    for text in neighbours:
+        _augment(text, neighbours, text_of)
+    chosen[[neighbours[text][prediction] for prediction, text in text_of.items()]] = True
+    return np.flatnonzero(chosen)
 
 
-def _augment(start: int, neighbours: list[list[int]], text_of: dict[int, int]) -> bool:
-    """Match one more text along a shortest path to a free prediction; `text_of` is changed."""
+def _sole(texts: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Find the hits (P,) bool whose text and prediction have no other one: always matches."""
+    sole = np.ones(len(texts), dtype=bool)
+    for ends in (texts, predictions):
+        _, index, number = np.unique(ends, return_inverse=True, return_counts=True)
+        sole &= number[index] == 1
+    return sole
+
+
+def _augment(start: int, neighbours: dict[int, dict[int, int]], text_of: dict[int, int]) -> None:
+    """Match a text, if it can be, along a shortest path to a free prediction; changes `text_of`."""
     # Of each prediction on a path: the text it was reached from and what that text held before.
     origin: dict[int, tuple[int, int | None]] = {}
     queue: deque[tuple[int, int | None]] = deque([(start, None)])
@@ -142,9 +166,8 @@ def _augment(start: int, neighbours: list[list[int]], text_of: dict[int, int]) -
             origin[prediction] = (text, held)
             if prediction not in text_of:
                 _hand_over(prediction, origin, text_of)
-                return True
+                return
             queue.append((text_of[prediction], prediction))
-    return False
 
 
 def _hand_over(

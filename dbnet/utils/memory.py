@@ -15,14 +15,14 @@ class FreedMemory:
     """Give freed memory back to the system once the process holds much more than it needs.
 
     Tensors of ever new sizes leave gaps in glibc's heap: after 900 images of 900 sizes it held
-    2 GB that nothing used. To give back is slow, as each page must be had again, so that it is done
+    2 GB that nothing used. What is given back must be had again, page by page, so that it is done
     only where the process has grown by `slack` since it last had little.
 
     Args:
         slack: Bytes.
     """
 
-    def __init__(self, slack: int = 700 << 20) -> None:
+    def __init__(self, slack: int = 200 << 20) -> None:
         self.slack = slack
         self._trim = _glibc("malloc_trim")
         self._least = resident_bytes()

@@ -7,7 +7,7 @@ import torch
 import torch.multiprocessing as mp
 
 from dbnet.evaluation import HmeanIOUMetric, PredictionCollector, format_metrics
-from dbnet.evaluation.hmean_iou import SCORE_THRESHOLDS, count_at
+from dbnet.evaluation.hmean_iou import SCORE_THRESHOLDS, count_at, join_overlaps
 from dbnet.registry import METRICS
 
 
@@ -82,7 +82,7 @@ def test_score_equal_to_the_threshold_passes(threshold, dtype):
     meta, prediction = sample([SQUARE], predictions=[SQUARE, MISS])
     prediction["scores"] = np.array([threshold, below], dtype=dtype)
     metric.process(dict(metas=[meta]), [prediction])
-    assert count_at(threshold, metric.results) == (1, 1, 1)
+    assert count_at(threshold, join_overlaps(metric.results)) == (1, 1, 1)
 
 
 def test_best_thresholds_of_the_two_matchings_are_independent():

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import shapely
 
-from dbnet.evaluation.hmean_iou import count_at
+from dbnet.evaluation.hmean_iou import count_at, join_overlaps
 from dbnet.evaluation.matching import (
-    first_come_matches,
+    first_come,
     first_come_pairs,
     match_image,
-    maximum_matches,
+    maximum,
     precision_recall_hmean,
 )
 from dbnet.geometry import signed_area
@@ -84,13 +84,25 @@ MATCHING_CASES = {
 }
 
 
+def number(match, hits):
+    return len(match(*np.nonzero(hits)))
+
+
 @pytest.mark.parametrize(
-    ("hits", "first_come", "maximum"), MATCHING_CASES.values(), ids=MATCHING_CASES
+    ("hits", "by_order", "at_most"), MATCHING_CASES.values(), ids=MATCHING_CASES
 )
-def test_match_counts(hits, first_come, maximum):
-    hits = np.array(hits, dtype=bool)
-    assert first_come_matches(hits) == first_come
-    assert maximum_matches(hits) == maximum
+def test_match_counts(hits, by_order, at_most):
+    assert number(first_come, hits) == by_order
+    assert number(maximum, hits) == at_most
+
+
+@pytest.mark.parametrize("match", [first_come, maximum])
+def test_matches_are_hits_of_different_texts_and_predictions(match):
+    hits = np.random.default_rng(0).random((30, 40)) < 0.1
+    texts, predictions = np.nonzero(hits)
+    chosen = match(texts, predictions)
+    assert (np.diff(chosen) > 0).all()
+    assert len(set(texts[chosen])) == len(set(predictions[chosen])) == len(chosen) > 20
 
 
 def test_first_come_pairs_go_by_text_then_by_prediction():
@@ -100,8 +112,8 @@ def test_first_come_pairs_go_by_text_then_by_prediction():
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 2), (2, 0)])
 def test_match_counts_of_nothing(shape):
-    assert first_come_matches(np.zeros(shape, dtype=bool)) == 0
-    assert maximum_matches(np.zeros(shape, dtype=bool)) == 0
+    assert number(first_come, np.zeros(shape)) == 0
+    assert number(maximum, np.zeros(shape)) == 0
 
 
 def test_maximum_matching_follows_a_long_path():
@@ -110,8 +122,8 @@ def test_maximum_matching_follows_a_long_path():
     hits = np.eye(1500, dtype=bool) | np.eye(1500, k=1, dtype=bool)
     hits[-1] = False
     hits[-1, 0] = True
-    assert first_come_matches(hits) == 1499
-    assert maximum_matches(hits) == 1500
+    assert number(first_come, hits) == 1499
+    assert number(maximum, hits) == 1500
 
 
 @pytest.mark.parametrize(("hits", "texts", "predictions"), [(3, 7, 5), (1, 1, 9), (4, 4, 4)])
@@ -126,7 +138,7 @@ def test_maximum_matching_equals_trying_everything():
     for _ in range(300):
         hits = rng.random(rng.integers(1, 8, 2)) < 0.35
         rows = [np.flatnonzero(row).tolist() for row in hits]
-        assert maximum_matches(hits) == most_matches(rows)
+        assert number(maximum, hits) == most_matches(rows)
 
 
 # --- Against an independent implementation on the cells of a grid ---
@@ -237,15 +249,15 @@ def test_counts_equal_brute_force_on_random_images():
     for _ in range(300):
         texts, ignored, predictions, scores = random_image(rng)
         iou, counted = match_image(texts, ignored, predictions)
-        results = [dict(iou=iou, scores=scores[counted])]
+        overlaps = join_overlaps([dict(iou=iou, scores=scores[counted])])
         for threshold in (0.3, 0.7, None):
-            first_come = count_at(threshold, results, first_come_matches)
-            maximum = count_at(threshold, results, maximum_matches)
+            by_order = count_at(threshold, overlaps)
+            at_most = count_at(threshold, overlaps, maximum)
             expected = brute_force_counts(texts, ignored, predictions, scores, threshold)
-            assert (first_come[0], *maximum) == expected
-            assert first_come[1:] == maximum[1:]
-        seen["hits"] += first_come[0]
-        seen["matchings_differ"] += first_come[0] < maximum[0]
+            assert (by_order[0], *at_most) == expected
+            assert by_order[1:] == at_most[1:]
+        seen["hits"] += by_order[0]
+        seen["matchings_differ"] += by_order[0] < at_most[0]
         seen["left_out"] += not counted.all()
         seen["without_area"] += any(not cells(polygon) for polygon in predictions)
         seen["crossing"] += sum(not shapely.is_valid(shapely.Polygon(text)) for text in texts)

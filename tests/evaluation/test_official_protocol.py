@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dbnet.evaluation.files import evaluate_predictions, read_ground_truth, read_predictions
-from dbnet.evaluation.hmean_iou import count_at
+from dbnet.evaluation.hmean_iou import count_at, join_overlaps
 from dbnet.evaluation.matching import match_image
 from tests.evaluation.test_evaluate import numbers, write_zip
 
@@ -177,7 +177,7 @@ def compare_with_official(root, num_images, seed):
     for stem, (texts, ignored, predictions) in images.items():
         expected = official_counts(texts, ignored, predictions)
         iou, counted = match_image(*truths[stem], read[stem].polygons)
-        counts = count_at(None, [dict(iou=iou)])
+        counts = count_at(None, join_overlaps([dict(iou=iou, scores=None)]))
         assert counts == expected, (texts, ignored, predictions)
         totals += expected
         seen["hits"] += counts[0]
@@ -235,5 +235,5 @@ CROSSING = {
 )
 def test_outlines_that_cross_themselves(text, ignore, prediction, expected):
     iou, _ = match_image([np.float32(text)], [ignore], [np.float32(prediction)])
-    assert count_at(None, [dict(iou=iou)]) == expected
+    assert count_at(None, join_overlaps([dict(iou=iou, scores=None)])) == expected
     assert official_counts([text], [ignore], [prediction]) == expected

@@ -13,8 +13,8 @@ from dbnet.polygon_iou import intersection_areas, to_geometries
 from dbnet.postprocessing import (
     DBPostprocessor,
     inverse_offset,
-    inverse_polygon,
-    mitred_corners,
+    inverse_polygons,
+    measure_rings,
 )
 
 ASPECTS = (1, 2, 4, 6, 8, 10, 12, 14, 20, 30, 40)
@@ -124,20 +124,24 @@ def test_a_region_without_area_is_not_grown():
 def test_corners_of_an_l_shape():
     # Five corners of 90 degrees, one reflex: 5 - 1.
     shape = np.array([[0, 0], [20, 0], [20, 10], [10, 10], [10, 30], [0, 30]])
-    assert mitred_corners(shape) == pytest.approx(4)
-    assert mitred_corners(shape[::-1]) == pytest.approx(4)
+    triangle = np.array([[0, 0], [6, 0], [0, 6]])  # turns of 90 and twice 135 degrees, cut to 120
+    expected = [4, 1 + 2 * 3**0.5, 4]
+    np.testing.assert_allclose(measure_rings([shape, triangle, shape[::-1]])[2], expected)
+    assert all(values.shape == (0,) for values in measure_rings([]))
 
 
 def test_corners_sharper_than_the_clipper_keeps_count_as_cut():
     needle = np.array([[0, 0], [100, 1], [0, 2]])
     # Two turns of nearly 90 degrees, and one of nearly 180, which counts as 120.
-    assert mitred_corners(needle) == pytest.approx(
+    assert measure_rings([needle])[2][0] == pytest.approx(
         2 * math.tan(math.radians(89.43 / 2)) + 3**0.5, 0.02
     )
 
 
 def test_polygon_of_a_triangle_on_one_line():
-    assert inverse_polygon(np.array([[[0, 0]], [[5, 0]], [[9, 0]]], np.int32), 0.4) is None
+    line = np.array([[[0, 0]], [[5, 0]], [[9, 0]]], np.int32)
+    ((_, width),) = inverse_polygons([line], 0.4)
+    assert width == 0
 
 
 # --- What is a text ---
@@ -159,7 +163,10 @@ def test_the_hole_of_a_ring_is_no_text_but_what_lies_in_it_is():
 def test_specks_and_lines_of_a_pixel_are_no_texts(region, text_repr_type):
     prob_map = np.zeros((100, 100), np.float32)
     prob_map[region[1] : region[3] + 1, region[0] : region[2] + 1] = 0.9
-    assert found_in(prob_map, grow="inverse", text_repr_type=text_repr_type) == []
+    for width in (0, 5):
+        settings = dict(text_repr_type=text_repr_type, min_text_width=width)
+        found = found_in(prob_map, grow="inverse", **settings)
+        assert found == [] or (width == 0 and region == (50, 50, 51, 51))
 
 
 def test_an_empty_map_and_nan():

@@ -1,5 +1,8 @@
 import mmap
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +49,27 @@ def test_what_others_hold_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch
 def test_other_c_libraries_have_nothing_to_give_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert not FreedMemory(slack=0).give_back()
+
+
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+FAULTS = """
+import resource
+import dbnet, torch
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+torch.zeros(64 << 20, dtype=torch.uint8)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@LINUX
+@pytest.mark.skipif(
+    not PAGES.exists() or "[never]" in PAGES.read_text(), reason="without large pages"
+)
+@pytest.mark.parametrize("wanted", [None, "0"])
+def test_large_tensors_lie_in_large_pages_unless_told_otherwise(wanted: str | None) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
+    environment |= {} if wanted is None else {"THP_MEM_ALLOC_ENABLE": wanted}
+    run = [sys.executable, "-c", FAULTS]
+    faults = int(subprocess.run(run, env=environment, capture_output=True, check=True).stdout)
+    small = 64 * 256  # pages of 4 kB
+    assert faults >= small if wanted else faults < small / 4

@@ -7,7 +7,11 @@ _base_ = [
     "../../_base_/models/dbnet_r18_fpnc.py",
 ]
 
-model = dict(backbone=dict(init_cfg=None))
+model = dict(
+    backbone=dict(init_cfg=None),
+    # Boxes that fit: official hmean at IoU 0.8 is 0.78 instead of 0.69 (docs/metrics.md).
+    postprocessor=dict(grow="inverse", shrink_ratio=0.55, bin_thresh=0.35),
+)
 
 _pictures = dict(
     type="SyntheticTextDataset", size=(256, 256), num_words=(2, 5), difficulty=0.0, level="word"
