@@ -14,6 +14,8 @@ COMMANDS = {
     "test": "test a text detector",
     "infer": "find the texts in images",
     "export": "write a detector for ONNX Runtime, OpenVINO, OpenCV and others",
+    "serve": "find the texts in images that arrive by HTTP",
+    "demo": "find the texts in images on a page in the browser",
     "evaluate": "evaluate predictions in files",
     "prepare": "make annotation files of public datasets or of your own labels",
     "check": "look for damaged images, bad polygons and common pictures before training",

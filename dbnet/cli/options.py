@@ -21,6 +21,22 @@ def not_negative(text: str) -> int:
     return _whole(text, 0, "0 or more")
 
 
+def above_zero(text: str) -> float:
+    """Parse a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return number
+
+
+def as_port(text: str) -> int:
+    """Parse the number of a TCP port."""
+    return _whole(text, 0, "from 0 to 65535", 65535)
+
+
 def as_seed(text: str) -> int:
     """Parse the seed of a random generator; NumPy's takes 32 bits."""
     return _whole(text, 0, "from 0 to 2^32 - 1", (1 << 32) - 1)
@@ -188,6 +204,59 @@ def export() -> Parser:
     )
     parser.share("--cfg-options")
     return parser
+
+
+def serve() -> Parser:
+    parser = Parser(
+        "serve",
+        "Find the texts in images that arrive by HTTP: POST /detect, GET /health, /model, /docs. "
+        "Needs the extra [serve].",
+    )
+    _share_model(parser)
+    parser.add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at; 0.0.0.0 lets other machines in (default %(default)s)",
+    )
+    parser.add("--port", type=as_port, default=8000, help="default %(default)s; 0: a free one")
+    parser.add(
+        "--batch-size",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="images of one size at once, of what waits (default %(default)s)",
+    )
+    for name, default, text in (
+        ("--max-megabytes", 32.0, "of a request"),
+        ("--max-megapixels", 50.0, "of an image"),
+        ("--max-images", 16, "in a request"),
+        ("--max-waiting", 64, "images at once, of all requests"),
+        ("--timeout", 60.0, "seconds for a request to arrive, and for its answer"),
+    ):
+        parser.add(
+            name,
+            type=above_zero if isinstance(default, float) else positive,
+            default=default,
+            metavar="N",
+            help=f"{text} (default {default:g})",
+        )
+    return parser
+
+
+def demo() -> Parser:
+    parser = Parser(
+        "demo",
+        "Find the texts in images on a page in the browser. Needs the extra [demo].",
+    )
+    _share_model(parser)
+    parser.add("--port", type=as_port, default=7860, help="default %(default)s; 0: a free one")
+    return parser
+
+
+def _share_model(parser: Parser) -> None:
+    parser.add("--config", help="config file, or its name; without it the package's model")
+    parser.add("--checkpoint", help="file or URL; or a file of dbnet export, without a config")
+    parser.share("--device", "--test-size", "--amp", "--cfg-options")
 
 
 def evaluate() -> Parser:
@@ -382,6 +451,8 @@ PARSERS = {
     "test": test,
     "infer": infer,
     "export": export,
+    "serve": serve,
+    "demo": demo,
     "evaluate": evaluate,
     "prepare": prepare,
     "check": check,
