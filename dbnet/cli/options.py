@@ -248,6 +248,12 @@ def demo() -> Parser:
         "demo",
         "Find the texts in images on a page in the browser. Needs the extra [demo].",
     )
+    parser.add(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="files of dbnet export to choose from on the page, beside that of --checkpoint",
+    )
     _share_model(parser)
     parser.add("--port", type=as_port, default=7860, help="default %(default)s; 0: a free one")
     return parser

@@ -21,6 +21,8 @@ from dbnet.version import __version__
 
 Upload = tuple[str, bytes]  # name and content
 
+FAILED = "failed: "  # through no fault of the image
+
 DETECT = {
     "requestBody": {
         "required": True,
@@ -129,7 +131,10 @@ def create_app(batcher: Batcher, limits: Limits, card: dict[str, Any]) -> FastAP
         finally:
             batcher.leave(len(uploads))
         if all("error" in entry for entry in entries):
-            raise HTTPException(422, "; ".join(f"{e['name']}: {e['error']}" for e in entries))
+            failed = any(entry["error"].startswith(FAILED) for entry in entries)
+            raise HTTPException(
+                500 if failed else 422, "; ".join(f"{e['name']}: {e['error']}" for e in entries)
+            )
         return JSONResponse(dict(images=entries))
 
     return app
@@ -227,7 +232,7 @@ def entry(name: str, image: np.ndarray | BaseException, found: Iterator) -> dict
     if isinstance(result, ImageError):
         return dict(name=name, error=str(result))
     if isinstance(image, BaseException) or isinstance(result, BaseException):
-        return dict(name=name, error=f"failed: {type(result).__name__}")  # such as lack of memory
+        return dict(name=name, error=FAILED + type(result).__name__)  # such as lack of memory
     return dict(
         name=name,
         width=image.shape[1],

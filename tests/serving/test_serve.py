@@ -114,7 +114,7 @@ def test_what_fails_in_the_network_costs_no_other_request(server):
         time.sleep(0.5)
         detector.gate.set()
     statuses = [answer.result()[0] for answer in answers]
-    assert statuses == [200, 422, 200]
+    assert statuses == [200, 500, 200]
     assert answers[1].result()[1] == {"detail": "image: failed: RuntimeError"}
 
 
