@@ -42,7 +42,7 @@ def build_page(models: Models) -> gr.Blocks:
     with gr.Blocks(title="DBNet") as page:
         gr.Markdown("# Text detection\nDrop, paste or photograph an image.")
         with gr.Row():
-            image = gr.Image(label="Image", sources=SOURCES, elem_id="image")
+            image = gr.Image(label="Image", sources=SOURCES, elem_id="image", min_width=320)
             drawn = gr.Image(
                 label="Texts",
                 elem_id="texts",
@@ -67,20 +67,20 @@ def make_controls(models: Models) -> list[Any]:
         short_side = gr.Slider(
             *(*SIDES, models.short_side(names[0])),
             step=32,
-            label="Short side at most, pixels: the network runs again",
+            label="size: short side, pixels",
         )
         bin_thresh = gr.Slider(0.05, 0.95, own["bin_thresh"], step=0.01, label="bin_thresh")
         box_thresh = gr.Slider(0.05, 0.95, own["box_thresh"], step=0.01, label="box_thresh")
         unclip_ratio = gr.Slider(
             *(0.5, 4, own["unclip_ratio"]),
             step=0.05,
-            label="unclip_ratio: the higher, the larger the boxes",
+            label="unclip_ratio: more for larger boxes",
             visible=not inverse,
         )
         shrink_ratio = gr.Slider(
             *(0.2, 0.9, own["shrink_ratio"]),
             step=0.01,
-            label="shrink_ratio: the lower, the larger the boxes",
+            label="shrink_ratio: less for larger boxes",
             visible=inverse,
         )
     show_map = gr.Checkbox(label="Show the probability map", elem_id="show-map")
