@@ -25,15 +25,20 @@ setup(
     },
     install_requires=(HERE / "requirements.txt").read_text().split(),
     extras_require={
+        "serve": ["fastapi>=0.110", "python-multipart>=0.0.9", "uvicorn>=0.29"],
+        "demo": ["gradio>=5"],
         "dev": [
+            "fastapi>=0.110",
             "mypy>=1.8",
             "onnx>=1.16",
             "pre-commit>=3",
             "pytest>=8",
             "pytest-xdist>=3.5",
+            "python-multipart>=0.0.9",
             "ruff>=0.6",
             "safetensors>=0.4",
             "scipy>=1.11",
+            "uvicorn>=0.29",
         ]
     },
     entry_points={"console_scripts": ["dbnet = dbnet.cli.main:main"]},

@@ -36,8 +36,7 @@ from dbnet.datasets import collate_text_det
 from dbnet.evaluation.matching import first_come_pairs, match_image
 from dbnet.geometry import rectangle, transform
 from dbnet.images import read_image
-from dbnet.models.postprocessors import DBPostprocessor
-from dbnet.models.postprocessors.db_postprocessor import to_original
+from dbnet.postprocessing import DBPostprocessor, to_original
 from dbnet.registry import DATASETS
 from dbnet.synthetic.fonts import builtin_fonts, characters_of, load_font
 from dbnet.synthetic.words import sample_word

@@ -120,6 +120,16 @@ def decode(data: bytes) -> np.ndarray:
         return _decode_displayed(data)
 
 
+def shape_of(data: bytes) -> tuple[int, int]:
+    """Read (H, W) of the stored pixels from the content of an image file, without decoding it.
+
+    Raises:
+        ImageError: It is no image.
+    """
+    with _errors_named(), _opened(io.BytesIO(data)) as image:
+        return image.height, image.width
+
+
 def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Read (H, W) of the stored pixels from the header of an image file.
 

@@ -10,7 +10,7 @@ import dbnet.registry  # noqa: F401, the scope that the tests build parts in
 
 CORE = (
     *("test_geometry", "test_mmocr_reference", "models/test_db_loss", "models/test_models"),
-    *("models/test_db_postprocessor", "datasets/test_data", "datasets/test_geometric"),
+    *("test_postprocessing", "datasets/test_data", "datasets/test_geometric"),
     *("datasets/test_targets", "evaluation/test_matching", "evaluation/test_hmean_iou"),
     *("evaluation/test_official_protocol", "checkpoints/test_read", "engine/test_step"),
     *("scenarios/test_nothing_lost", "scenarios/test_training"),

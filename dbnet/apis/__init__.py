@@ -1,5 +1,1 @@
-from dbnet.apis.detector import init_detector
-from dbnet.apis.inferencer import TextDetInferencer
-from dbnet.images import read_displayed
-
-__all__ = ["TextDetInferencer", "init_detector", "read_displayed"]
+"""The detector from Python. Its modules are imported from, as they bring torch or do not."""

@@ -3,28 +3,27 @@
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
-import torch
-from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
 from PIL import Image
-from torch import Tensor
 
-from dbnet.apis.detector import init_detector, resolve_config, scope_of
-from dbnet.config.check import walk
-from dbnet.datasets.collate import collate_text_det
+from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError
 from dbnet.images import decode, find_images, from_array, from_pillow, read_displayed
-from dbnet.registry import TRANSFORMS
 from dbnet.utils.memory import FreedMemory
+from dbnet.utils.parallel import in_order
 from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import VERMILION, LineStyle, draw_polygons
 from dbnet.weights import shipped_model
 
+if TYPE_CHECKING:
+    import torch
+    from mmengine.config import Config
+
 ImageSource = str | os.PathLike[str] | np.ndarray | Image.Image | bytes
+Result = dict[str, Any] | UserError
 
 PREDICTED = LineStyle(VERMILION)
 
@@ -32,11 +31,30 @@ PREDICTED = LineStyle(VERMILION)
 BATCHES_AHEAD = 8
 
 
+class Network(Protocol):
+    """What prepares images, runs the network and finds the texts; see `TorchNetwork`.
+
+    Attributes:
+        streams: Batches that it works on at once.
+    """
+
+    streams: int
+
+    def prepare(self, image: np.ndarray, facts: dict) -> dict: ...
+
+    def padded_shape(self, sample: dict) -> tuple[int, int]: ...
+
+    def maps(self, samples: Sequence[dict]) -> "np.ndarray | torch.Tensor": ...
+
+    def start(self, samples: Sequence[dict]) -> Callable[[], list[dict]]: ...
+
+
 class TextDetInferencer:
     """Find the texts in images.
 
     Images go through the test pipeline of the config, its loading step aside. They are read as a
-    viewer shows them (see `dbnet.images`), and polygons lie in the pixels so shown.
+    viewer shows them (see `dbnet.images`), and polygons lie in the pixels so shown. While the
+    network works, the next images are read and the texts of those before are found.
 
     Memory is bounded. A file of more than `MAX_PIXELS` (179 million) pixels is refused; a JPEG of
     12000 x 12000 pixels takes 0.9 GB while it is read. A `Resize` that keeps the ratio, as those of
@@ -45,10 +63,12 @@ class TextDetInferencer:
     Freed memory is given back to the system, see `FreedMemory`.
 
     Args:
-        config: A file, the name of one of the project's configs, or a loaded config. With neither
-            config nor checkpoint the model that comes with the package is taken.
-        checkpoint: Path or URL of weights that fit the config.
+        config: A file, the name of one of the project's configs, or a loaded config; or a file of
+            `dbnet export`, which needs no other and no PyTorch. With neither config nor checkpoint
+            the model that comes with the package is taken.
+        checkpoint: Path or URL of weights that fit the config, or a file of `dbnet export`.
         device: "cpu", "cuda", "cuda:1", ...
+        amp: Run the network in bfloat16 where the device computes it natively.
 
     Example:
         >>> detect = TextDetInferencer("config.py", "weights.pth")  # doctest: +SKIP
@@ -58,21 +78,28 @@ class TextDetInferencer:
 
     def __init__(
         self,
-        config: str | os.PathLike[str] | Config | None = None,
+        config: "str | os.PathLike[str] | Config | None" = None,
         checkpoint: str | os.PathLike[str] | None = None,
-        device: str | torch.device = "cpu",
+        device: "str | torch.device" = "cpu",
+        amp: bool = False,
     ) -> None:
-        if config is None and checkpoint is None:
-            config, checkpoint = shipped_model()
-        if config is None or checkpoint is None:
-            raise UserError(
-                f"no {'config' if config is None else 'checkpoint'} given: give both a config and "
-                "a checkpoint that fits it, or neither for the weights that come with the package"
-            )
-        config = resolve_config(config)
-        self.pipeline = build_pipeline(config)
-        self.model = init_detector(config, checkpoint, device)
+        self._run_by(open_network(config, checkpoint, device, amp))
+
+    @classmethod
+    def of(cls, network: Network) -> "TextDetInferencer":
+        """Find texts by a network that is open already."""
+        inferencer = cls.__new__(cls)
+        inferencer._run_by(network)
+        return inferencer
+
+    def _run_by(self, network: Network) -> None:
+        self.network = network
         self.freed = FreedMemory()
+
+    @property
+    def model(self) -> Any:
+        """The detector in PyTorch."""
+        return self.network.model  # type: ignore[attr-defined]  # an exported one has none
 
     def __call__(
         self,
@@ -114,10 +141,8 @@ class TextDetInferencer:
             results.append(result)
         return results
 
-    def stream(
-        self, sources: Iterable[ImageSource], batch_size: int = 1
-    ) -> Iterator[dict[str, Any] | UserError]:
-        """Yield the texts of each image in order; for one that cannot be read, its error.
+    def stream(self, sources: Iterable[ImageSource], batch_size: int = 1) -> Iterator[Result]:
+        """Iterate over the texts of each image in order; for one that cannot be read, its error.
 
         Args:
             sources: Single images, as in `__call__`. They are taken as they are needed.
@@ -125,10 +150,19 @@ class TextDetInferencer:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        iterator = iter(sources)
-        ahead = 1 if batch_size == 1 else BATCHES_AHEAD * batch_size
-        while chunk := list(itertools.islice(iterator, ahead)):
-            yield from self._detect([self._prepare(source) for source in chunk], batch_size)
+        chunks = self._read(iter(sources), 1 if batch_size == 1 else BATCHES_AHEAD * batch_size)
+        # One thread, so that the network's next batch is not delayed by the last one's texts.
+        finishing = in_order(self._jobs(chunks, batch_size), 1, self.network.streams + 1)
+        return itertools.chain.from_iterable(finishing)
+
+    def _read(self, sources: Iterator[ImageSource], ahead: int) -> Iterator[list[dict | UserError]]:
+        """Yield images, read and resized in a thread of their own, in chunks of `ahead`."""
+
+        def read(chunk: list[ImageSource]) -> list[dict | UserError]:
+            return [self._prepare(source) for source in chunk]
+
+        chunks = iter(lambda: list(itertools.islice(sources, ahead)), [])
+        return in_order((partial(read, chunk) for chunk in chunks), self.network.streams, 1)
 
     def _prepare(self, source: ImageSource) -> dict | UserError:
         """Read and resize an image."""
@@ -139,27 +173,75 @@ class TextDetInferencer:
         height, width = image.shape[:2]
         name = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
         facts = dict(img_path=name, ori_shape=(height, width), img_shape=(height, width))
-        return self.pipeline(dict(img=image, polygons=[], ignored=[], **facts))
+        return self.network.prepare(image, facts)
 
-    def _detect(
-        self, samples: Sequence[dict | UserError], batch_size: int
-    ) -> list[dict[str, Any] | UserError]:
-        """Run the network on batches of equal padded size; the results are in order."""
-        results: list = list(samples)
-        good = [i for i, sample in enumerate(samples) if not isinstance(sample, UserError)]
-        divisor = getattr(self.model.data_preprocessor, "pad_size_divisor", 1)
+    def _jobs(
+        self, chunks: Iterable[list[dict | UserError]], batch_size: int
+    ) -> Iterator[Callable[[], list[Result]]]:
+        """Run the network on batches of equal padded size; yield what finds a chunk's texts."""
+        for samples in chunks:
+            batches = self._batches(samples, batch_size)  # of readable images alone
+            started = [
+                self.network.start([cast(dict, samples[i]) for i in batch]) for batch in batches
+            ]
+            yield partial(self._finish, samples, batches, started)
+
+    def _batches(self, samples: Sequence[dict | UserError], batch_size: int) -> list[list[int]]:
+        """Group the indices of readable images."""
         groups: dict[tuple[int, int], list[int]] = {}
-        for i in good:
-            groups.setdefault(padded_shape(results[i]["inputs"], divisor), []).append(i)
-        for group in groups.values():
-            for start in range(0, len(group), batch_size):
-                indices = group[start : start + batch_size]
-                with torch.inference_mode():
-                    batch = collate_text_det([results[i] for i in indices])
-                    for i, result in zip(indices, self.model.test_step(batch)):
-                        results[i] = result
-                self.freed.give_back()
+        for i, sample in enumerate(samples):
+            if not isinstance(sample, UserError):
+                groups.setdefault(self.network.padded_shape(sample), []).append(i)
+        return [
+            group[start : start + batch_size]
+            for group in groups.values()
+            for start in range(0, len(group), batch_size)
+        ]
+
+    def _finish(
+        self,
+        samples: Sequence[dict | UserError],
+        batches: Sequence[Sequence[int]],
+        started: Sequence[Callable[[], list[dict]]],
+    ) -> list[Result]:
+        """Find the texts of a chunk; the results are in order."""
+        results: list = list(samples)
+        for batch, fetch in zip(batches, started):
+            for i, result in zip(batch, fetch()):
+                results[i] = result
+            self.freed.give_back()
         return results
+
+
+def open_network(
+    config: "str | os.PathLike[str] | Config | None",
+    checkpoint: str | os.PathLike[str] | None,
+    device: "str | torch.device",
+    amp: bool,
+) -> Network:
+    """Open an exported model or build one in PyTorch, see `TextDetInferencer`.
+
+    Raises:
+        UserError: What is given is no model, or cannot be had.
+    """
+    if checkpoint is None and isinstance(config, str | os.PathLike) and is_exported(config):
+        config, checkpoint = None, config
+    if checkpoint is not None and is_exported(checkpoint):
+        if config is not None:
+            raise UserError(f"{checkpoint} holds its own settings: leave the config out")
+        from dbnet.deploy.exported_network import ExportedNetwork
+
+        return ExportedNetwork(checkpoint, str(device), amp=amp)
+    if config is None and checkpoint is None:
+        config, checkpoint = shipped_model()
+    if config is None or checkpoint is None:
+        raise UserError(
+            f"no {'config' if config is None else 'checkpoint'} given: give both a config and "
+            "a checkpoint that fits it, or neither for the weights that come with the package"
+        )
+    from dbnet.apis.torch_network import TorchNetwork
+
+    return TorchNetwork(config, checkpoint, device, amp)
 
 
 def list_sources(images: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
@@ -195,35 +277,3 @@ def load(source: ImageSource) -> np.ndarray:
         "an image is a path, an array, an image of Pillow or the bytes of a file, got "
         f"{type(source).__name__}"
     )
-
-
-def build_pipeline(config: Config) -> Callable[[dict], dict]:
-    """Build the test pipeline of a config without the step that loads the image.
-
-    Raises:
-        UserError: The config has none.
-    """
-    loader = config.to_dict().get("test_dataloader")
-    # The dataset may be wrapped in others.
-    nodes = (node for _, node in walk(loader) if isinstance(node, dict) and "pipeline" in node)
-    pipeline = next(nodes, {}).get("pipeline")
-    if not pipeline:
-        raise UserError(
-            f"config {config.filename}: test_dataloader has no pipeline, which says how images "
-            "are resized"
-        )
-    steps = pipeline[1:] if loads_image(pipeline[0]["type"]) else pipeline
-    with DefaultScope.overwrite_default_scope(scope_of(config)):
-        return Compose([TRANSFORMS.build(transform) for transform in steps])
-
-
-def loads_image(kind: str | type) -> bool:
-    """Check whether a transform reads the image; datasets that draw theirs need none."""
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.split(".")[-1] in ("LoadImage", "LoadImageFromFile")
-
-
-def padded_shape(image: Tensor, divisor: int) -> tuple[int, int]:
-    """Height and width of an image (3, H, W) after padding to multiples of `divisor`."""
-    height, width = image.shape[-2:]
-    return -(-height // divisor) * divisor, -(-width // divisor) * divisor

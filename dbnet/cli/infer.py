@@ -1,4 +1,5 @@
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -9,13 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from mmengine.device import get_device
 
-from dbnet.apis.detector import USED
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
 from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import progress_line
-from dbnet.config.load import load_config
+from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError, lack_of_memory
 from dbnet.evaluation.results import check_writable, write_results
 from dbnet.images import find_images, read_displayed, write_image
@@ -59,10 +58,28 @@ def main(args: argparse.Namespace) -> int:
 def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:
     """Build what finds the texts; without config and checkpoint, the model of the package."""
     name, checkpoint = args.config, args.checkpoint
+    if is_exported(checkpoint):
+        return exported_inferencer(args)
+    importlib.import_module("dbnet.cli.lean_mmengine")  # before mmengine itself
+    from mmengine.device import get_device
+
+    from dbnet.apis.detector import USED
+    from dbnet.config.load import load_config
+
     if name is None and checkpoint is None:
         name, checkpoint = shipped_model()
     config = name and load_config(name, args.cfg_options, test_size=args.test_size, parts=USED)
-    return TextDetInferencer(config, checkpoint, args.device or get_device())
+    return TextDetInferencer(config, checkpoint, args.device or get_device(), args.amp)
+
+
+def exported_inferencer(args: argparse.Namespace) -> TextDetInferencer:
+    """Build what finds the texts by an exported model, without torch or mmengine."""
+    if args.config:
+        raise UserError(f"--config: {args.checkpoint} holds its own settings, leave it out")
+    from dbnet.deploy.exported_network import ExportedNetwork
+
+    settings = (args.test_size, args.cfg_options, args.amp)
+    return TextDetInferencer.of(ExportedNetwork(args.checkpoint, args.device or "cpu", *settings))
 
 
 def name_drawings(folder: Path, images: Sequence[str]) -> list[Path]:

@@ -13,6 +13,9 @@ COMMANDS = {
     "train": "train a text detector",
     "test": "test a text detector",
     "infer": "find the texts in images",
+    "export": "write a detector for ONNX Runtime, OpenVINO, OpenCV and others",
+    "serve": "find the texts in images that arrive by HTTP",
+    "demo": "find the texts in images on a page in the browser",
     "evaluate": "evaluate predictions in files",
     "prepare": "make annotation files of public datasets or of your own labels",
     "check": "look for damaged images, bad polygons and common pictures before training",
@@ -61,8 +64,6 @@ def _work(command: str, args: argparse.Namespace) -> int:
     log, handler = logging.getLogger("dbnet"), logging.StreamHandler()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    if command == "infer":
-        importlib.import_module("dbnet.cli.lean_mmengine")
     try:
         return importlib.import_module(f"dbnet.cli.{command.replace('-', '_')}").main(args)
     finally:

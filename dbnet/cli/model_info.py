@@ -16,10 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dbnet.cli.console import command
 from dbnet.config.load import load_config
-from dbnet.engine.optim_wrapper import has_fast_bfloat16
 from dbnet.engine.start import config_mistakes_reported, skip_imagenet_weights
 from dbnet.errors import UserError
 from dbnet.registry import MODELS
+from dbnet.utils.bfloat16 import has_fast_bfloat16
 from dbnet.utils.tables import format_table
 
 MAX_PASSES = 30

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dbnet.checkpoints import FORMATS, WRITABLE
+from dbnet.deploy.formats import LAYOUTS, PRECISIONS
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 
@@ -18,6 +19,22 @@ def positive(text: str) -> int:
 def not_negative(text: str) -> int:
     """Parse a whole number of 0 or more."""
     return _whole(text, 0, "0 or more")
+
+
+def above_zero(text: str) -> float:
+    """Parse a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return number
+
+
+def as_port(text: str) -> int:
+    """Parse the number of a TCP port."""
+    return _whole(text, 0, "from 0 to 65535", 65535)
 
 
 def as_seed(text: str) -> int:
@@ -68,6 +85,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "--cfg-options": dict(nargs="+", action=ConfigOptions, metavar="KEY=VALUE"),
     "--launcher": dict(choices=LAUNCHERS, default="none"),
     "--device": dict(help="cpu, cuda, cuda:1, ...; an accelerator if there is one"),
+    "--amp": dict(action="store_true", help="bfloat16 where the device computes it natively"),
 }
 
 
@@ -106,13 +124,16 @@ def train() -> Parser:
 def test() -> Parser:
     parser = Parser("test", "Test a text detector.")
     parser.share("config")
-    parser.add("checkpoint", help="file or URL, of this project or of MMOCR")
+    parser.add(
+        "checkpoint", help="file or URL, of this project or of MMOCR; or a file of dbnet export"
+    )
     parser.add("--out", type=Path, metavar="results.json", help="write metrics and predictions")
     parser.add(
         "--submit", type=Path, metavar="submit.zip", help="write predictions for the competition"
     )
     parser.add("--show-dir", help="draw predictions and ground truth into this folder")
-    parser.share("--work-dir", "--data-root", "--test-size", "--cfg-options", "--launcher")
+    parser.share("--work-dir", "--data-root", "--test-size", "--amp", "--cfg-options")
+    parser.share("--launcher")
     return parser
 
 
@@ -122,7 +143,11 @@ def infer() -> Parser:
     parser.add(
         "--config", help="config file, or its name; without it the model of the package is used"
     )
-    parser.add("--checkpoint", help="file or URL, of this project, MMOCR or MhLiao/DB")
+    parser.add(
+        "--checkpoint",
+        help="file or URL, of this project, MMOCR or MhLiao/DB; or a file of dbnet export, which "
+        "needs no config",
+    )
     parser.add(
         "--out", type=Path, required=True, help="folder for results.json and a drawing per image"
     )
@@ -136,8 +161,108 @@ def infer() -> Parser:
     parser.add(
         "--batch-size", type=positive, default=1, metavar="N", help="images at once (default 1)"
     )
-    parser.share("--device", "--test-size", "--cfg-options")
+    parser.share("--device", "--test-size", "--amp", "--cfg-options")
     return parser
+
+
+def export() -> Parser:
+    parser = Parser(
+        "export",
+        "Write a detector as a file for other runtimes, load it there and compare: the maps, then "
+        "the texts of some images. A file that does not agree is removed.",
+    )
+    parser.add("config", nargs="?", help="config file, or its name; none: the package's model")
+    parser.add("checkpoint", nargs="?", help="of that config: path or URL")
+    parser.add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="model.onnx|model.xml|model.pt2",
+        help="new file: ONNX, OpenVINO (with model.bin beside it) or torch.export",
+    )
+    parser.add(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="of the network; int8 needs --calibrate (default %(default)s)",
+    )
+    parser.add("--calibrate", type=Path, metavar="DIR", help="folder of training images, for int8")
+    parser.add(
+        "--layout",
+        choices=LAYOUTS,
+        default="nchw",
+        help="opencv: for cv2.dnn.TextDetectionModel_DB, of a fixed size (default %(default)s)",
+    )
+    parser.add(
+        "--size",
+        type=parse_size,
+        metavar="W,H",
+        help="with --layout opencv: multiples of 32 (default: the config's test size)",
+    )
+    parser.add(
+        "--opset", type=positive, metavar="N", help="of ONNX (default: the oldest that fits)"
+    )
+    parser.share("--cfg-options")
+    return parser
+
+
+def serve() -> Parser:
+    parser = Parser(
+        "serve",
+        "Find the texts in images that arrive by HTTP: POST /detect, GET /health, /model, /docs. "
+        "Needs the extra [serve].",
+    )
+    _share_model(parser)
+    parser.add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at; 0.0.0.0 lets other machines in (default %(default)s)",
+    )
+    parser.add("--port", type=as_port, default=8000, help="default %(default)s; 0: a free one")
+    parser.add(
+        "--batch-size",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="images of one size at once, of what waits (default %(default)s)",
+    )
+    for name, default, text in (
+        ("--max-megabytes", 32.0, "of a request"),
+        ("--max-megapixels", 50.0, "of an image"),
+        ("--max-images", 16, "in a request"),
+        ("--max-waiting", 64, "images at once, of all requests"),
+        ("--timeout", 60.0, "seconds for a request to arrive, and for its answer"),
+    ):
+        parser.add(
+            name,
+            type=above_zero if isinstance(default, float) else positive,
+            default=default,
+            metavar="N",
+            help=f"{text} (default {default:g})",
+        )
+    return parser
+
+
+def demo() -> Parser:
+    parser = Parser(
+        "demo",
+        "Find the texts in images on a page in the browser. Needs the extra [demo].",
+    )
+    parser.add(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="files of dbnet export to choose from on the page, beside that of --checkpoint",
+    )
+    _share_model(parser)
+    parser.add("--port", type=as_port, default=7860, help="default %(default)s; 0: a free one")
+    return parser
+
+
+def _share_model(parser: Parser) -> None:
+    parser.add("--config", help="config file, or its name; without it the package's model")
+    parser.add("--checkpoint", help="file or URL; or a file of dbnet export, without a config")
+    parser.share("--device", "--test-size", "--amp", "--cfg-options")
 
 
 def evaluate() -> Parser:
@@ -344,6 +469,9 @@ PARSERS = {
     "train": train,
     "test": test,
     "infer": infer,
+    "export": export,
+    "serve": serve,
+    "demo": demo,
     "evaluate": evaluate,
     "prepare": prepare,
     "check": check,

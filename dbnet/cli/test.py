@@ -1,6 +1,7 @@
 import argparse
 import os
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
@@ -8,6 +9,8 @@ from dbnet.checkpoints.read import load_weights
 from dbnet.cli.console import command
 from dbnet.config.load import load_config
 from dbnet.datasets.image_paths import image_paths
+from dbnet.deploy.exported_detector import use_exported
+from dbnet.deploy.runtimes import is_exported
 from dbnet.engine.runner import EvaluationRunner
 from dbnet.engine.show_predictions_hook import ShowPredictionsHook
 from dbnet.engine.start import (
@@ -23,6 +26,8 @@ from dbnet.evaluation.hmean_iou import HmeanIOUMetric, format_metrics
 from dbnet.evaluation.prediction_collector import PredictionCollector
 from dbnet.evaluation.results import check_results_path, write_results
 from dbnet.evaluation.submission import check_submission_path, submission_names, write_submission
+from dbnet.utils.bfloat16 import has_fast_bfloat16
+from dbnet.utils.log import log
 
 
 @command("test")
@@ -31,9 +36,13 @@ def main(args: argparse.Namespace) -> int:
     check_outputs(args)
     config = make_config(args)
 
+    exported = is_exported(args.checkpoint)
+    if exported:
+        use_exported(config, args.checkpoint)
     with config_mistakes_reported(args.config):
         runner = EvaluationRunner.from_cfg(config)
-        load_weights(runner.model, args.checkpoint)
+        if not exported:
+            load_weights(runner.model, args.checkpoint)
         dataset = runner.test_loop.dataloader.dataset
     if args.submit:
         submission_names(image_paths(dataset))  # refuses images of one name
@@ -63,8 +72,24 @@ def make_config(args: argparse.Namespace) -> Config:
     config.work_dir = args.work_dir or config.get("work_dir") or default_work_dir(args.config)
     check_folder("work directory", config.work_dir)
     config.resume, config.load_from = False, None
+    if args.amp:
+        enable_test_amp(config, args.checkpoint)
     skip_imagenet_weights(config)
     return config
+
+
+def enable_test_amp(config: Config, checkpoint: str) -> None:
+    """Run the network in bfloat16, or float16 on CUDA without it, where the device has it.
+
+    Raises:
+        UserError: The checkpoint is an exported file.
+    """
+    if is_exported(checkpoint):
+        raise UserError(f"--amp: {checkpoint} has its precision; export it with --precision bf16")
+    if has_fast_bfloat16() or torch.cuda.is_available():
+        config.test_cfg = {**(config.get("test_cfg") or {}), "fp16": True}
+    else:
+        log("--amp: this CPU has no bfloat16, testing in float32", level=30)
 
 
 def check_outputs(args: argparse.Namespace) -> None:

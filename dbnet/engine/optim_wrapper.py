@@ -48,11 +48,3 @@ class Bfloat16OptimWrapper(AsyncOptimWrapper):
             torch.autocast(device_type=device_type, dtype=torch.bfloat16),
         ):
             yield
-
-
-def has_fast_bfloat16() -> bool:
-    """Check whether the device computes bfloat16 natively; emulation is slower than float32."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)

@@ -15,8 +15,8 @@ from mmengine.config import Config
 
 from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.engine.checkpoint_files import find_resumable, holds_checkpoints, read_state
-from dbnet.engine.optim_wrapper import has_fast_bfloat16
 from dbnet.errors import UserError, lack_of_memory
+from dbnet.utils.bfloat16 import has_fast_bfloat16
 from dbnet.utils.log import log
 
 # The variable by which a launcher tells its processes apart, and how it is started.

@@ -1,16 +1,23 @@
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric, format_metrics
-from dbnet.evaluation.prediction_collector import PredictionCollector
-from dbnet.evaluation.submission import (
-    check_submission_path,
-    submission_names,
-    write_submission,
-)
+"""Protocols, results and submissions. `results` is imported without torch."""
 
-__all__ = [
-    "HmeanIOUMetric",
-    "PredictionCollector",
-    "check_submission_path",
-    "format_metrics",
-    "submission_names",
-    "write_submission",
-]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dbnet.evaluation.hmean_iou import HmeanIOUMetric, format_metrics
+    from dbnet.evaluation.prediction_collector import PredictionCollector
+
+__all__ = ["HmeanIOUMetric", "PredictionCollector", "format_metrics"]
+
+# Imported at first use, since they bring torch.
+_MODULES = {
+    "HmeanIOUMetric": "dbnet.evaluation.hmean_iou",
+    "PredictionCollector": "dbnet.evaluation.prediction_collector",
+    "format_metrics": "dbnet.evaluation.hmean_iou",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

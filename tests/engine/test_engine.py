@@ -6,8 +6,9 @@ from torch import nn
 
 from dbnet.engine.hooks import ConstantPredictorHook
 from dbnet.engine.loss_hooks import NonFiniteLossHook, Step
-from dbnet.engine.optim_wrapper import Bfloat16OptimWrapper, has_fast_bfloat16
+from dbnet.engine.optim_wrapper import Bfloat16OptimWrapper
 from dbnet.errors import UserError
+from dbnet.utils.bfloat16 import has_fast_bfloat16
 from dbnet.visualization.curves import plot_curves, read_scalars
 
 

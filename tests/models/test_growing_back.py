@@ -9,13 +9,13 @@ import torch
 
 from dbnet.datasets.transforms.targets import draw_targets
 from dbnet.geometry import order_corners
-from dbnet.models.postprocessors.db_postprocessor import (
+from dbnet.polygon_iou import intersection_areas, to_geometries
+from dbnet.postprocessing import (
     DBPostprocessor,
     inverse_offset,
     inverse_polygons,
     measure_rings,
 )
-from dbnet.polygon_iou import intersection_areas, to_geometries
 
 ASPECTS = (1, 2, 4, 6, 8, 10, 12, 14, 20, 30, 40)
 ANGLES = (0, 7, 45)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dbnet.apis import init_detector
+from dbnet.apis.detector import init_detector
 from dbnet.cli import main as console
 from dbnet.cli.prepare import main as prepare
 from dbnet.images import SUFFIXES

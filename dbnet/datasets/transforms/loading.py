@@ -4,11 +4,12 @@ import cv2
 import numpy as np
 import torch
 from mmcv import transforms
-from mmcv.image import imresize, rescale_size
+from mmcv.image import imresize
 from mmcv.transforms import BaseTransform
 
 from dbnet.images import read_image
 from dbnet.registry import TRANSFORMS
+from dbnet.resizing import fitted_size
 
 
 @TRANSFORMS.register_module()
@@ -31,11 +32,11 @@ class Resize(transforms.Resize):
     Registered in place of mmcv's class of that name.
     """
 
+    max_scale: float | None = None
+
     def _resize_img(self, results: dict) -> None:
         height, width = results["img"].shape[:2]
-        scale = results["scale"]
-        size = rescale_size((width, height), scale) if self.keep_ratio else scale
-        size = tuple(max(side, 1) for side in size)
+        size = fitted_size((width, height), results["scale"], self.keep_ratio, self.max_scale)
         results["img"] = imresize(
             results["img"], size, interpolation=self.interpolation, backend=self.backend
         )
@@ -58,14 +59,6 @@ class LimitedResize(Resize):
     def __init__(self, scale: tuple[int, int], max_scale: float) -> None:
         super().__init__(scale=scale, keep_ratio=True)
         self.max_scale = max_scale
-
-    def _resize_img(self, results: dict) -> None:
-        sides = sorted(results["img"].shape[:2], reverse=True)
-        bounds = sorted(results["scale"], reverse=True)
-        results["scale"] = tuple(
-            min(bound, max(round(side * self.max_scale), 1)) for bound, side in zip(bounds, sides)
-        )
-        super()._resize_img(results)
 
 
 @TRANSFORMS.register_module()

@@ -1,3 +1,6 @@
-from dbnet.models.postprocessors.db_postprocessor import DBPostprocessor
+from dbnet.postprocessing import DBPostprocessor
+from dbnet.registry import MODELS
+
+MODELS.register_module(module=DBPostprocessor)
 
 __all__ = ["DBPostprocessor"]

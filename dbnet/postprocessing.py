@@ -1,19 +1,22 @@
+"""From probability maps to text polygons, with NumPy and OpenCV alone."""
+
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pyclipper
-from torch import Tensor
 
 from dbnet.geometry import join_rings, order_corners
-from dbnet.registry import MODELS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUBPIXELS = 64  # to a pixel, of the clipper's whole numbers
 MITER_LIMIT = 2.0  # times the offset, that a corner's tip may be away; up to 120 degrees
 
 
-@MODELS.register_module()
 class DBPostprocessor:
     """Turn probability maps into text polygons.
 
@@ -72,11 +75,12 @@ class DBPostprocessor:
         self.grow = grow
         self.shrink_ratio = shrink_ratio
 
-    def __call__(self, prob_map: Tensor, metas: Sequence[dict]) -> list[dict]:
+    def __call__(self, prob_map: "Tensor | np.ndarray", metas: Sequence[dict]) -> list[dict]:
         """Find the texts of a batch.
 
         Args:
-            prob_map: Probability maps, (N, H, W), of any float type on any device.
+            prob_map: Probability maps, (N, H, W), a tensor of any float type on any device, or a
+                float32 array.
             metas: N dicts with `scale_factor`, (w, h) of resized / original image.
 
         Returns:
@@ -85,9 +89,10 @@ class DBPostprocessor:
         """
         if len(prob_map) != len(metas):
             raise ValueError(f"{len(prob_map)} maps came with {len(metas)} metas")
-        # NumPy has no bfloat16; half floats are widened after the transfer, which is the shorter.
-        arrays = prob_map.detach().cpu().float().numpy()
-        return [self._find_texts(array, meta) for array, meta in zip(arrays, metas)]
+        if not isinstance(prob_map, np.ndarray):
+            # NumPy has no bfloat16; half floats are widened after the transfer, the shorter so.
+            prob_map = prob_map.detach().cpu().float().numpy()
+        return [self._find_texts(array, meta) for array, meta in zip(prob_map, metas)]
 
     def _find_texts(self, prob_map: np.ndarray, meta: dict) -> dict:
         find = self._grow_back if self.grow == "inverse" else self._unclip

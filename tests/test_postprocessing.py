@@ -6,7 +6,7 @@ import torch
 
 from dbnet.geometry import perimeter, signed_area
 from dbnet.models.postprocessors import DBPostprocessor
-from dbnet.models.postprocessors.db_postprocessor import (
+from dbnet.postprocessing import (
     approximate,
     box_score,
     find_contours,

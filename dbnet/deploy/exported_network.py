@@ -1,0 +1,148 @@
+"""An exported model as `TextDetInferencer` runs it: no config, no checkpoint, no torch."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dbnet.deploy.metadata import Metadata
+from dbnet.deploy.runtimes import open_runtime
+from dbnet.errors import UserError
+from dbnet.postprocessing import DBPostprocessor
+from dbnet.resizing import fitted_size
+
+THREADS_PER_STREAM = 4
+PREFIX = "model.postprocessor."  # of the options that an exported model takes
+
+
+class ExportedNetwork:
+    """Prepare images and find their texts with an exported model.
+
+    Args:
+        path: A file of `dbnet export`.
+        device: "cpu", or for .onnx and .pt2 "cuda", ...
+        test_size: (W, H), long and short side at most, instead of the file's.
+        options: Settings of the postprocessor, `model.postprocessor.box_thresh` for example.
+        amp: Refused: the file has its precision.
+
+    Attributes:
+        streams: Batches that the network works on at once, one for every 4 threads.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        device: str = "cpu",
+        test_size: tuple[int, int] | None = None,
+        options: Mapping[str, Any] | None = None,
+        amp: bool = False,
+    ) -> None:
+        if amp:
+            raise UserError(f"--amp: {path} has its precision; export it with --precision bf16")
+        self.streams = max(num_threads() // THREADS_PER_STREAM, 1) if device == "cpu" else 1
+        threads = num_threads() // self.streams if self.streams > 1 else 0
+        self.runtime = open_runtime(path, device, threads)
+        metadata = self.runtime.metadata
+        if metadata.layout != "nchw":
+            raise UserError(
+                f"model {path}: has the layout {metadata.layout}, for cv2.dnn alone; export it "
+                "without --layout"
+            )
+        self.metadata = with_options(metadata, test_size, options or {}, str(path))
+        self.postprocessor = make_postprocessor(self.metadata)
+        self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix="network")
+
+    def prepare(self, image: np.ndarray, facts: dict) -> dict:
+        """Resize an image (H, W, 3) uint8 BGR; return `image` (H', W', 3) and `metas`."""
+        height, width = image.shape[:2]
+        size = fitted_size((width, height), **self.metadata.resize)
+        resized = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+        scale = (size[0] / width, size[1] / height)
+        return dict(image=resized, metas={**facts, "img_shape": size[::-1], "scale_factor": scale})
+
+    def padded_shape(self, sample: dict) -> tuple[int, int]:
+        """Height and width of a prepared image after padding."""
+        return padded(sample["image"].shape[:2], self.metadata.divisor)
+
+    def maps(self, samples: Sequence[dict]) -> np.ndarray:
+        """Compute the probability maps (N, H, W) of prepared images of one padded shape."""
+        return self.runtime(make_input([s["image"] for s in samples], self.metadata))[:, 0]
+
+    def start(self, samples: Sequence[dict]) -> Callable[[], list[dict]]:
+        """Start the network; return the function that waits for it and finds the texts."""
+        prob_map = self._pool.submit(self.maps, samples)
+        return lambda: self.postprocessor(prob_map.result(), [s["metas"] for s in samples])
+
+
+def num_threads() -> int:
+    """Threads that this process may use, `OMP_NUM_THREADS` if it is set."""
+    given = int(os.environ.get("OMP_NUM_THREADS") or 0)
+    return given or len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+
+
+def padded(shape: tuple[int, int], divisor: int) -> tuple[int, int]:
+    """Round (H, W) up to multiples.
+
+    >>> padded((736, 1308), 32)
+    (736, 1312)
+    """
+    height, width = (-(-side // divisor) * divisor for side in shape)
+    return height, width
+
+
+def make_input(images: Sequence[np.ndarray], metadata: Metadata) -> np.ndarray:
+    """Normalise images (H, W, 3) uint8 BGR and pad them by 0 to (N, 3, H', W') float32.
+
+    All are padded to one shape, the least that holds them.
+    """
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    shape = padded((height, width), metadata.divisor)
+    batch = np.zeros((len(images), 3, *shape), np.float32)
+    order = -1 if metadata.channel_order == "rgb" else 1
+    for image, slot in zip(images, batch):
+        content = slot[:, : image.shape[0], : image.shape[1]]
+        for plane, out, mean, std in zip(
+            cv2.split(image)[::order], content, metadata.mean, metadata.std
+        ):
+            np.subtract(plane, np.float32(mean), out=out, dtype=np.float32)
+            out /= np.float32(std)
+    return batch
+
+
+def with_options(
+    metadata: Metadata,
+    test_size: tuple[int, int] | None,
+    options: Mapping[str, Any],
+    source: str,
+) -> Metadata:
+    """Replace settings of an exported model.
+
+    Raises:
+        UserError: An option is no setting of the postprocessor.
+    """
+    wrong = [key for key in options if key.removeprefix(PREFIX) not in metadata.postprocessor]
+    if wrong:
+        known = ", ".join(metadata.postprocessor)
+        raise UserError(
+            f"--cfg-options {wrong[0]}: of {source}, an exported model, these can be set: "
+            f"{PREFIX}... with {known}"
+        )
+    settings = {key.removeprefix(PREFIX): value for key, value in options.items()}
+    resize = metadata.resize if test_size is None else {**metadata.resize, "scale": test_size}
+    return replace(metadata, resize=resize, postprocessor={**metadata.postprocessor, **settings})
+
+
+def make_postprocessor(metadata: Metadata) -> DBPostprocessor:
+    """Build the postprocessor of an exported model.
+
+    Raises:
+        UserError: It refuses a value.
+    """
+    try:
+        return DBPostprocessor(**metadata.postprocessor)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"--cfg-options {PREFIX}...: {error}") from None

@@ -1,0 +1,187 @@
+"""Run the networks of exported files: ONNX Runtime, OpenVINO, and PyTorch for .pt2 files.
+
+Each runtime is called with x, (N, 3, H, W) float32, and gives the probability map, (N, 1, H, W)
+float32, or (H, W) in the layout "opencv". Calls may come from several threads.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from dbnet.deploy.metadata import KEY, Metadata, parse_metadata
+from dbnet.deploy.requirements import explain, needs
+from dbnet.errors import UserError
+from dbnet.utils.files import refuse_special
+
+
+class Runtime(Protocol):
+    """What runs an exported network.
+
+    Attributes:
+        name: With its version.
+        metadata: Of the file.
+    """
+
+    name: str
+    metadata: Metadata
+
+    def __call__(self, x: np.ndarray) -> np.ndarray: ...
+
+
+def is_exported(path: object) -> bool:
+    """Check, by its name, for a file of an exported model."""
+    return isinstance(path, str | os.PathLike) and Path(path).suffix.lower() in RUNTIMES
+
+
+def open_runtime(path: str | os.PathLike[str], device: str = "cpu", threads: int = 0) -> Runtime:
+    """Load an exported model.
+
+    Args:
+        path: A file of `dbnet export`.
+        device: "cpu", or for ONNX Runtime "cuda", "cuda:1", ...
+        threads: For one image; 0 for `OMP_NUM_THREADS`, or as many as the runtime likes.
+
+    Raises:
+        UserError: The file is missing or damaged, or its runtime is not installed or too old.
+    """
+    path = Path(path)
+    try:
+        refuse_special(path)
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise UserError(f"model {path}: {error.strerror}") from None
+    wanted = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)
+    return RUNTIMES[path.suffix.lower()](path, device, wanted)
+
+
+class OnnxRuntime:
+    """ONNX Runtime, on a CPU or CUDA.
+
+    Memory goes back after each call: with ONNX Runtime's arena, images of 900 sizes leave more
+    than a gigabyte behind.
+    """
+
+    def __init__(self, path: Path, device: str, threads: int) -> None:
+        ort = needs("onnxruntime", "to run .onnx files")
+        self.name = f"ONNX Runtime {ort.__version__}"
+        options = ort.SessionOptions()
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4  # what goes wrong is raised as well
+        try:
+            providers = onnx_providers(device, ort.get_available_providers())
+            self._session = ort.InferenceSession(str(path), options, providers=providers)
+        except UserError:
+            raise
+        except Exception as error:  # the runtime's own classes, from RuntimeError down
+            raise UserError(f"model {path}: {explain(error, self.name)}") from None
+        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        self.metadata = parse_metadata(text, f"model {path}") if text else foreign_model(path)
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {self._input: x})[0]
+
+
+def onnx_providers(device: str, available: list[str]) -> list[Any]:
+    """Choose ONNX Runtime's provider for a device, "cpu" or "cuda:N".
+
+    Raises:
+        UserError: This build of ONNX Runtime has none for it.
+    """
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or "CUDAExecutionProvider" not in available:
+        raise UserError(
+            f"device {device}: this ONNX Runtime computes on {_listed(available)}; "
+            "pip install onnxruntime-gpu for CUDA, or try cpu"
+        )
+    # Heuristics instead of trials: each size of image would be tried out otherwise.
+    settings = {"device_id": int(index or 0), "cudnn_conv_algo_search": "HEURISTIC"}
+    return [("CUDAExecutionProvider", settings), "CPUExecutionProvider"]
+
+
+def _listed(providers: list[str]) -> str:
+    return ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
+
+
+def foreign_model(path: Path) -> Metadata:
+    """Refuse a file that `dbnet export` has not written.
+
+    Raises:
+        UserError: Always.
+    """
+    raise UserError(
+        f"model {path}: has no settings of dbnet in it, as `dbnet export` writes them; export it "
+        "from its config and checkpoint"
+    )
+
+
+class OpenVino:
+    """OpenVINO on a CPU, in bfloat16 where the file asks for it and the CPU has it."""
+
+    def __init__(self, path: Path, device: str, threads: int) -> None:
+        ov = needs("openvino", "to run .xml files")
+        self.name = f"OpenVINO {ov.__version__.split('-')[0]}"
+        if device != "cpu":
+            raise UserError(f"device {device}: .xml files run on cpu here")
+        if not path.with_suffix(".bin").exists():
+            raise UserError(f"model {path}: {path.with_suffix('.bin').name} must lie beside it")
+        core = ov.Core()
+        try:
+            model = core.read_model(path)
+            text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
+            self.metadata = parse_metadata(text, f"model {path}") if text else foreign_model(path)
+            # What int8 leaves in floating point is bfloat16 too.
+            half = self.metadata.precision in ("bf16", "int8")
+            half &= "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            precision = "bf16" if half else "f32"
+            settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision}
+            if threads:
+                settings["INFERENCE_NUM_THREADS"] = threads
+            # Kernels of so many shapes stay; 5000 of OpenVINO's default are gigabytes.
+            settings["CPU_RUNTIME_CACHE_CAPACITY"] = 256
+            self._compiled = core.compile_model(model, "CPU", settings)
+        except UserError:
+            raise
+        except Exception as error:  # RuntimeError of any kind
+            raise UserError(f"model {path}: {explain(error, self.name)}") from None
+        self._threads = threading.local()
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if not hasattr(self._threads, "request"):
+            self._threads.request = self._compiled.create_infer_request()
+        # A copy: the request reuses its own memory.
+        return np.array(self._threads.request.infer({0: x})[0])
+
+
+class TorchProgram:
+    """PyTorch, for a program of `torch.export`, on any of its devices."""
+
+    def __init__(self, path: Path, device: str, threads: int) -> None:
+        torch = needs("torch", "to run .pt2 files")
+        self.name, self._torch, self._device = f"PyTorch {torch.__version__}", torch, device
+        files = {KEY: ""}
+        try:
+            program = torch.export.load(path, extra_files=files)
+        except Exception as error:  # a damaged file can raise anything
+            raise UserError(f"model {path}: {explain(error, self.name)}") from None
+        self.metadata = parse_metadata(files[KEY], f"model {path}")
+        self._module = program.module().to(device)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        with self._torch.inference_mode():
+            return self._module(self._torch.from_numpy(x).to(self._device)).cpu().numpy()
+
+
+RUNTIMES: dict[str, Callable[[Path, str, int], Runtime]] = {
+    ".onnx": OnnxRuntime,
+    ".xml": OpenVino,
+    ".pt2": TorchProgram,
+}

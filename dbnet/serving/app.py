@@ -1,0 +1,242 @@
+"""The HTTP interface of `dbnet serve`: images in, polygons and scores out, as JSON."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from dbnet.errors import ImageError
+from dbnet.images import decode, shape_of
+from dbnet.serving.batcher import Batcher, OverloadedError
+from dbnet.version import __version__
+
+Upload = tuple[str, bytes]  # name and content
+
+FAILED = "failed: "  # through no fault of the image
+
+DETECT = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "images": {"type": "array", "items": {"type": "string", "format": "binary"}}
+                    },
+                }
+            },
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "One entry per image: name, width, height, polygons [[x1, y1, ...]] in "
+            "pixels of the image as a viewer shows it, scores; or name and error.",
+            "content": {
+                "application/json": {
+                    "example": {
+                        "images": [
+                            {
+                                "name": "a.jpg",
+                                "width": 640,
+                                "height": 480,
+                                "polygons": [[10, 20, 90, 20, 90, 40, 10, 40]],
+                                "scores": [0.93],
+                            }
+                        ]
+                    }
+                }
+            },
+        }
+    }
+    | {
+        str(code): {"description": text}
+        for code, text in {
+            400: "no image, or a broken form",
+            408: "the request did not arrive in time",
+            413: "too many bytes or images",
+            422: "none of the images can be read",
+            503: "too many images wait; try again later",
+            504: "not finished in time",
+        }.items()
+    },
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client may ask for.
+
+    Attributes:
+        megabytes: Of a request's body.
+        megapixels: Of an image.
+        images: In a request.
+        seconds: For a request to arrive, and again for its answer.
+    """
+
+    megabytes: float = 32
+    megapixels: float = 50
+    images: int = 16
+    seconds: float = 60
+
+
+def create_app(batcher: Batcher, limits: Limits, card: dict[str, Any]) -> FastAPI:
+    """Build the application.
+
+    Args:
+        batcher: Finds the texts; started and closed with the application.
+        limits: Beyond which a request is refused.
+        card: What `GET /model` tells of the detector.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        batcher.start()
+        yield
+        await run_in_threadpool(batcher.close)
+
+    app = FastAPI(title="DBNet", version=__version__, lifespan=lifespan)
+
+    @app.get("/health", summary="Whether the server works, and how many images wait")
+    async def health() -> dict[str, Any]:
+        return dict(status="ok", waiting=batcher.waiting)
+
+    @app.get("/model", summary="The detector: config, checkpoint, settings")
+    async def model() -> dict[str, Any]:
+        return card
+
+    @app.post("/detect", summary="Find the texts of one or more images", openapi_extra=DETECT)
+    async def detect(request: Request) -> JSONResponse:
+        uploads = await receive(request, limits)
+        try:
+            batcher.admit(len(uploads))
+        except OverloadedError:
+            raise HTTPException(
+                503, "too many images wait, try again later", {"Retry-After": "1"}
+            ) from None
+        try:
+            entries = await asyncio.wait_for(answer(uploads, batcher, limits), limits.seconds)
+        except asyncio.TimeoutError:
+            raise HTTPException(504, f"not finished within {limits.seconds:g} s") from None
+        finally:
+            batcher.leave(len(uploads))
+        if all("error" in entry for entry in entries):
+            failed = any(entry["error"].startswith(FAILED) for entry in entries)
+            raise HTTPException(
+                500 if failed else 422, "; ".join(f"{e['name']}: {e['error']}" for e in entries)
+            )
+        return JSONResponse(dict(images=entries))
+
+    return app
+
+
+async def receive(request: Request, limits: Limits) -> list[Upload]:
+    """Read the images of a request: files of a form, or the body itself.
+
+    Raises:
+        HTTPException: It is too large, too slow, or holds none.
+    """
+    try:
+        reading = read_body(request, int(limits.megabytes * 1e6))
+        body = await asyncio.wait_for(reading, limits.seconds)
+    except asyncio.TimeoutError:  # not the built-in one before Python 3.11
+        raise HTTPException(408, f"the body did not arrive within {limits.seconds:g} s") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the body ended early") from None
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        uploads = await parse_form(request, body, limits.images)
+    else:
+        uploads = [("image", body)] if body else []
+    if not uploads:
+        raise HTTPException(400, "no image: send its bytes as the body, or files in a form")
+    return uploads
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Read a body, at most so many bytes of it.
+
+    Raises:
+        HTTPException: There are more, or its header says so.
+    """
+    too_large = HTTPException(413, f"more than {max_bytes} bytes, the limit")
+    if int(request.headers.get("content-length", 0)) > max_bytes:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise too_large
+    return bytes(body)
+
+
+async def parse_form(request: Request, body: bytes, max_images: int) -> list[Upload]:
+    """Read the files of a multipart form, whatever their fields are called.
+
+    Raises:
+        HTTPException: It is broken, or has too many.
+    """
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = MultiPartParser(request.headers, stream(), max_files=max_images + 1, max_fields=100)
+    parser.spool_max_size = len(body)  # in memory, as the body is
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError) as error:
+        if "Too many files" in str(error):
+            raise HTTPException(413, f"more than {max_images} images, the limit") from None
+        raise HTTPException(400, f"broken form: {error}") from None
+    files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+    if len(files) > max_images:
+        raise HTTPException(413, f"{len(files)} images, at most {max_images} at once")
+    return [(file.filename or "image", await file.read()) for file in files]
+
+
+async def answer(uploads: list[Upload], batcher: Batcher, limits: Limits) -> list[dict[str, Any]]:
+    """Find the texts of all images that can be read; an entry for each."""
+    decoded = await asyncio.gather(
+        *(run_in_threadpool(decode_limited, data, limits.megapixels) for _, data in uploads),
+        return_exceptions=True,
+    )
+    images = [image for image in decoded if isinstance(image, np.ndarray)]
+    found = iter(await batcher.detect(images))
+    return [entry(name, image, found) for (name, _), image in zip(uploads, decoded)]
+
+
+def decode_limited(data: bytes, megapixels: float) -> np.ndarray:
+    """Decode an image unless its header states too many pixels; (H, W, 3) uint8 BGR.
+
+    Raises:
+        ImageError: It does, or is no image.
+    """
+    height, width = shape_of(data)
+    if height * width > megapixels * 1e6:
+        raise ImageError(f"{width}x{height} pixels, more than {megapixels:g} million, the limit")
+    return decode(data)
+
+
+def entry(name: str, image: np.ndarray | BaseException, found: Iterator) -> dict[str, Any]:
+    """Describe what was found in an image, or why it could not be read."""
+    result = next(found) if isinstance(image, np.ndarray) else image
+    if isinstance(result, ImageError):
+        return dict(name=name, error=str(result))
+    if isinstance(image, BaseException) or isinstance(result, BaseException):
+        return dict(name=name, error=FAILED + type(result).__name__)  # such as lack of memory
+    return dict(
+        name=name,
+        width=image.shape[1],
+        height=image.shape[0],
+        polygons=[[round(float(v), 2) for v in p.ravel()] for p in result["polygons"]],
+        scores=[round(float(score), 4) for score in result["scores"]],
+    )
