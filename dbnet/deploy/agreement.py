@@ -70,7 +70,8 @@ def compare(run: Run, expected: Run, images: Sequence[np.ndarray], meta: Metadat
     shapes = [(shape, count) for shape in SHAPES for count in BATCHES]
     if meta.size:
         shapes = [(meta.size[::-1], 1)] * 3
-    largest, means = 0.0, []
+    largest: float = 0.0
+    means: list[float] = []
     for index, (shape, count) in enumerate(shapes):
         chosen = [images[(index + k) % len(images)] for k in range(count)]
         x = input_of([cv2.resize(image, shape[::-1]) for image in chosen], meta)

@@ -32,7 +32,10 @@ class DetectorGraph(nn.Module):
 
     def __init__(self, detector: nn.Module) -> None:
         super().__init__()
-        self.detector = fold_batch_norms(detector)
+        self.detector = fold_batch_norms(detector)  # a copy of the tree of modules
+        for part, name in ((self.detector, "loss_module"), (self.detector.det_head, "threshold")):
+            if hasattr(part, name):
+                delattr(part, name)
         self.eval()  # the old exporter puts a training module's children back into training
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""int8 networks: which layers stay in floating point, and the quantisation by the runtimes' tools."""
+"""int8 networks, by the tools of the runtimes; sensitive layers stay in floating point."""
 
 import logging
 from collections.abc import Iterator, Sequence
