@@ -8,6 +8,10 @@ HERE = Path(__file__).parent
 VERSION = {}
 exec((HERE / "dbnet" / "version.py").read_text(), VERSION)
 
+# Deformable convolutions need onnxscript 0.7.1 and ONNX Runtime 1.25 (Python 3.11).
+ONNX = ["onnx>=1.16", "onnxscript>=0.7.1", "onnxruntime>=1.18"]
+OPENVINO = ["openvino>=2025.0"]
+
 setup(
     name="dbnet",
     version=VERSION["__version__"],
@@ -25,16 +29,19 @@ setup(
     },
     install_requires=(HERE / "requirements.txt").read_text().split(),
     extras_require={
+        "onnx": ONNX,
+        "openvino": OPENVINO,
         "dev": [
+            *ONNX,
+            *OPENVINO,
             "mypy>=1.8",
-            "onnx>=1.16",
             "pre-commit>=3",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
             "safetensors>=0.4",
             "scipy>=1.11",
-        ]
+        ],
     },
     entry_points={"console_scripts": ["dbnet = dbnet.cli.main:main"]},
 )

@@ -155,9 +155,8 @@ def main() -> None:
 
     paths = find_images([args.images])[: args.count]
     rows = []
-    print(
-        "| side | short side | s per image | texts | times as fast as RapidOCR |\n|---|---|---|---|---|"
-    )
+    print("| side | short side | s per image | texts | times as fast as RapidOCR |")
+    print("|---|---|---|---|---|")
     for size in args.sizes:
         for one in measure(size, paths, args):
             rows.append(one)
