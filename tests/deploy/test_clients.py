@@ -1,5 +1,7 @@
 """The clients of docs/deployment.md, as printed there, on exported files of the bright detector."""
 
+import contextlib
+import io
 import re
 import shutil
 import subprocess
@@ -29,7 +31,10 @@ def bright(tmp_path_factory):
     model = write_bright(root)
     assert export_tool.main([*model, "--out", str(root / "model.onnx")]) == 0
     cv = ["--layout", "opencv", "--size", "128,128"]
-    assert export_tool.main([*model, "--out", str(root / "cv.onnx"), *cv]) == 0
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert export_tool.main([*model, "--out", str(root / "cv.onnx"), *cv]) == 0
+    lines = printed.getvalue().split("next:\n")[1].splitlines()
+    (root / "printed.py").write_text("\n".join(["import cv2", *map(str.strip, lines)]))
     return root
 
 
@@ -67,9 +72,11 @@ def test_rapidocr(bright, place):
     np.testing.assert_allclose(corners(quad), corners(PATCH_POLYGON), atol=2)
 
 
-def test_opencv(bright, place):
+@pytest.mark.parametrize("source", ["page", "printed"])
+def test_opencv(bright, place, source):
     shutil.copy(bright / "cv.onnx", place / "model.onnx")
-    found = run(client("opencv").replace("(1312, 736)", "(128, 128)"))
+    code = client("opencv").replace("(1312, 736)", "(128, 128)")
+    found = run(code if source == "page" else (bright / "printed.py").read_text())
     [quad] = found["quads"]
     np.testing.assert_allclose(corners(np.float32(quad)), corners(PATCH_POLYGON), atol=2)
     assert 0.8 < found["scores"][0] < 0.9
