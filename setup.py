@@ -8,6 +8,12 @@ HERE = Path(__file__).parent
 VERSION = {}
 exec((HERE / "dbnet" / "version.py").read_text(), VERSION)
 
+# Deformable convolutions need onnxscript 0.7.1 and ONNX Runtime 1.25 (Python 3.11).
+ONNX = ["onnx>=1.16", "onnxscript>=0.7.1", "onnxruntime>=1.18"]
+OPENVINO = ["openvino>=2025.0"]
+SERVE = ["fastapi>=0.110", "python-multipart>=0.0.9", "uvicorn>=0.29"]
+DEMO = ["gradio>=5"]
+
 setup(
     name="dbnet",
     version=VERSION["__version__"],
@@ -25,21 +31,24 @@ setup(
     },
     install_requires=(HERE / "requirements.txt").read_text().split(),
     extras_require={
-        "serve": ["fastapi>=0.110", "python-multipart>=0.0.9", "uvicorn>=0.29"],
-        "demo": ["gradio>=5"],
+        "onnx": ONNX,
+        "openvino": OPENVINO,
+        "serve": SERVE,
+        "demo": DEMO,
         "dev": [
-            "fastapi>=0.110",
+            *ONNX,
+            *OPENVINO,
+            *SERVE,
+            *DEMO,
             "mypy>=1.8",
-            "onnx>=1.16",
             "pre-commit>=3",
             "pytest>=8",
             "pytest-xdist>=3.5",
-            "python-multipart>=0.0.9",
             "ruff>=0.6",
             "safetensors>=0.4",
             "scipy>=1.11",
-            "uvicorn>=0.29",
-        ]
+            "selenium>=4.15",
+        ],
     },
     entry_points={"console_scripts": ["dbnet = dbnet.cli.main:main"]},
 )

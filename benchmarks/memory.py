@@ -1,10 +1,11 @@
 """Measure the memory that images of many sizes leave resident, ours and RapidOCR's.
 
-    python benchmarks/memory.py [--images 900] [--rapidocr PYTHON]
+    python benchmarks/memory.py [--images 900] [--rapidocr PYTHON] [--models model.onnx model.xml]
 
 Each detector runs in a process and a thread of its own on images of as many sizes, 40 to 700 pixels
 a side. Printed: memory at the start, at the end and at its peak, and the time per image. RapidOCR's
-is measured if PYTHON, by default this one, can import `rapidocr`. The goal: less than 1.0 GB.
+is measured if PYTHON, by default this one, can import `rapidocr`. MODELS are files of `dbnet
+export`. The goal: less than 1.0 GB.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-NAMES = {"ours": "DBNet, this project", "rapidocr": "RapidOCR, detection alone"}
+NAMES = {"ours": "this project, PyTorch", "rapidocr": "RapidOCR, detection alone"}
 
 
 def gigabytes(key: str) -> float:
@@ -51,6 +52,12 @@ def ours() -> Callable[[np.ndarray], object]:
     return TextDetInferencer(device="cpu")
 
 
+def exported(model: str) -> Callable[[np.ndarray], object]:
+    from dbnet import TextDetInferencer
+
+    return TextDetInferencer(model)
+
+
 def rapidocr() -> Callable[[np.ndarray], object]:
     from rapidocr import RapidOCR
 
@@ -61,14 +68,16 @@ def rapidocr() -> Callable[[np.ndarray], object]:
 
 def measure(name: str, count: int) -> None:
     """Run a detector and print its figures."""
-    detect = {"ours": ours, "rapidocr": rapidocr}[name]()
+    makers = {"ours": ours, "rapidocr": rapidocr}
+    detect = makers[name]() if name in makers else exported(name)
     start, begin = gigabytes("VmRSS"), time.process_time()
     for seed, (height, width) in enumerate(images(count)):
         detect(picture(seed, height, width))
     seconds = (time.process_time() - begin) / count
     end, peak = gigabytes("VmRSS"), gigabytes("VmHWM")
     print(
-        f"{NAMES[name]:26} start {start:.2f} GB, end {end:.2f}, peak {peak:.2f}, "
+        f"{NAMES.get(name, Path(name).name):26} start {start:.2f} GB, end {end:.2f}, "
+        f"peak {peak:.2f}, "
         f"{seconds:.3f} s of CPU per image"
     )
 
@@ -77,17 +86,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=900)
     parser.add_argument("--rapidocr", default=sys.executable, help="a Python that has it")
-    parser.add_argument("--only", choices=list(NAMES), help=argparse.SUPPRESS)
+    parser.add_argument("--models", nargs="*", default=[], metavar="FILE")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
         measure(args.only, args.images)
         return
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for name, python in (("ours", sys.executable), ("rapidocr", args.rapidocr)):
+    sides = [(name, sys.executable) for name in ("ours", *args.models)]
+    for name, python in (*sides, ("rapidocr", args.rapidocr)):
         command = [python, __file__, "--only", name, "--images", str(args.images)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-        print(done.stdout if done.returncode == 0 else f"{NAMES[name]}: not measured, {reason}")
+        failed = f"{NAMES.get(name, name)}: not measured, {reason}"
+        print(done.stdout.strip() if done.returncode == 0 else failed, flush=True)
 
 
 if __name__ == "__main__":

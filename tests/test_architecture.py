@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,10 +80,12 @@ def functions_run(action):
             names.setdefault((path, code.co_name, type(owner).__mro__ if owner else ()), None)
 
     sys.setprofile(note)
+    threading.setprofile(note)  # in threads that begin now
     try:
         action()
     finally:
         sys.setprofile(None)
+        threading.setprofile(None)
     return list(names)
 
 

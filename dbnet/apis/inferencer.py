@@ -227,11 +227,12 @@ def open_network(
     if checkpoint is None and isinstance(config, str | os.PathLike) and is_exported(config):
         config, checkpoint = None, config
     if checkpoint is not None and is_exported(checkpoint):
-        if config is not None:
-            raise UserError(f"{checkpoint} holds its own settings: leave the config out")
         from dbnet.deploy.exported_network import ExportedNetwork
 
-        return ExportedNetwork(checkpoint, str(device), amp=amp)
+        network = ExportedNetwork(checkpoint, str(device), amp=amp)
+        if config is not None:
+            raise UserError(f"{checkpoint} holds its own settings: leave the config out")
+        return network
     if config is None and checkpoint is None:
         config, checkpoint = shipped_model()
     if config is None or checkpoint is None:

@@ -79,9 +79,16 @@ def lines(
 def next_commands(path: Path, metadata: Metadata, name: str) -> list[str]:
     """Say what can be done with a file: use, test, and look at it."""
     if metadata.layout == "opencv":
-        width, height = metadata.size or (0, 0)
-        use = f"  cv2.dnn.TextDetectionModel_DB({str(path)!r}), of size ({width}, {height})"
-        return [f"{use}; docs/deployment.md has the lines", "  https://netron.app shows the graph"]
+        found = metadata.postprocessor
+        return [
+            f"  detector = cv2.dnn.TextDetectionModel_DB({str(path)!r})",
+            f"  detector.setInputParams(1.0, {metadata.size})",
+            f"  detector.setBinaryThreshold({found['bin_thresh']})"
+            f".setPolygonThreshold({found['box_thresh']})",
+            f"  detector.setUnclipRatio({found['unclip_ratio']})"
+            f".setMaxCandidates({found['max_candidates']})",
+            '  quads, scores = detector.detect(cv2.imread("photo.jpg"))',
+        ]
     return [
         f"  dbnet infer photo.jpg --checkpoint {path} --out found",
         f"  dbnet test {name} {path}    # the last word: hmean, on the config's test set",

@@ -74,12 +74,13 @@ def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:
 
 def exported_inferencer(args: argparse.Namespace) -> TextDetInferencer:
     """Build what finds the texts by an exported model, without torch or mmengine."""
-    if args.config:
-        raise UserError(f"--config: {args.checkpoint} holds its own settings, leave it out")
     from dbnet.deploy.exported_network import ExportedNetwork
 
     settings = (args.test_size, args.cfg_options, args.amp)
-    return TextDetInferencer.of(ExportedNetwork(args.checkpoint, args.device or "cpu", *settings))
+    network = ExportedNetwork(args.checkpoint, args.device or "cpu", *settings)
+    if args.config:
+        raise UserError(f"--config: {args.checkpoint} holds its own settings, leave it out")
+    return TextDetInferencer.of(network)
 
 
 def name_drawings(folder: Path, images: Sequence[str]) -> list[Path]:

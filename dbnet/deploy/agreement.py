@@ -70,16 +70,17 @@ def compare(run: Run, expected: Run, images: Sequence[np.ndarray], meta: Metadat
     shapes = [(shape, count) for shape in SHAPES for count in BATCHES]
     if meta.size:
         shapes = [(meta.size[::-1], 1)] * 3
-    largest, means = 0.0, []
+    differences = []
     for index, (shape, count) in enumerate(shapes):
         chosen = [images[(index + k) % len(images)] for k in range(count)]
         x = input_of([cv2.resize(image, shape[::-1]) for image in chosen], meta)
         found, wanted = run(x), expected(x)
         if found.shape != wanted.shape:
             raise UserError(f"gives {found.shape} for an input {x.shape}, not {wanted.shape}")
-        difference = np.abs(found - wanted)
-        largest, means = max(largest, float(difference.max())), [*means, float(difference.mean())]
-    return Agreement(largest, float(np.mean(means)), *compare_texts(run, expected, images, meta))
+        differences.append(np.abs(found - wanted).ravel())
+    every = np.concatenate(differences)
+    texts = compare_texts(run, expected, images, meta)
+    return Agreement(float(every.max()), float(every.mean()), *texts)
 
 
 def compare_texts(

@@ -26,6 +26,9 @@ class ExportedGraph(nn.Module):
         super().__init__()
         self.runtime = open_runtime(file)
 
+    def __deepcopy__(self, memo: dict) -> "ExportedGraph":
+        return self  # mmengine's EMAHook copies the model; nothing of this changes
+
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """Map (N, 3, H, W) to the probability map (N, 1, H, W)."""
         # Contiguous: images come with their channels last.

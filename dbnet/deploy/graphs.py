@@ -1,6 +1,7 @@
 """From a detector in PyTorch to the files of other runtimes."""
 
 import contextlib
+import copy
 import io
 import logging
 import warnings
@@ -32,7 +33,10 @@ class DetectorGraph(nn.Module):
 
     def __init__(self, detector: nn.Module) -> None:
         super().__init__()
-        self.detector = fold_batch_norms(detector)
+        self.detector = fold_batch_norms(detector)  # a copy of the tree of modules
+        for part, name in ((self.detector, "loss_module"), (self.detector.det_head, "threshold")):
+            if hasattr(part, name):
+                delattr(part, name)
         self.eval()  # the old exporter puts a training module's children back into training
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,11 +58,11 @@ class OpenCVGraph(nn.Module):
             self.normalise.weight.copy_((order / std[:, None])[:, :, None, None])
             assert self.normalise.bias is not None
             self.normalise.bias.copy_(-mean / std)
-        self.graph = graph
+        self.network = graph
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.graph(self.normalise(x))[0, 0]
+        return self.network(self.normalise(x))[0, 0]
 
 
 class HalfGraph(nn.Module):
@@ -66,11 +70,12 @@ class HalfGraph(nn.Module):
 
     def __init__(self, graph: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.graph, self.dtype = graph.to(dtype), dtype
+        # Not named `graph`, which a program's module has itself.
+        self.network, self.dtype = copy.deepcopy(graph).to(dtype), dtype
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.graph(x.to(self.dtype)).float()
+        return self.network(x.to(self.dtype)).float()
 
 
 def is_deformable(model: nn.Module) -> bool:

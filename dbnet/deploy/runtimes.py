@@ -17,6 +17,8 @@ from dbnet.deploy.requirements import explain, needs
 from dbnet.errors import UserError
 from dbnet.utils.files import refuse_special
 
+STRIDE = 32  # of the networks' smallest maps
+
 
 class Runtime(Protocol):
     """What runs an exported network.
@@ -176,8 +178,13 @@ class TorchProgram:
         self._module = program.module().to(device)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
+        height, width = x.shape[2:]
+        # Programs hold for more than one pixel at stride 32.
+        missing = max(2 * STRIDE - height, 0), max(2 * STRIDE - width, 0)
+        x = np.pad(x, ((0, 0), (0, 0), (0, missing[0]), (0, missing[1])))
         with self._torch.inference_mode():
-            return self._module(self._torch.from_numpy(x).to(self._device)).cpu().numpy()
+            prob_map = self._module(self._torch.from_numpy(x).to(self._device))
+        return prob_map[..., :height, :width].cpu().numpy()
 
 
 RUNTIMES: dict[str, Callable[[Path, str, int], Runtime]] = {

@@ -141,7 +141,7 @@ def test_configs_that_say_nothing_of_images_are_refused(bright):
 def test_a_pipeline_that_loads_nothing_is_taken_whole(bright):
     config = Config.fromfile(bright[0])
     config.test_dataloader.dataset.pipeline = config.test_dataloader.dataset.pipeline[1:]
-    steps = dbnet.TextDetInferencer(config, bright[1]).pipeline.transforms
+    steps = dbnet.TextDetInferencer(config, bright[1]).network.pipeline.transforms
     assert [type(step).__name__ for step in steps] == ["Resize", "PackTextDetInputs"]
 
 
@@ -150,8 +150,8 @@ def test_a_wrapped_dataset_has_its_pipeline_further_in(bright, detect):
     dataset = config.test_dataloader.dataset
     config.test_dataloader.dataset = dict(type="ConcatDataset", datasets=[dataset])
     wrapped = dbnet.TextDetInferencer(config, bright[1])
-    resize, pack = wrapped.pipeline.transforms
-    assert repr(resize) == repr(detect.pipeline.transforms[0])
+    resize, pack = wrapped.network.pipeline.transforms
+    assert repr(resize) == repr(detect.network.pipeline.transforms[0])
     assert type(pack).__name__ == "PackTextDetInputs"
 
 
@@ -213,9 +213,9 @@ def draw_patches(count: int) -> list[np.ndarray]:
 def test_results_do_not_depend_on_the_batch_size(detect, batch_size, monkeypatch):
     monkeypatch.setattr(inferencer_module, "BATCHES_AHEAD", 2)
     sizes = []
-    step = detect.model.test_step
+    start = detect.network.start
     monkeypatch.setattr(
-        detect.model, "test_step", lambda batch: sizes.append(len(batch["metas"])) or step(batch)
+        detect.network, "start", lambda samples: sizes.append(len(samples)) or start(samples)
     )
     images = draw_patches(20)
     single = detect(images)
@@ -265,9 +265,11 @@ def test_the_tool_for_tests_finds_the_same(bright, detect, tmp_path):
 def test_the_detector_gets_the_facts_of_every_image(detect, tmp_path, monkeypatch):
     path = write(tmp_path / "a.png", draw_patch((256, 64)))
     metas = []
-    step = detect.model.test_step
+    start = detect.network.start
     monkeypatch.setattr(
-        detect.model, "test_step", lambda batch: metas.extend(batch["metas"]) or step(batch)
+        detect.network,
+        "start",
+        lambda samples: metas.extend(s["metas"] for s in samples) or start(samples),
     )
     detect([path, draw_patch((256, 64))])
     facts = dict(ori_shape=(64, 256), img_shape=(32, 128), scale_factor=(0.5, 0.5))
@@ -341,8 +343,12 @@ def test_a_stream_goes_on_after_an_unreadable_image(detect, tmp_path, batch_size
 def test_a_stream_takes_sources_as_it_needs_them(detect):
     taken = []
     sources = (taken.append(i) or draw_patch() for i in range(100))
-    next(detect.stream(sources, batch_size=2))
-    assert len(taken) == 2 * inferencer_module.BATCHES_AHEAD
+    stream = detect.stream(sources, batch_size=2)
+    assert taken == []
+    next(stream)
+    # In chunks: one whose texts are found, two in the network or waiting for it, two being read.
+    chunk = 2 * inferencer_module.BATCHES_AHEAD
+    assert chunk <= len(taken) <= 5 * chunk < 100
 
 
 def test_an_image_whose_side_would_vanish_has_no_texts(detect):

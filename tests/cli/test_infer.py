@@ -83,7 +83,7 @@ def test_options_reach_the_detector(bright, scans, tmp_path, monkeypatch):
     assert infer_tool.main([*arguments, *bright, *options]) == 0
     [detect] = seen
     assert detect.model.postprocessor.box_thresh == 0.9
-    assert detect.pipeline.transforms[0].scale == (64, 32)
+    assert detect.network.pipeline.transforms[0].scale == (64, 32)
     [image] = json.loads((tmp_path / "out" / "results.json").read_text())["images"]
     assert image["polygons"] == []
 
