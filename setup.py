@@ -25,6 +25,7 @@ setup(
     },
     install_requires=(HERE / "requirements.txt").read_text().split(),
     extras_require={
+        "onnx": ["onnx>=1.16"],
         "dev": [
             "mypy>=1.8",
             "onnx>=1.16",
@@ -34,7 +35,7 @@ setup(
             "ruff>=0.6",
             "safetensors>=0.4",
             "scipy>=1.11",
-        ]
+        ],
     },
     entry_points={"console_scripts": ["dbnet = dbnet.cli.main:main"]},
 )

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from dbnet.apis.detector import init_detector, resolve_config, scope_of
+from dbnet.checkpoints.foreign import FOREIGN_CONFIG, is_onnx
 from dbnet.config.check import walk
 from dbnet.datasets.collate import collate_text_det
 from dbnet.errors import UserError
@@ -47,7 +48,8 @@ class TextDetInferencer:
     Args:
         config: A file, the name of one of the project's configs, or a loaded config. With neither
             config nor checkpoint the model that comes with the package is taken.
-        checkpoint: Path or URL of weights that fit the config.
+        checkpoint: Path or URL of weights that fit the config; an ONNX file of another project's
+            detector needs none.
         device: "cpu", "cuda", "cuda:1", ...
 
     Example:
@@ -64,10 +66,13 @@ class TextDetInferencer:
     ) -> None:
         if config is None and checkpoint is None:
             config, checkpoint = shipped_model()
+        if config is None and checkpoint is not None and is_onnx(os.fspath(checkpoint)):
+            config = FOREIGN_CONFIG
         if config is None or checkpoint is None:
             raise UserError(
                 f"no {'config' if config is None else 'checkpoint'} given: give both a config and "
-                "a checkpoint that fits it, or neither for the weights that come with the package"
+                "a checkpoint that fits it, an ONNX file alone, or neither for the weights that "
+                "come with the package"
             )
         config = resolve_config(config)
         self.pipeline = build_pipeline(config)

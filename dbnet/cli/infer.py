@@ -13,6 +13,7 @@ from mmengine.device import get_device
 
 from dbnet.apis.detector import USED
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
+from dbnet.checkpoints.foreign import FOREIGN_CONFIG, is_onnx
 from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import progress_line
 from dbnet.config.load import load_config
@@ -61,6 +62,8 @@ def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:
     name, checkpoint = args.config, args.checkpoint
     if name is None and checkpoint is None:
         name, checkpoint = shipped_model()
+    if name is None and checkpoint is not None and is_onnx(checkpoint):
+        name = FOREIGN_CONFIG
     config = name and load_config(name, args.cfg_options, test_size=args.test_size, parts=USED)
     return TextDetInferencer(config, checkpoint, args.device or get_device())
 

@@ -106,7 +106,11 @@ def train() -> Parser:
 def test() -> Parser:
     parser = Parser("test", "Test a text detector.")
     parser.share("config")
-    parser.add("checkpoint", help="file or URL, of this project or of MMOCR")
+    parser.add(
+        "checkpoint",
+        help="file or URL, of this project or of MMOCR, or an ONNX file for a config whose "
+        "backbone is an ONNXGraph",
+    )
     parser.add("--out", type=Path, metavar="results.json", help="write metrics and predictions")
     parser.add(
         "--submit", type=Path, metavar="submit.zip", help="write predictions for the competition"
@@ -122,7 +126,10 @@ def infer() -> Parser:
     parser.add(
         "--config", help="config file, or its name; without it the model of the package is used"
     )
-    parser.add("--checkpoint", help="file or URL, of this project, MMOCR or MhLiao/DB")
+    parser.add(
+        "--checkpoint",
+        help="file or URL, of this project, MMOCR or MhLiao/DB; or an ONNX file, without a config",
+    )
     parser.add(
         "--out", type=Path, required=True, help="folder for results.json and a drawing per image"
     )
@@ -258,7 +265,7 @@ def plot_log() -> Parser:
 
 def model_info() -> Parser:
     parser = Parser("model-info", "Print parameters, FLOPs and speed of a config's model.")
-    parser.share("config")
+    parser.add("config", help="config file, or its name, or an ONNX file")
     parser.add(
         "--size",
         type=parse_size,

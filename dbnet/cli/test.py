@@ -4,6 +4,7 @@ import os
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from dbnet.checkpoints.foreign import place_graph
 from dbnet.checkpoints.read import load_weights
 from dbnet.cli.console import command
 from dbnet.config.load import load_config
@@ -29,10 +30,12 @@ def main(args: argparse.Namespace) -> int:
     """Test a detector and print its metrics; return the exit status."""
     check_outputs(args)
     config = make_config(args)
+    weights = place_graph(config, args.checkpoint)
 
     with config_mistakes_reported(args.config):
         runner = EvaluationRunner.from_cfg(config)
-        load_weights(runner.model, args.checkpoint)
+        if weights is not None:
+            load_weights(runner.model, weights)
         dataset = runner.test_loop.dataloader.dataset
     if args.submit:
         submission_names(image_paths(dataset))  # refuses images of one name

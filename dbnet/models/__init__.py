@@ -1,4 +1,4 @@
-from dbnet.models.backbones import CLIPResNet, PPLCNetV4, ResNet
+from dbnet.models.backbones import CLIPResNet, ONNXGraph, PPLCNetV4, ResNet
 from dbnet.models.data_preprocessor import TextDetDataPreprocessor
 from dbnet.models.detectors import DBNet
 from dbnet.models.heads import DBHead
@@ -13,6 +13,7 @@ __all__ = [
     "DBLoss",
     "DBNet",
     "DBPostprocessor",
+    "ONNXGraph",
     "PPLCNetV4",
     "RepLKFPN",
     "ResNet",
