@@ -91,7 +91,7 @@ def needed(graph: RawGraph) -> RawGraph:
     wanted, kept = {graph.output}, []
     for node in reversed(graph.nodes):
         if node.outputs[0] in wanted:
-            wanted.update(node.inputs)
+            wanted.update(name for name in node.inputs if name)
             kept.append(node)
     return RawGraph(kept[::-1], graph.constants, graph.input, graph.output)
 

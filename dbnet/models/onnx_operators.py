@@ -50,8 +50,8 @@ def convolution(
     settings: dict[str, Any] = dict(stride=tuple(stride), padding=tuple(padding[:2]) if even else 0)
     settings.update(dilation=tuple(facts["dilation"]), groups=facts["groups"], bias=facts["bias"])
     if even:
-        return nn.Conv2d(inputs, outputs, tuple(kernel), **settings)
-    return PaddedConv2d(inputs, outputs, tuple(kernel), pads=padding, **settings)
+        return nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), **settings)
+    return PaddedConv2d(inputs, outputs, (kernel[0], kernel[1]), pads=padding, **settings)
 
 
 def transposed(
