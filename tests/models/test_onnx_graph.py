@@ -109,7 +109,9 @@ def test_a_weight_of_two_convolutions_stays_one(path):
     assert sum("twice" in key for part in parts for key in part.state_dict()) == 2
     x = image(1, 3, 32, 32)
     with torch.no_grad():
-        np.testing.assert_allclose(net(torch.from_numpy(x))[0], reference(model, x)[0, 0], atol=1e-5)
+        np.testing.assert_allclose(
+            net(torch.from_numpy(x))[0], reference(model, x)[0, 0], atol=1e-5
+        )
 
 
 def test_resize_to_the_size_of_another_tensor(path):
@@ -235,7 +237,9 @@ def test_a_checkpoint_with_a_damaged_graph(content, message, path, tmp_path):
 
     net = init_foreign_detector(write(detector(), path))
     state = net.state_dict()
-    graph = json.loads(zlib.decompress(bytes(state["backbone.graph_bytes"].to(torch.uint8).tolist())))
+    graph = json.loads(
+        zlib.decompress(bytes(state["backbone.graph_bytes"].to(torch.uint8).tolist()))
+    )
     if content == "large":
         content = zlib.compress(b" " * (17 << 20))
     elif content == "operator":
@@ -262,3 +266,42 @@ def test_other_models_refuse_an_onnx_file(path):
 def test_without_a_file():
     with pytest.raises(UserError, match=r"model\.backbone\.file=FILE\.onnx"):
         dbnet.init_detector(CONFIG)
+
+
+# --- Networks that are no detectors ---
+
+
+def test_an_output_that_is_no_probability(path):
+    writer = Writer()
+    map_ = writer.head(writer.body())
+    model = writer.model(writer.nodes[-1].input[0])
+    with pytest.raises(UserError, match="its output is made by ConvTranspose, not by a Sigmoid"):
+        ONNXGraph(write(model, path))
+    model = writer.model(writer.node("Add", [map_, writer.nodes[-1].input[0]]))
+    with pytest.raises(UserError, match="its output is made by Add, not by a Sigmoid"):
+        ONNXGraph(write(model, path))
+
+
+@pytest.mark.parametrize(
+    ("stride", "ups", "message"),
+    [
+        (4, 1, r"it makes \(1, 1, 32, 48\), no map of its height and width"),
+        (2, 1, "has no tensor at stride 4"),
+    ],
+)
+def test_another_resolution(stride, ups, message, path):
+    writer = Writer()
+    x = writer.conv("x", 3, 4, kernel=5, stride=stride)
+    for _ in range(ups):
+        x = writer.conv(x, 4, 4, 2, 2, op="ConvTranspose")
+    model = writer.model(writer.node("Sigmoid", [writer.conv(x, 4, 1)]))
+    with pytest.raises(UserError, match=message):
+        ONNXGraph(write(model, path))
+
+
+def test_shapes_that_do_not_meet(path):
+    model = detector()
+    concat = next(node for node in model.graph.node if node.op_type == "Concat")
+    concat.input.append("x")
+    with pytest.raises(UserError, match=r"Concat \(Concat\.\d+\) cannot be computed for an image"):
+        ONNXGraph(write(model, path))
