@@ -160,7 +160,7 @@ def _rounded(value: Tensor, half: bool) -> Tensor:
 
 
 def _is_weight(key: str) -> bool:
-    return not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    return not key.endswith(("graph_bytes", "running_mean", "running_var", "num_batches_tracked"))
 
 
 def _progress(content: Mapping[str, Any]) -> str:

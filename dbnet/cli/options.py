@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dbnet.checkpoints import FORMATS, WRITABLE
+from dbnet.checkpoints import FORMATS
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 
@@ -286,13 +286,13 @@ def convert() -> Parser:
         epilog="\n".join(["formats:", *(f"  {name:9} {about}" for name, about in FORMATS.items())]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add("src", metavar="SRC", help="checkpoint: path or URL, or an ONNX file")
+    parser.add("src", metavar="SRC", help="checkpoint: path or URL")
     parser.add("dst", metavar="DST", type=Path, help="new file, .pth or .safetensors")
     parser.add(
         "--from", dest="source_format", choices=FORMATS, help="default: recognised by the names"
     )
     parser.add(
-        "--to", dest="target_format", choices=WRITABLE, default="dbnet", help="default: dbnet"
+        "--to", dest="target_format", choices=FORMATS, default="dbnet", help="default: dbnet"
     )
     return parser
 

@@ -38,16 +38,16 @@ def read_graph(path: Path) -> tuple[Graph, State]:
     Raises:
         UserError: The file is none of a detector that can be computed here.
     """
-    raw = normalise(read_onnx(path), path)
-    lowering = Lowering(raw)
-    nodes = []
-    for node in raw.nodes:
-        try:
-            nodes.append(lowering.lower(node))
-        except UnsupportedError as error:
-            raise UserError(f"{path}: node {node}: {error}") from None
-        except (IndexError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: node {node}: damaged ({error!r})") from None
+    source = read_onnx(path)
+    try:
+        raw = normalise(source, path)
+        lowering = Lowering(raw)
+        nodes = [lowering.lower(node) for node in raw.nodes]
+    except UnsupportedError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        # A node without the inputs or attributes that its operator has.
+        raise UserError(f"{path}: damaged, a node is incomplete ({error!r})") from None
     return Graph(nodes, raw.input, raw.output), lowering.state
 
 
@@ -69,14 +69,17 @@ class Lowering:
         Raises:
             UnsupportedError: Its operator or settings are unknown.
         """
-        if node.op in BINARY and any(name in self.constants for name in node.inputs):
-            return self.operand(node)
-        if node.op in PLAIN:
+        if node.op in PLAIN and not any(name in self.constants for name in node.inputs):
             return Node(node.op, [name for name in node.inputs if name], node.outputs[0])
         method: Callable[[RawNode], Node] | None = getattr(self, f"lower_{node.op}", None)
-        if method is None:
-            raise UnsupportedError("operator unknown, so the file cannot be read")
-        return method(node)
+        if node.op in BINARY:
+            method = self.operand
+        try:
+            if method is None:
+                raise UnsupportedError("operator unknown, so the file cannot be read")
+            return method(node)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"node {node}: {error}") from None
 
     def constant(self, node: RawNode, index: int) -> np.ndarray | None:
         """Return an input that must be constant; None if it is left out."""

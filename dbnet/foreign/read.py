@@ -152,7 +152,11 @@ def _constants(model: Any, path: Path) -> dict[str, np.ndarray]:
     if model.graph.sparse_initializer:
         raise UserError(f"{path}: has sparse weights, which are not read")
     try:
-        return {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+        arrays = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+        odd = next((name for name, array in arrays.items() if array.dtype.kind not in "fiub"), None)
+        if odd is not None:
+            raise ValueError(f"{odd} holds no numbers")
+        return arrays
     except Exception as error:  # dimensions that the data do not have, for one
         raise UserError(f"{path}: damaged ({' '.join(str(error).split())})") from None
 

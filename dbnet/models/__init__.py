@@ -1,9 +1,9 @@
-from dbnet.models.backbones import CLIPResNet, ONNXGraph, PPLCNetV4, ResNet
+from dbnet.models.backbones import CLIPResNet, ONNXGraph, ResNet
 from dbnet.models.data_preprocessor import TextDetDataPreprocessor
 from dbnet.models.detectors import DBNet
 from dbnet.models.heads import DBHead
 from dbnet.models.losses import DBLoss
-from dbnet.models.necks import FPNC, RepLKFPN, ScaleChannelSpatialAttention
+from dbnet.models.necks import FPNC, ScaleChannelSpatialAttention
 from dbnet.models.postprocessors import DBPostprocessor
 
 __all__ = [
@@ -14,8 +14,6 @@ __all__ = [
     "DBNet",
     "DBPostprocessor",
     "ONNXGraph",
-    "PPLCNetV4",
-    "RepLKFPN",
     "ResNet",
     "ScaleChannelSpatialAttention",
     "TextDetDataPreprocessor",

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dbnet.checkpoints.foreign import is_onnx
 from dbnet.checkpoints.read import read_checkpoint, state_dict_of
 from dbnet.errors import UserError
 from dbnet.foreign.graph import Graph, Node
@@ -70,10 +71,11 @@ class ONNXGraph(GraphModule):
         # int32: processes that average buffers leave it as it is.
         self.register_buffer("graph_bytes", torch.from_numpy(content))
         self.freeze(frozen, frozen_convolutions)
-        log(
-            f"{file}: {len(graph.nodes)} operations; split behind {describe(graph.nodes[cut])}, "
-            f"where {self.out_channels} channels at stride {STRIDE} go into the head"
-        )
+        if is_onnx(file):
+            log(
+                f"{file}: split behind {describe(graph.nodes[cut])}, node {cut + 1} of "
+                f"{len(graph.nodes)}: {self.out_channels} channels at stride {STRIDE} for the head"
+            )
 
     @property
     def head_branch(self) -> GraphModule:
@@ -113,7 +115,7 @@ def read_network(file: str) -> tuple[Graph, dict[str, Tensor]]:
     Raises:
         UserError: The file cannot be read, or has no graph.
     """
-    if Path(file).suffix == ".onnx":
+    if is_onnx(file):
         graph, arrays = read_graph(Path(file))
         return graph, {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
     state = state_dict_of(read_checkpoint(file), file)
