@@ -229,6 +229,7 @@ def test_a_checkpoint_needs_no_file(path, tmp_path):
         ("large", "has more than"),
         ("operator", "operator Exec of the graph is unknown"),
         ("shape", "is missing or has another shape"),
+        ("window", "its padding is above 64"),
     ],
 )
 def test_a_checkpoint_with_a_damaged_graph(content, message, path, tmp_path):
@@ -248,6 +249,9 @@ def test_a_checkpoint_with_a_damaged_graph(content, message, path, tmp_path):
     elif content == "shape":  # of memory that no machine has
         graph[0][0]["attributes"]["outputs"] = 10**12
         graph[0][1]["attributes"]["inputs"] = 10**12
+        content = zlib.compress(json.dumps(graph).encode())
+    elif content == "window":
+        graph[0][0]["attributes"]["padding"] = [10**9] * 4
         content = zlib.compress(json.dumps(graph).encode())
     del state["backbone.graph_bytes"]
     if content is not None:

@@ -16,6 +16,8 @@ from dbnet.utils.log import log
 
 PROBE = (64, 96)  # height and width of the image that tells the resolution of each tensor
 STRIDE = 4  # of what a DBHead reads
+MAX_WINDOW = 64  # pixels; the largest kernel of PP-OCRv6 has 7
+MAX_NUMBERS = 1 << 28  # of all tensors together, for the image of PROBE: 1 GB
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 GIVE = "give one with --cfg-options model.backbone.file=FILE.onnx"
 
@@ -131,7 +133,7 @@ def read_network(file: str) -> tuple[Graph, dict[str, Tensor]]:
         raise UserError(f"checkpoint {file}: {error}") from None
     places = ("backbone.", "det_head.binarize.")
     weights = {
-        key.removeprefix(place): value
+        key.removeprefix(place): value.float() if value.is_floating_point() else value
         for place in places
         for key, value in state.items()
         if key.startswith(place) and isinstance(value, Tensor)
@@ -166,8 +168,11 @@ def without_sigmoid(graph: Graph, file: str) -> Graph:
     return Graph([*nodes, Node("Logit", [last.output], "logits")], graph.input, "logits")
 
 
+@torch.inference_mode()
 def probe(graph: Graph, state: Mapping[str, Tensor], file: str) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor of a graph for a small image; nothing is computed for it.
+    """Run a graph on a small image, and return the shape of each of its tensors.
+
+    Memory is bounded: no weight is made that the file does not have.
 
     Args:
         graph: From images to one map.
@@ -177,32 +182,58 @@ def probe(graph: Graph, state: Mapping[str, Tensor], file: str) -> dict[str, tup
     Raises:
         UserError: The graph cannot be built or run, lacks weights or makes no (N, 1, H, W).
     """
+    values, shapes, total = {graph.input: torch.zeros(1, 3, *PROBE)}, {}, 0
     where = "its first node"
     try:
-        with torch.device("meta"):
+        with torch.device("meta"):  # where no weight has memory
             network = GraphModule(graph).eval()
-            own = network.state_dict()
-            values = {graph.input: torch.empty(1, 3, *PROBE)}
-            for node in graph.nodes:
-                where = describe(node)
-                inputs = [values[name] for name in node.inputs]
-                values[node.output] = network.compute(node, inputs)
+        check_shapes(network, state)
+        network.load_state_dict({k: state[k] for k in network.state_dict()}, assign=True)
+        for node, spent in zip(graph.nodes, network.spent):
+            where = describe(node)
+            check_window(node)
+            value = network.compute(node, [values[name] for name in node.inputs])
+            total += value.numel()
+            if total > MAX_NUMBERS:
+                raise ValueError("its tensors are too large")
+            values[node.output], shapes[node.output] = value, tuple(value.shape)
+            for name in spent:
+                values.pop(name, None)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"{file}: {where} cannot be computed for an image of {PROBE[1]}x{PROBE[0]} pixels "
             f"({reason})"
         ) from None
-    wrong = next((k for k in own if k not in state or state[k].shape != own[k].shape), None)
-    if wrong is not None:
-        raise UserError(f"{file}: {wrong} is missing or has another shape, so it is damaged")
-    shape = tuple(values[graph.output].shape)
+    shape = shapes[graph.output]
     if shape != (1, 1, *PROBE):
         raise UserError(
             f"{file}: of an image (1, 3, {PROBE[0]}, {PROBE[1]}) it makes {shape}, no map of its "
             "height and width"
         )
-    return {name: tuple(value.shape) for name, value in values.items()}
+    return shapes
+
+
+def check_shapes(network: GraphModule, state: Mapping[str, Tensor]) -> None:
+    """Check that a file has the weights of its graph.
+
+    Raises:
+        ValueError: One is missing, or has another shape.
+    """
+    for key, own in network.state_dict().items():
+        if key not in state or state[key].shape != own.shape:
+            raise ValueError(f"{key} is missing or has another shape")
+
+
+def check_window(node: Node) -> None:
+    """Check that what enlarges tensors does so within reason.
+
+    Raises:
+        ValueError: A pad, a stride or a scale is larger than any network's.
+    """
+    for key in ("kernel", "stride", "dilation", "padding", "scales"):
+        if max(node.attributes.get(key, [0])) > MAX_WINDOW:
+            raise ValueError(f"its {key} is above {MAX_WINDOW}")
 
 
 def find_split(graph: Graph, shapes: Mapping[str, Sequence[int]], file: str) -> int:
