@@ -69,6 +69,9 @@ METRICS = _child("metric", root.METRICS, "evaluation.hmean_iou", "evaluation.pre
 HOOKS = _child("hook", root.HOOKS, "engine")
 LOOPS = _child("loop", root.LOOPS, "engine")
 OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine")
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "engine"
+)
 
 # The Runner looks functions up in the root alone, whatever the scope.
 FUNCTIONS = root.FUNCTIONS
@@ -78,9 +81,6 @@ EVALUATOR = _child("evaluator", root.EVALUATOR)
 LOG_PROCESSORS = _child("log_processor", root.LOG_PROCESSORS)
 MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS)
 OPTIMIZERS = _child("optimizer", root.OPTIMIZERS)
-OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS
-)
 PARAM_SCHEDULERS = _child("parameter scheduler", root.PARAM_SCHEDULERS)
 RUNNERS = _child("runner", root.RUNNERS)
 TASK_UTILS = _child("task util", root.TASK_UTILS)

@@ -66,7 +66,8 @@ class TextDetInferencer:
         config: A file, the name of one of the project's configs, or a loaded config; or a file of
             `dbnet export`, which needs no other and no PyTorch. With neither config nor checkpoint
             the model that comes with the package is taken.
-        checkpoint: Path or URL of weights that fit the config, or a file of `dbnet export`.
+        checkpoint: Path or URL of weights that fit the config, or a file of `dbnet export`; or an
+            ONNX file of another project's detector, which needs no config.
         device: "cpu", "cuda", "cuda:1", ...
         amp: Run the network in bfloat16 where the device computes it natively.
 
@@ -235,10 +236,15 @@ def open_network(
         return network
     if config is None and checkpoint is None:
         config, checkpoint = shipped_model()
+    from dbnet.checkpoints.foreign import FOREIGN_CONFIG, is_onnx
+
+    if config is None and checkpoint is not None and is_onnx(os.fspath(checkpoint)):
+        config = FOREIGN_CONFIG
     if config is None or checkpoint is None:
         raise UserError(
             f"no {'config' if config is None else 'checkpoint'} given: give both a config and "
-            "a checkpoint that fits it, or neither for the weights that come with the package"
+            "a checkpoint that fits it, an ONNX file alone, or neither for the weights that come "
+            "with the package"
         )
     from dbnet.apis.torch_network import TorchNetwork
 

@@ -6,6 +6,4 @@ FORMATS = {
     "mmocr0": "MMOCR 0.x",
     "dbnet": "this project and MMOCR 1.x",
     "backbone": "a ResNet alone: torchvision, oCLIP",
-    "ppocr": "PP-OCRv6's small detector, an ONNX file",
 }
-WRITABLE = tuple(name for name in FORMATS if name != "ppocr")  # whose file has no names

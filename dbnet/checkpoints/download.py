@@ -18,9 +18,11 @@ import torch
 
 from dbnet.errors import UserError
 from dbnet.utils.log import log
+from dbnet.weights import shipped_model
 
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 20  # bytes
+SHIPPED = "dbnet://shipped"
 
 # `NAME-91cef9af.pth`, as OpenMMLab and torchvision publish files; `NAME-20240131.pth` has a date.
 HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8,64})\.\w+$")
@@ -28,6 +30,8 @@ HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8,64})\.\w+$")
 
 def fetch(source: str) -> Path:
     """Return the local file of a path, `file://`, `http(s)://` or "torchvision://resnet18".
+
+    "dbnet://shipped" are the weights that come with the package.
 
     Downloads go to the folder that torch.hub and mmengine use, so files from there are found.
 
@@ -37,6 +41,8 @@ def fetch(source: str) -> Path:
     scheme, separator, rest = source.partition("://")
     if scheme in ("http", "https"):
         return download(source)
+    if source == SHIPPED:
+        return shipped_model().checkpoint
     if scheme == "torchvision":
         return _from_torchvision(rest)
     if separator and scheme != "file":

@@ -17,7 +17,6 @@ from dbnet.checkpoints.names import (
     to_backbone,
     to_mmocr0,
 )
-from dbnet.checkpoints.ppocr import read_ppocr_onnx
 from dbnet.checkpoints.read import (
     read_checkpoint,
     safetensors_package,
@@ -51,14 +50,13 @@ NAMED = {
     "dbnet": Format(has_own_names, rename_keys, dict),
     "backbone": Format(is_backbone, from_backbone, to_backbone),
 }
-PPOCR = "ppocr"  # an ONNX file, whose weights have no names
 
 
 def read_weights(source: str, format_name: str | None = None) -> tuple[State, str]:
     """Read a file of any format to the names of this project.
 
     Args:
-        source: Path or URL of a PyTorch checkpoint or a safetensors file, or path of an ONNX file.
+        source: Path or URL of a PyTorch checkpoint or a safetensors file.
         format_name: Whose names it has; None finds out.
 
     Returns:
@@ -67,8 +65,6 @@ def read_weights(source: str, format_name: str | None = None) -> tuple[State, st
     Raises:
         UserError: It cannot be read, or has other names.
     """
-    if format_name == PPOCR or (format_name is None and source.endswith(".onnx")):
-        return read_ppocr_onnx(Path(source)), PPOCR
     state = {
         key: value
         for key, value in state_dict_of(read_checkpoint(source), source).items()

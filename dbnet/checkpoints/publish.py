@@ -1,5 +1,6 @@
 """A checkpoint made ready for others: weights alone, named by their hash, with a model card."""
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from dbnet.checkpoints.foreign import place_graph
 from dbnet.checkpoints.read import match, read_checkpoint, state_dict_of, to_bytes
 from dbnet.errors import UserError
 from dbnet.registry import MODELS
@@ -100,6 +102,8 @@ def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: s
     Raises:
         UserError: It lacks some, or has them in other shapes.
     """
+    config = copy.deepcopy(config)
+    place_graph(config, source)
     with DefaultScope.overwrite_default_scope(config.get("default_scope") or "dbnet"):
         fit = match(state, MODELS.build(config.model).state_dict())
     wrong = [*fit.missing, *fit.wrong_shape]
@@ -156,7 +160,7 @@ def _rounded(value: Tensor, half: bool) -> Tensor:
 
 
 def _is_weight(key: str) -> bool:
-    return not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    return not key.endswith(("graph_bytes", "running_mean", "running_var", "num_batches_tracked"))
 
 
 def _progress(content: Mapping[str, Any]) -> str:

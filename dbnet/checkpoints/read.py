@@ -240,7 +240,8 @@ def _read(path: Path, source: str) -> dict:
             return safetensors_package().load_file(str(path))
         if source.endswith(".onnx"):
             raise UserError(
-                f"checkpoint {source}: is an ONNX file; dbnet convert reads the weights of some"
+                f"checkpoint {source}: is an ONNX file, which holds a network of its own; give it "
+                "as model.backbone.file"
             )
         with warnings.catch_warnings():  # of code that it refuses, which the error names anyway
             warnings.simplefilter("ignore")

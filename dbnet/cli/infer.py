@@ -64,10 +64,13 @@ def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:
     from mmengine.device import get_device
 
     from dbnet.apis.detector import USED
+    from dbnet.checkpoints.foreign import FOREIGN_CONFIG, is_onnx
     from dbnet.config.load import load_config
 
     if name is None and checkpoint is None:
         name, checkpoint = shipped_model()
+    if name is None and checkpoint is not None and is_onnx(checkpoint):
+        name = FOREIGN_CONFIG
     config = name and load_config(name, args.cfg_options, test_size=args.test_size, parts=USED)
     return TextDetInferencer(config, checkpoint, args.device or get_device(), args.amp)
 

@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dbnet.checkpoints.foreign import FOREIGN_CONFIG, is_onnx, place_graph
 from dbnet.cli.console import command
 from dbnet.config.load import load_config
 from dbnet.engine.start import config_mistakes_reported, skip_imagenet_weights
@@ -30,7 +31,10 @@ MAX_SECONDS = 5.0  # after which a measurement stops, once it has its fewest pas
 @command("model-info")
 def main(args: argparse.Namespace) -> int:
     """Print what the model of a config weighs and costs; return the exit status."""
-    config = load_config(args.config, args.cfg_options)
+    foreign = is_onnx(args.config)
+    config = load_config(FOREIGN_CONFIG if foreign else args.config, args.cfg_options)
+    if foreign:
+        place_graph(config, args.config)
     if config.get("model") is None:
         raise UserError(f"config {args.config}: no model")
     skip_imagenet_weights(config)

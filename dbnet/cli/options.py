@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dbnet.checkpoints import FORMATS, WRITABLE
+from dbnet.checkpoints import FORMATS
 from dbnet.deploy.formats import LAYOUTS, PRECISIONS
 
 LAUNCHERS = ("none", "pytorch", "slurm")
@@ -125,7 +125,9 @@ def test() -> Parser:
     parser = Parser("test", "Test a text detector.")
     parser.share("config")
     parser.add(
-        "checkpoint", help="file or URL, of this project or of MMOCR; or a file of dbnet export"
+        "checkpoint",
+        help="file or URL, of this project or of MMOCR; a file of dbnet export; or an ONNX file of "
+        "another project for a config whose backbone is an ONNXGraph",
     )
     parser.add("--out", type=Path, metavar="results.json", help="write metrics and predictions")
     parser.add(
@@ -145,8 +147,8 @@ def infer() -> Parser:
     )
     parser.add(
         "--checkpoint",
-        help="file or URL, of this project, MMOCR or MhLiao/DB; or a file of dbnet export, which "
-        "needs no config",
+        help="file or URL, of this project, MMOCR or MhLiao/DB; or, without a config, a file of "
+        "dbnet export or another project's ONNX file",
     )
     parser.add(
         "--out", type=Path, required=True, help="folder for results.json and a drawing per image"
@@ -396,7 +398,7 @@ def plot_log() -> Parser:
 
 def model_info() -> Parser:
     parser = Parser("model-info", "Print parameters, FLOPs and speed of a config's model.")
-    parser.share("config")
+    parser.add("config", help="config file, or its name, or an ONNX file")
     parser.add(
         "--size",
         type=parse_size,
@@ -417,13 +419,13 @@ def convert() -> Parser:
         epilog="\n".join(["formats:", *(f"  {name:9} {about}" for name, about in FORMATS.items())]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add("src", metavar="SRC", help="checkpoint: path or URL, or an ONNX file")
+    parser.add("src", metavar="SRC", help="checkpoint: path or URL")
     parser.add("dst", metavar="DST", type=Path, help="new file, .pth or .safetensors")
     parser.add(
         "--from", dest="source_format", choices=FORMATS, help="default: recognised by the names"
     )
     parser.add(
-        "--to", dest="target_format", choices=WRITABLE, default="dbnet", help="default: dbnet"
+        "--to", dest="target_format", choices=FORMATS, default="dbnet", help="default: dbnet"
     )
     return parser
 

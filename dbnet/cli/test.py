@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from dbnet.checkpoints.foreign import place_graph
 from dbnet.checkpoints.read import load_weights
 from dbnet.cli.console import command
 from dbnet.config.load import load_config
@@ -35,14 +36,14 @@ def main(args: argparse.Namespace) -> int:
     """Test a detector and print its metrics; return the exit status."""
     check_outputs(args)
     config = make_config(args)
-
     exported = is_exported(args.checkpoint)
     if exported:
         use_exported(config, args.checkpoint)
+    weights = None if exported else place_graph(config, args.checkpoint)
     with config_mistakes_reported(args.config):
         runner = EvaluationRunner.from_cfg(config)
-        if not exported:
-            load_weights(runner.model, args.checkpoint)
+        if weights is not None:
+            load_weights(runner.model, weights)
         dataset = runner.test_loop.dataloader.dataset
     if args.submit:
         submission_names(image_paths(dataset))  # refuses images of one name

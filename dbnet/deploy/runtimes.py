@@ -17,6 +17,7 @@ from dbnet.deploy.requirements import explain, needs
 from dbnet.errors import UserError
 from dbnet.utils.files import refuse_special
 
+TAIL = 1 << 20  # bytes at an ONNX file's end, in which its metadata are looked for
 STRIDE = 32  # of the networks' smallest maps
 
 
@@ -35,8 +36,24 @@ class Runtime(Protocol):
 
 
 def is_exported(path: object) -> bool:
-    """Check, by its name, for a file of an exported model."""
-    return isinstance(path, str | os.PathLike) and Path(path).suffix.lower() in RUNTIMES
+    """Check for a file of an exported model, by its name; an ONNX file is one with settings in it.
+
+    Without them it is another project's, see `dbnet.checkpoints.foreign`.
+    """
+    if not isinstance(path, str | os.PathLike) or Path(path).suffix.lower() not in RUNTIMES:
+        return False
+    return Path(path).suffix.lower() != ".onnx" or _has_settings(Path(path))
+
+
+def _has_settings(path: Path) -> bool:
+    """Look for `KEY` among the metadata of an ONNX file, which follow its network."""
+    try:
+        refuse_special(path)
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            return bytes([10, len(KEY), *KEY.encode(), 18]) in file.read()  # protobuf's fields
+    except OSError:
+        return False
 
 
 def open_runtime(path: str | os.PathLike[str], device: str = "cpu", threads: int = 0) -> Runtime:

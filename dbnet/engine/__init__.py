@@ -22,6 +22,7 @@ One iteration, in order:
 """
 
 from dbnet.engine.checkpoint_hook import SafeCheckpointHook
+from dbnet.engine.depth_decay import DepthDecay
 from dbnet.engine.device_data_hook import DeviceDataHook
 from dbnet.engine.evaluation_loops import OverlappedTestLoop, OverlappedValLoop
 from dbnet.engine.hooks import (
@@ -40,6 +41,7 @@ __all__ = [
     "Bfloat16OptimWrapper",
     "ConstantPredictorHook",
     "CurvesHook",
+    "DepthDecay",
     "DeviceDataHook",
     "MetricsHook",
     "NonFiniteLossHook",

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from dbnet.checkpoints.foreign import place_graph
 from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.engine.checkpoint_files import find_resumable, holds_checkpoints, read_state
 from dbnet.errors import UserError, lack_of_memory
@@ -142,6 +143,7 @@ def set_start(config: Config, resume: str | None, seed: int | None) -> None:
         config.resume, config.load_from = True, path
     if config.get("load_from"):
         skip_imagenet_weights(config)
+        config.load_from = place_graph(config, config.load_from)
 
 
 def take_seed(config: Config, checkpoint: str, stored: int, seed: int | None) -> None:

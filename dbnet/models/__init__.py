@@ -1,9 +1,9 @@
-from dbnet.models.backbones import CLIPResNet, PPLCNetV4, ResNet
+from dbnet.models.backbones import CLIPResNet, ONNXGraph, ResNet
 from dbnet.models.data_preprocessor import TextDetDataPreprocessor
 from dbnet.models.detectors import DBNet
 from dbnet.models.heads import DBHead
 from dbnet.models.losses import DBLoss
-from dbnet.models.necks import FPNC, RepLKFPN, ScaleChannelSpatialAttention
+from dbnet.models.necks import FPNC, ScaleChannelSpatialAttention
 from dbnet.models.postprocessors import DBPostprocessor
 
 __all__ = [
@@ -13,8 +13,7 @@ __all__ = [
     "DBLoss",
     "DBNet",
     "DBPostprocessor",
-    "PPLCNetV4",
-    "RepLKFPN",
+    "ONNXGraph",
     "ResNet",
     "ScaleChannelSpatialAttention",
     "TextDetDataPreprocessor",

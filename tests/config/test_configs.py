@@ -8,6 +8,7 @@ from dbnet.config.find import config_folder
 from dbnet.config.load import load_config
 from dbnet.datasets import SampleKey
 from dbnet.registry import DATASETS, MODELS
+from tests.onnx_graphs import detector, write
 from tests.scenes import write_scenes
 
 CONFIGS = sorted(p.stem for p in (config_folder() / "textdet").rglob("*.py"))
@@ -29,6 +30,8 @@ def test_configs_are_found():
 def test_config_builds_and_runs(name, tmp_path):
     config = load_config(name)
     backbone = {key: value for key, value in config.model.backbone.items() if key != "init_cfg"}
+    if backbone.get("file", "") is None:
+        backbone["file"] = write(detector(), tmp_path / "det.onnx")
     model = MODELS.build({**config.model, "backbone": backbone}).eval()
     image = torch.randint(0, 255, (1, 3, 60, 90), dtype=torch.uint8)
     inputs = model.data_preprocessor(dict(inputs=image))["inputs"]

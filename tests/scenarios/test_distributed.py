@@ -230,7 +230,8 @@ def launch(*command, folder, **environment):
 @pytest.mark.slow
 def test_a_killed_process_is_started_again_and_training_goes_on(tmp_path):
     (tmp_path / "killer.py").write_text(KILLER)
-    extra = 'custom_imports = dict(imports=["killer"])\ncustom_hooks = [dict(type="KillOnce")]'
+    extra = 'custom_imports = dict(imports=["killer", "tiny_net"])\n'
+    extra += 'custom_hooks = [dict(type="KillOnce")]'
     config = write_config(write_scenes(tmp_path, count=8), "killed", epochs=4, extra=extra)
     work_dir = tmp_path / "run"
     arguments = ("--work-dir", work_dir, "--resume")

@@ -1,57 +1,25 @@
-# tools/convert_checkpoint.py PP-OCRv6_det_small.onnx PP-OCRv6_det_small.pth
-# tools/train.py configs/textdet/dbnet/dbnet_ppocrv6-small_3k_icdar2015.py --amp
-#     --cfg-options load_from=PP-OCRv6_det_small.pth
-_base_ = [
-    "../../_base_/default_runtime.py",
-    "../../_base_/models/dbnet_ppocrv6-small.py",
-    "../../_base_/datasets/icdar2015.py",
-    "../../_base_/pipelines/scale_crop_448.py",
-    "../../_base_/pipelines/test_1024_limited.py",
-]
+# tools/train.py configs/textdet/dbnet/dbnet_ppocrv6-small_3k_icdar2015.py --amp \
+#     --cfg-options model.backbone.file=PP-OCRv6_det_small.onnx
+_base_ = ["./dbnet_ppocr_finetune_icdar2015.py"]
 
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type="InfiniteKeySampler", shuffle=True),
-    collate_fn=dict(type="collate_text_det"),
-    dataset=dict(pipeline=_base_.train_pipeline, **_base_.icdar2015_train),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="collate_text_det"),
-    dataset=dict(pipeline=_base_.test_pipeline, **_base_.icdar2015_test),
-)
-test_dataloader = val_dataloader
-val_evaluator = dict(type="HmeanIOUMetric")
-test_evaluator = val_evaluator
-
-# A third of it is too slow; three times as much is no better after 300 steps (docs/ppocr.md).
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=2e-4, weight_decay=1e-4, fused=True),
-    clip_grad=dict(max_norm=5.0),
-)
-train_cfg = dict(by_epoch=False, max_iters=3000, val_interval=3000)
-val_cfg = dict(type="OverlappedValLoop")
-test_cfg = dict(type="OverlappedTestLoop")
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=200),
-    dict(type="CosineAnnealingLR", eta_min=1e-6, by_epoch=False, begin=200),
+# 1280x720 photos become 1820x1024; smaller pictures at most twice as large, as training windows do.
+_test_pipeline = [
+    dict(type="LoadImage"),
+    dict(type="LimitedResize", scale=(4068, 1024), max_scale=2.0),
+    dict(type="PackTextDetInputs"),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=8)
+val_dataloader = dict(dataset=dict(pipeline=_test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=_test_pipeline))
 
-default_hooks = dict(
-    logger=dict(interval=20, log_metric_by_epoch=False),
-    checkpoint=dict(interval=100, by_epoch=False, max_keep_ckpts=2),
+model = dict(
+    # The graph of PP-OCRv6's small detector, with the weights that this config was trained to.
+    backbone=dict(file="dbnet://shipped"),
+    postprocessor=dict(
+        # Boxes that fit: mean IoU of the hits 0.808 instead of 0.780 on the 100 validation images
+        # (docs/metrics.md). Its regions are as thick as if texts were shrunk with r = 0.55.
+        grow="inverse",
+        shrink_ratio=0.55,
+        bin_thresh=0.35,
+        box_thresh=0.7,
+    ),
 )
-custom_hooks = [
-    dict(type="NothingToLearnHook"),
-    dict(type="NonFiniteLossHook"),
-    dict(type="CurvesHook"),
-    dict(type="EMAHook", momentum=0.002),
-]
-log_processor = dict(by_epoch=False)

@@ -1,5 +1,5 @@
 from dbnet.models.backbones.clip_resnet import CLIPResNet
-from dbnet.models.backbones.pp_lcnet_v4 import PPLCNetV4
+from dbnet.models.backbones.onnx_graph import ONNXGraph
 from dbnet.models.backbones.resnet import ResNet
 
-__all__ = ["CLIPResNet", "PPLCNetV4", "ResNet"]
+__all__ = ["CLIPResNet", "ONNXGraph", "ResNet"]

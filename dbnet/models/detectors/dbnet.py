@@ -17,12 +17,15 @@ class DBNet(BaseModel):
       -> neck       (N, C, H/4, W/4)
       -> det_head   probability, threshold and binary map, each (N, H, W)
       -> loss (training) or postprocessor (inference)
+
+    Without a neck, the backbone makes what the head reads. A backbone that brings a branch for the
+    probability map along (`head_branch`) gives it to the head.
     """
 
     def __init__(
         self,
         backbone: dict,
-        neck: dict,
+        neck: dict | None,
         det_head: dict,
         loss: dict,
         postprocessor: dict,
@@ -31,10 +34,15 @@ class DBNet(BaseModel):
         # Built here: BaseModel would look in mmengine's root registry alone.
         super().__init__(MODELS.build(data_preprocessor) if data_preprocessor else None)
         self.backbone = MODELS.build(backbone)
-        self.neck = MODELS.build(neck, default_args=dict(in_channels=self.backbone.out_channels))
-        self.det_head = MODELS.build(
-            det_head, default_args=dict(in_channels=self.neck.out_channels)
-        )
+        width = self.backbone.out_channels
+        self.neck = nn.Identity()
+        if neck is not None:
+            self.neck = MODELS.build(neck, default_args=dict(in_channels=width))
+            width = self.neck.out_channels
+        brought = dict(in_channels=width)
+        if hasattr(self.backbone, "head_branch"):
+            brought["binarize"] = self.backbone.head_branch
+        self.det_head = MODELS.build(det_head, default_args=brought)
         self.loss_module = MODELS.build(loss)
         self.postprocessor = MODELS.build(postprocessor)
 

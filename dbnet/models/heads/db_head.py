@@ -21,14 +21,22 @@ class DBHead(nn.Module):
         k: Amplifying factor of the paper's equation 3.
         norm: False for convolutions with biases and no batch norms, as in files whose batch norms
             are folded.
+        binarize: The branch to the logits of the probability map, (N, 1, H, W), where one comes
+            from elsewhere (see `DBNet`); None makes a new one.
     """
 
-    def __init__(self, in_channels: int, k: float = 50.0, norm: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        k: float = 50.0,
+        norm: bool = True,
+        binarize: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.k = k
         # Balanced cross-entropy weighs 1 text pixel against 3 background ones: P = 0.25 is its
         # constant optimum, logit ln(0.25 / 0.75) = -1.1.
-        self.binarize = upsampling_branch(in_channels, output_bias=-1.1, norm=norm)
+        self.binarize = binarize or upsampling_branch(in_channels, output_bias=-1.1, norm=norm)
         self.threshold = upsampling_branch(in_channels, output_bias=0.0, norm=norm)
 
     def forward(self, x: Tensor, mode: str = "loss") -> dict[str, Tensor] | Tensor:
