@@ -4,12 +4,13 @@
         [--sizes 736 1024] [--rapidocr PYTHON] [--json deploy.json]
 
 Each side is a process of its own, with the threads given, that waits while others work. They take
-turns on blocks of five images, so that a machine that slows down does so for all: the last columns,
-medians of the blocks' quotients, say more than the seconds. On a machine that others use trust those
-of processor time at one thread: threads that wait for each other cost what the others take. DIR of --models holds files of
-`dbnet export`, named after their precision: fp32.onnx, int8.onnx, fp32.xml, bf16.xml, int8.xml;
-those that are not there are left out. RapidOCR is measured if PYTHON, by default this one, can
-import `rapidocr`; its detector runs alone, on images whose short side it makes as long as ours.
+turns on blocks of five images, so that a machine that slows down does so for all: the last two
+columns, medians of the blocks' quotients, say more than the seconds. On a machine that others use,
+trust processor time at one thread: threads that wait for each other cost what the others take.
+DIR of --models holds files of `dbnet export`, named after their precision: fp32.onnx, int8.onnx,
+fp32.xml, bf16.xml, int8.xml; those that are not there are left out. RapidOCR is measured if PYTHON,
+by default this one, can import `rapidocr`; its detector runs alone, on images whose short side it
+makes as long as ours.
 """
 
 import argparse
@@ -139,7 +140,7 @@ def measure(size: int, paths: Sequence[str], args: argparse.Namespace) -> list[d
 
 
 def row(name: str, side: Side, reference: Side | None, size: int, count: int) -> dict:
-    """Summarise a side; `speed` and `thrift` compare time and processor time with the reference's."""
+    """Summarise a side; `speed` and `thrift` are quotients of time and of processor time."""
 
     def quotient(own: Sequence[float], other: Sequence[float]) -> float:
         return statistics.median(b / a for a, b in zip(own, other)) if other else float("nan")
