@@ -15,6 +15,7 @@ from dbnet.deploy.agreement import Agreement, Run, compare
 from dbnet.deploy.formats import OLD_EXPORTER, Request, files_of
 from dbnet.deploy.graphs import (
     DEFAULT_OPSET,
+    GELU_OPSET,
     DetectorGraph,
     OpenCVGraph,
     check_requirements,
@@ -110,10 +111,12 @@ def write(graph: nn.Module, path: Path, metadata: Metadata, request: Request) ->
 
 
 def default_opset(graph: nn.Module, metadata: Metadata) -> int:
-    """Choose the oldest opset that the graph, and its reader, can do with."""
-    if is_deformable(graph):
-        return DEFORMABLE_OPSET
-    return OLD_EXPORTER if metadata.layout == "opencv" else DEFAULT_OPSET
+    """Choose the oldest opset that the graph, and its reader, do well with."""
+    if metadata.layout == "opencv":
+        return OLD_EXPORTER
+    if any(isinstance(module, nn.GELU) for module in graph.modules()):
+        return GELU_OPSET
+    return DEFORMABLE_OPSET if is_deformable(graph) else DEFAULT_OPSET
 
 
 def open_for_comparison(path: Path, metadata: Metadata) -> tuple[Run, str]:
