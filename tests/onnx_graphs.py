@@ -85,7 +85,7 @@ class Writer:
         vectors = [self.rng.uniform(0.5, 1.5, channels).astype(np.float32) for _ in range(4)]
         suffixes = ("w_0", "b_0", "w_1", "w_2")
         names = [self.weight(vector, f"{name}.{s}") for vector, s in zip(vectors, suffixes)]
-        return self.node("BatchNormalization", [x, *names], epsilon=1e-5)
+        return self.node("BatchNormalization", [x, *names], epsilon=1e-5, momentum=0.8)
 
     def number(self, value):
         return self.weight(np.float32(value))

@@ -173,6 +173,8 @@ def test_batch_norms_keep_their_statistics_unless_told_otherwise(path):
     x = torch.from_numpy(image(2, 3, 32, 32))
     for norm_eval in (True, False):
         backbone = ONNXGraph(file, norm_eval=norm_eval).train()
+        norm = backbone.get_submodule("batch_norm_3")
+        assert (norm.eps, norm.momentum) == pytest.approx((1e-5, 0.2))  # ONNX's 0.8 of the old
         parts = (backbone, backbone.head_branch.train())
         before = [copy.deepcopy(part.state_dict()) for part in parts]
         parts[1](parts[0](x))
