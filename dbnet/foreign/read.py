@@ -10,7 +10,6 @@ from dbnet.errors import UserError
 from dbnet.utils.files import refuse_special
 
 MAX_BYTES = 1 << 30  # of a file and its external data; PP-OCR's largest detector has 84 MB
-KEY = "dbnet"  # of the metadata in the files that `dbnet export` writes
 QUANTISED = ("Quantize", "Dequantize", "Integer", "QLinear")
 
 
@@ -93,15 +92,6 @@ def load_model(path: Path) -> Any:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: damaged or no ONNX file ({reason})") from None
     return model
-
-
-def is_foreign(path: Path) -> bool:
-    """Check whether an ONNX file was written by something else than `dbnet export`.
-
-    Raises:
-        UserError: See `read_onnx`.
-    """
-    return all(item.key != KEY for item in load_model(path).metadata_props)
 
 
 def onnx_package() -> Any:

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError
 from dbnet.foreign.graph import Graph
 from dbnet.foreign.lower import read_graph
-from dbnet.foreign.read import is_foreign
 from tests.onnx_graphs import Writer, detector, write
 
 
@@ -45,9 +45,9 @@ def _written(model, path):
 
 def test_files_of_our_own_export_are_told_by_their_metadata(path):
     model = detector()
-    assert is_foreign(_written(model, path))
+    assert not is_exported(_written(model, path))
     model.metadata_props.add(key="dbnet", value="{}")
-    assert not is_foreign(_written(model, path))
+    assert is_exported(_written(model, path))
 
 
 def test_no_onnx_file(path):
