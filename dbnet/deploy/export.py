@@ -34,6 +34,7 @@ from dbnet.deploy.runtimes import open_runtime
 from dbnet.errors import UserError
 from dbnet.images import find_images, read_displayed
 from dbnet.models.data_preprocessor import TextDetDataPreprocessor
+from dbnet.models.onnx_operators import GraphModule
 from dbnet.postprocessing import DBPostprocessor
 from dbnet.synthetic import draw_scene
 from dbnet.version import __version__
@@ -114,9 +115,15 @@ def default_opset(graph: nn.Module, metadata: Metadata) -> int:
     """Choose the oldest opset that the graph, and its reader, do well with."""
     if metadata.layout == "opencv":
         return OLD_EXPORTER
-    if any(isinstance(module, nn.GELU) for module in graph.modules()):
+    if any(has_gelu(module) for module in graph.modules()):
         return GELU_OPSET
     return DEFORMABLE_OPSET if is_deformable(graph) else DEFAULT_OPSET
+
+
+def has_gelu(module: nn.Module) -> bool:
+    """Check whether a module computes GELU itself, not in a part of its own."""
+    nodes = module.graph.nodes if isinstance(module, GraphModule) else ()
+    return isinstance(module, nn.GELU) or any(node.op == "Gelu" for node in nodes)
 
 
 def open_for_comparison(path: Path, metadata: Metadata) -> tuple[Run, str]:

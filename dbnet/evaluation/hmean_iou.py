@@ -83,7 +83,7 @@ class HmeanIOUMetric(BaseMetric):
 
 
 def format_metrics(metrics: dict[str, float]) -> list[str]:
-    """Write the closing lines of the tools: the fit, `icdar` if there were scores, `official`.
+    """Write the closing lines of the tools: fit, intervals, with scores `icdar`, `official`.
 
     Args:
         metrics: What the evaluator returns, with keys such as `icdar/hmean`; others are skipped.
@@ -93,12 +93,12 @@ def format_metrics(metrics: dict[str, float]) -> list[str]:
         strict = [metrics[f"icdar/hmean_iou{percent}"] for percent in (60, 70, 80)]
         at = ", ".join(f"{hmean:.4f} at IoU {iou}" for hmean, iou in zip(strict, (0.6, 0.7, 0.8)))
         lines.append(f"fit: hmean {at}; mean IoU {metrics['icdar/mean_iou']:.4f}")
-    if "icdar/hmean" in metrics:
-        threshold = f"(score threshold {metrics['icdar/best_score_thr']:.1f})"
-        lines.append(f"icdar: {_triple(metrics, 'icdar/')} {threshold}")
     bounds = [_interval(metrics, name) for name in WITH_INTERVAL]
     if any(bounds):
         lines.append(f"95 % intervals over images: {', '.join(filter(None, bounds))}")
+    if "icdar/hmean" in metrics:
+        threshold = f"(score threshold {metrics['icdar/best_score_thr']:.1f})"
+        lines.append(f"icdar: {_triple(metrics, 'icdar/')} {threshold}")
     if "icdar/official_hmean" in metrics:
         lines.append(f"official: {_triple(metrics, 'icdar/official_')}")
     return lines

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -24,7 +25,9 @@ from dbnet.deploy.exported_network import ExportedNetwork
 from dbnet.deploy.formats import Request, check_request
 from dbnet.deploy.metadata import Metadata
 from dbnet.errors import UserError
+from dbnet.foreign.graph import Graph, Node
 from dbnet.models.backbones.resnet import ModulatedDeformConv2d
+from dbnet.models.onnx_operators import GraphModule
 from dbnet.registry import MODELS
 from tests.bright import PATCH_POLYGON, corners, draw_patch, write_bright
 from tests.scenes import write_config, write_scenes
@@ -120,7 +123,7 @@ def test_what_an_onnx_file_holds(files, tiny):
     axes = [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim]
     assert (x.name, axes) == ("x", ["N", 3, "H", "W"])
     assert y.name == "prob_map"
-    assert model.opset_import[0].version == 20  # its GELU is one operator
+    assert model.opset_import[0].version == 18
     kinds = {node.op_type for node in model.graph.node}
     assert "BatchNormalization" not in kinds
     # The threshold branch would double the head's two transposed convolutions.
@@ -169,6 +172,17 @@ def test_bfloat16(tiny, files, tmp_path, name, precision):
     exact, rounded = (runtimes.open_runtime(f)(x) for f in (files / "model.onnx", out))
     assert rounded.dtype == np.float32
     np.testing.assert_allclose(rounded, exact, atol=0.05)
+
+
+@pytest.mark.parametrize("spelt", ["module", "node of a foreign graph"])
+def test_networks_with_gelu_get_an_opset_that_has_it(spelt):
+    foreign = GraphModule(Graph([Node("Gelu", ["x"], "y")], "x", "y"))
+    graph = nn.GELU() if spelt == "module" else foreign
+    assert export_module.default_opset(nn.Sequential(graph), SimpleNamespace(layout="nchw")) == 20
+    assert export_module.default_opset(nn.Sequential(graph), SimpleNamespace(layout="opencv")) == 17
+    assert (
+        export_module.default_opset(nn.Sequential(nn.ReLU()), SimpleNamespace(layout="nchw")) == 18
+    )
 
 
 def test_bright_areas_are_found_by_the_package_name_of_a_file(bright, tmp_path):
