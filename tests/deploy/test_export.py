@@ -114,6 +114,21 @@ def test_the_file_alone_finds_the_texts_as_config_and_checkpoint_do(bright, tmp_
             np.testing.assert_allclose(other["scores"], one["scores"], atol=1e-4)
 
 
+def test_memory_is_given_back_where_it_has_grown(files, monkeypatch):
+    x = np.random.default_rng(0).standard_normal((1, 3, 64, 96), np.float32)
+    runtime = runtimes.open_runtime(files / "model.onnx")
+    used = []
+    session = runtime._session
+    run = lambda names, inputs, options: used.append(options) or session.run(names, inputs, options)  # noqa: E731
+    runtime._session = SimpleNamespace(run=run)
+    kept = runtime(x)
+    monkeypatch.setattr(runtimes, "resident_bytes", lambda: 1 << 50)
+    np.testing.assert_array_equal(runtime(x), kept)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(runtime(x), kept)
+    assert used == [None, runtime._giving_back, None]
+
+
 def test_what_an_onnx_file_holds(files, tiny):
     import onnx
 
