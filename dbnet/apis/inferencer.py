@@ -12,6 +12,7 @@ from PIL import Image
 from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError
 from dbnet.images import decode, find_images, from_array, from_pillow, read_displayed
+from dbnet.utils.environment import use_large_pages
 from dbnet.utils.memory import FreedMemory
 from dbnet.utils.parallel import in_order
 from dbnet.visualization.crops import crop_text
@@ -246,6 +247,7 @@ def open_network(
             "a checkpoint that fits it, an ONNX file alone, or neither for the weights that come "
             "with the package"
         )
+    use_large_pages()
     from dbnet.apis.torch_network import TorchNetwork
 
     return TorchNetwork(config, checkpoint, device, amp)

@@ -54,7 +54,9 @@ def test_other_c_libraries_have_nothing_to_give_back(monkeypatch: pytest.MonkeyP
 PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 FAULTS = """
 import resource
-import dbnet, torch
+import torch
+from dbnet.utils.environment import use_large_pages
+use_large_pages()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 torch.zeros(64 << 20, dtype=torch.uint8)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
