@@ -13,12 +13,10 @@ import math
 import numpy as np
 import torch
 
-from dbnet.datasets.transforms.targets import draw_targets
+from dbnet.data_check.growing_back import best_iou
 from dbnet.models.postprocessors import DBPostprocessor
-from dbnet.polygon_iou import to_geometries
 
 ASPECTS = (1, 2, 4, 6, 8, 10, 12, 14, 20, 30, 40)
-META = dict(scale_factor=(1.0, 1.0))
 WAYS = {
     "unclip, quad": DBPostprocessor(),
     "unclip, epsilon .002, quad": DBPostprocessor(epsilon_ratio=0.002),
@@ -41,14 +39,8 @@ def band(height: float, aspect: float, sweep: float) -> np.ndarray:
 
 
 def iou_on_perfect_map(polygon: np.ndarray, postprocessor: DBPostprocessor) -> float:
-    polygon = (polygon - polygon.min(axis=0) + (20.37, 20.21)).astype(np.float32)
-    width, height = np.ceil(polygon.max(axis=0) + 20).astype(int)
-    targets = draw_targets([polygon], [False], (height, width), 0.4, (0.3, 0.7), 8)
-    prob_map = torch.from_numpy(targets["shrink_map"]).float()[None]
-    (found,) = postprocessor(prob_map, [META])
-    text, *outlines = to_geometries([polygon, *found["polygons"]])
-    shared = [text.intersection(o).area / text.union(o).area for o in outlines]
-    return max(shared, default=0.0)
+    placed = polygon - polygon.min(axis=0) + (0.37, 0.21)
+    return best_iou(placed.astype(np.float32), postprocessor, shrink_ratio=0.4)
 
 
 def print_perfect_maps() -> None:

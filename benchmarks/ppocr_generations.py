@@ -19,7 +19,8 @@ import numpy as np
 import onnxruntime
 import torch
 
-from dbnet.apis.foreign import init_foreign_detector
+from dbnet.apis.detector import init_detector
+from dbnet.checkpoints.foreign import FOREIGN_CONFIG
 from dbnet.cli.model_info import count_parameters
 from dbnet.utils.tables import format_table
 from dbnet.utils.text import natural_key
@@ -58,7 +59,7 @@ def main() -> None:
 @torch.inference_mode()
 def measure(file: Path, side: int, images: list[np.ndarray], threads: int) -> tuple[str, ...]:
     """Run both on all images, resized to a short side (pixels, both a multiple of 32)."""
-    model = init_foreign_detector(file)
+    model = init_detector(FOREIGN_CONFIG, file)
     own_parts = (model.backbone, model.det_head.binarize)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

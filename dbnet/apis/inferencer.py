@@ -37,9 +37,15 @@ class Network(Protocol):
 
     Attributes:
         streams: Batches that it works on at once.
+        scale: Long and short side, pixels, into which images are fitted, in either order.
+        postprocessor: Finds the texts in its maps.
     """
 
     streams: int
+    scale: tuple[int, int]
+
+    @property
+    def postprocessor(self) -> Any: ...
 
     def prepare(self, image: np.ndarray, facts: dict) -> dict: ...
 

@@ -42,10 +42,27 @@ class TorchNetwork:
         amp: bool = False,
     ) -> None:
         config = resolve_config(config)
-        self.pipeline = build_pipeline(config)
+        self.pipeline: Any = build_pipeline(config)
         self.model: Any = init_detector(config, checkpoint, device)
         self.amp = amp and can_use_bfloat16(torch.device(device))
         self._folded = self.model if self.amp else folded(self.model)
+
+    @property
+    def postprocessor(self) -> Any:
+        return self.model.postprocessor
+
+    @property
+    def scale(self) -> tuple[int, int]:
+        """Long and short side, pixels, into which the pipeline fits images."""
+        return self._resize.scale
+
+    @scale.setter
+    def scale(self, scale: tuple[int, int]) -> None:
+        self._resize.scale = scale
+
+    @property
+    def _resize(self) -> Any:
+        return next(step for step in self.pipeline.transforms if hasattr(step, "scale"))
 
     def prepare(self, image: np.ndarray, facts: dict) -> dict:
         """Resize an image (H, W, 3) uint8 BGR; return `inputs` (3, H', W') uint8 and `metas`."""

@@ -12,6 +12,7 @@ from dbnet.evaluation.files import (
     Prediction,
     count_predictions,
     evaluate_predictions,
+    metrics_by_key,
     read_both,
     read_predictions,
     round_predictions,
@@ -26,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     truths, predictions = read_both(args.gt, args.pred)
     check_known(args.pred, predictions, args.gt, truths)
     counts = count_predictions(truths, predictions)
-    metrics = {f"icdar/{k}": float(v) for k, v in metrics_of(counts.sum(axis=0)).items()}
+    metrics = metrics_by_key(counts)
     if args.against:
         others = read_predictions(args.against)
         check_known(args.against, others, args.gt, truths)

@@ -1,5 +1,4 @@
 import argparse
-import hashlib
 import json
 import time
 from pathlib import Path
@@ -8,6 +7,7 @@ from mmengine.config import Config
 
 from dbnet.apis.detector import USED, init_detector
 from dbnet.apis.torch_network import test_pipeline
+from dbnet.checkpoints.download import sha256
 from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.cli.console import command
 from dbnet.config.check import walk
@@ -34,9 +34,8 @@ def main(args: argparse.Namespace) -> int:
     config = load_config(name, args.cfg_options, parts=USED)
     detector = init_detector(config, checkpoint)
     file = fetch_checkpoint(str(checkpoint))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     stem = Path(name).stem
-    metadata = describe(detector, stem, (file.name, digest), test_pipeline(config), request)
+    metadata = describe(detector, stem, (file.name, sha256(file)), test_pipeline(config), request)
     paths = calibration_paths(request.calibrate) or test_images(config)
     images, described = comparison_images(paths)
     print(f"{stem}, {metadata.precision}: exporting and comparing on {described}", flush=True)

@@ -1,5 +1,4 @@
 import argparse
-import hashlib
 import importlib
 import signal
 import socket
@@ -79,12 +78,13 @@ def describe(inferencer: TextDetInferencer, args: argparse.Namespace) -> dict[st
     config, checkpoint = args.config, args.checkpoint
     if config is None and checkpoint is None:
         config, checkpoint = shipped_model()
-    settings = vars(inferencer.model.postprocessor)
+    from dbnet.checkpoints.download import sha256
+
+    settings = vars(inferencer.network.postprocessor)
     facts = dict(dbnet=__version__, config=Path(config).stem, checkpoint=Path(checkpoint).name)
     card = Path(checkpoint).with_suffix(".md")  # as `dbnet publish` writes it
     if Path(checkpoint).is_file():
-        digest = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
-        facts["checkpoint_sha256"] = digest
+        facts["checkpoint_sha256"] = sha256(Path(checkpoint))
     if card.is_file():
         facts["card"] = card.read_text(encoding="utf-8")
     return {**facts, "postprocessor": settings}

@@ -76,7 +76,8 @@ def measure_growing_back(
 
 def best_iou(polygon: np.ndarray, postprocessor: DBPostprocessor, shrink_ratio: float) -> float:
     """IoU of a polygon (K, 2), in pixels of a map, with the best box found on its own targets."""
-    polygon = polygon - polygon.min(axis=0) + np.float32(MARGIN)
+    # By whole pixels: how it lies on the grid of pixels counts.
+    polygon = polygon - np.floor(polygon.min(axis=0)) + np.float32(MARGIN)
     width, height = (np.ceil(polygon.max(axis=0)) + MARGIN).astype(int).tolist()
     targets = draw_targets([polygon], [False], (height, width), shrink_ratio, (0.3, 0.7), MIN_WORD)
     prob_map = torch.from_numpy(targets["shrink_map"])[None]

@@ -56,6 +56,15 @@ class ExportedNetwork:
         self.postprocessor = make_postprocessor(self.metadata)
         self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix="network")
 
+    @property
+    def scale(self) -> tuple[int, int]:
+        """Long and short side, pixels, into which images are fitted."""
+        return self.metadata.resize["scale"]
+
+    @scale.setter
+    def scale(self, scale: tuple[int, int]) -> None:
+        self.metadata = replace(self.metadata, resize={**self.metadata.resize, "scale": scale})
+
     def prepare(self, image: np.ndarray, facts: dict) -> dict:
         """Resize an image (H, W, 3) uint8 BGR; return `image` (H', W', 3) and `metas`."""
         height, width = image.shape[:2]

@@ -16,7 +16,7 @@ from dbnet.deploy.metadata import KEY, Metadata, parse_metadata
 from dbnet.deploy.requirements import explain, needs
 from dbnet.errors import UserError
 from dbnet.utils.files import refuse_special
-from dbnet.utils.memory import resident_bytes
+from dbnet.utils.memory import FreedMemory
 
 SLACK = 300 << 20  # bytes
 TAIL = 1 << 20  # bytes at an ONNX file's end, in which its metadata are looked for
@@ -107,11 +107,14 @@ class OnnxRuntime:
         self._input = self._session.get_inputs()[0].name
         self._giving_back = ort.RunOptions()
         self._giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        self._limit = resident_bytes() + SLACK
+        self._freed = FreedMemory(SLACK)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        options = self._giving_back if resident_bytes() > self._limit else None
-        return self._session.run(None, {self._input: x}, options)[0]
+        if not self._freed.is_much():
+            return self._session.run(None, {self._input: x})[0]
+        prob_map = self._session.run(None, {self._input: x}, self._giving_back)[0]
+        self._freed.note_given_back()
+        return prob_map
 
 
 def onnx_providers(device: str, available: list[str]) -> list[Any]:

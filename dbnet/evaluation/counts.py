@@ -79,9 +79,10 @@ def count_images(overlaps: Overlaps) -> np.ndarray:
         (N, 28) float64, or (N, 7) without scores; see the columns above.
     """
     matched = first_come(overlaps.texts, overlaps.predictions)
-    fit = _per_image(overlaps.text_images[overlaps.texts[matched]], overlaps, overlaps.iou[matched])
+    images = overlaps.text_images[overlaps.texts[matched]]
     columns = [_per_image(overlaps.text_images, overlaps), _per_image(overlaps.images, overlaps)]
-    columns += [fit, *(count_hits(None, overlaps, first_come, limit) for limit in STRICT_IOUS)]
+    columns += [_per_image(images, overlaps, overlaps.iou[matched]), _per_image(images, overlaps)]
+    columns += [count_hits(None, overlaps, first_come, limit) for limit in STRICT_IOUS[1:]]
     if overlaps.scores is not None:
         for limit in SCORE_THRESHOLDS:
             passing = overlaps.scores >= np.float32(limit)

@@ -122,8 +122,14 @@ def evaluate_predictions(
         truths: The ground truth of every image, by stem.
         predictions: The predictions; an image without any counts as empty.
     """
-    sums = count_predictions(truths, predictions).sum(axis=0)
-    return {f"icdar/{name}": float(value) for name, value in metrics_of(sums).items()}
+    return metrics_by_key(count_predictions(truths, predictions))
+
+
+def metrics_by_key(counts: np.ndarray) -> dict[str, float]:
+    """Form the metrics of `count_predictions`, with the keys of `HmeanIOUMetric`."""
+    metrics = metrics_of(counts.sum(axis=0))
+    prefix = HmeanIOUMetric.default_prefix
+    return {f"{prefix}/{name}": float(value) for name, value in metrics.items()}
 
 
 def count_predictions(

@@ -1,7 +1,7 @@
 """The HTTP interface of `dbnet serve`: images in, polygons and scores out, as JSON."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +20,6 @@ from dbnet.serving.batcher import Batcher, OverloadedError
 from dbnet.version import __version__
 
 Upload = tuple[str, bytes]  # name and content
-
-FAILED = "failed: "  # through no fault of the image
 
 DETECT = {
     "requestBody": {
@@ -125,16 +123,16 @@ def create_app(batcher: Batcher, limits: Limits, card: dict[str, Any]) -> FastAP
                 503, "too many images wait, try again later", {"Retry-After": "1"}
             ) from None
         try:
-            entries = await asyncio.wait_for(answer(uploads, batcher, limits), limits.seconds)
+            entries, at_fault = await asyncio.wait_for(
+                answer(uploads, batcher, limits), limits.seconds
+            )
         except asyncio.TimeoutError:
             raise HTTPException(504, f"not finished within {limits.seconds:g} s") from None
         finally:
             batcher.leave(len(uploads))
         if all("error" in entry for entry in entries):
-            failed = any(entry["error"].startswith(FAILED) for entry in entries)
-            raise HTTPException(
-                500 if failed else 422, "; ".join(f"{e['name']}: {e['error']}" for e in entries)
-            )
+            line = "; ".join(f"{entry['name']}: {entry['error']}" for entry in entries)
+            raise HTTPException(500 if at_fault else 422, line)
         return JSONResponse(dict(images=entries))
 
     return app
@@ -203,15 +201,29 @@ async def parse_form(request: Request, body: bytes, max_images: int) -> list[Upl
     return [(file.filename or "image", await file.read()) for file in files]
 
 
-async def answer(uploads: list[Upload], batcher: Batcher, limits: Limits) -> list[dict[str, Any]]:
-    """Find the texts of all images that can be read; an entry for each."""
+async def answer(
+    uploads: list[Upload], batcher: Batcher, limits: Limits
+) -> tuple[list[dict[str, Any]], bool]:
+    """Find the texts of all images that can be read.
+
+    Returns:
+        An entry for each, and whether one failed through no fault of the image.
+    """
     decoded = await asyncio.gather(
         *(run_in_threadpool(decode_limited, data, limits.megapixels) for _, data in uploads),
         return_exceptions=True,
     )
     images = [image for image in decoded if isinstance(image, np.ndarray)]
     found = iter(await batcher.detect(images))
-    return [entry(name, image, found) for (name, _), image in zip(uploads, decoded)]
+    results = [next(found) if isinstance(image, np.ndarray) else image for image in decoded]
+    entries = [
+        entry(name, image, result) for (name, _), image, result in zip(uploads, decoded, results)
+    ]
+    at_fault = any(
+        isinstance(result, BaseException) and not isinstance(result, ImageError)
+        for result in results
+    )
+    return entries, at_fault
 
 
 def decode_limited(data: bytes, megapixels: float) -> np.ndarray:
@@ -226,13 +238,12 @@ def decode_limited(data: bytes, megapixels: float) -> np.ndarray:
     return decode(data)
 
 
-def entry(name: str, image: np.ndarray | BaseException, found: Iterator) -> dict[str, Any]:
-    """Describe what was found in an image, or why it could not be read."""
-    result = next(found) if isinstance(image, np.ndarray) else image
+def entry(name: str, image: Any, result: Any) -> dict[str, Any]:
+    """Describe what was found in an image, or why nothing was."""
     if isinstance(result, ImageError):
         return dict(name=name, error=str(result))
-    if isinstance(image, BaseException) or isinstance(result, BaseException):
-        return dict(name=name, error=FAILED + type(result).__name__)  # such as lack of memory
+    if isinstance(result, BaseException):  # such as lack of memory
+        return dict(name=name, error=f"failed: {type(result).__name__}")
     return dict(
         name=name,
         width=image.shape[1],

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import cv2
@@ -36,53 +35,36 @@ class Models:
 
     def __init__(self, openers: Mapping[str, Callable[[], Network]]) -> None:
         self.openers = openers
-        self._open: dict[str, Network] = {}
+        self._open: dict[str, tuple[Network, tuple[int, int]]] = {}  # with its own scale
         self._lock = threading.Lock()
 
-    def __getitem__(self, name: str) -> Network:
+    def __getitem__(self, name: str) -> tuple[Network, tuple[int, int]]:
         with self._lock:
             if name not in self._open:
-                self._open[name] = self.openers[name]()
+                network = self.openers[name]()
+                self._open[name] = network, network.scale
             return self._open[name]
 
     def compute(self, name: str, image: np.ndarray, short_side: int) -> Maps:
-        """Run a network on an image (H, W, 3) uint8 BGR, resized to a short side at most."""
-        network = self[name]
+        """Run a network on an image (H, W, 3) uint8 BGR, resized to a short side at most.
+
+        The long side's limit is changed in proportion.
+        """
+        network, own = self[name]
         shape = image.shape[:2]
         with self._lock:
-            set_short_side(network, short_side)
+            network.scale = (round(short_side * max(own) / min(own)), short_side)
             sample = network.prepare(image, dict(img_path="", ori_shape=shape, img_shape=shape))
             (prob_map,) = network.maps([sample])
         return Maps(image, np.asarray(prob_map, dtype=np.float32), sample["metas"])
 
     def settings(self, name: str) -> dict[str, Any]:
         """Return the postprocessor's settings of a detector."""
-        network: Any = self[name]
-        own = getattr(network, "postprocessor", None) or network.model.postprocessor
-        return dict(vars(own))
+        return dict(vars(self[name][0].postprocessor))
 
     def short_side(self, name: str) -> int:
-        """Return the short side at most, in pixels, that a detector's images are resized to."""
-        return min(_scale(self[name]))
-
-
-def _scale(network: Any) -> tuple[int, int]:
-    if hasattr(network, "metadata"):
-        return tuple(network.metadata.resize["scale"])
-    return next(step.scale for step in network.pipeline.transforms if hasattr(step, "scale"))
-
-
-def set_short_side(network: Any, pixels: int) -> None:
-    """Let a network resize its images to a short side at most; the long one in proportion."""
-    sides = _scale(network)
-    scale = (round(pixels * max(sides) / min(sides)), pixels)
-    if hasattr(network, "metadata"):
-        resize = {**network.metadata.resize, "scale": scale}
-        network.metadata = replace(network.metadata, resize=resize)
-        return
-    for step in network.pipeline.transforms:
-        if hasattr(step, "scale"):
-            step.scale = scale
+        """Return the short side at most, in pixels, that a detector's own images have."""
+        return min(self[name][1])
 
 
 def find_texts(maps: Maps, settings: Mapping[str, Any]) -> dict[str, Any]:

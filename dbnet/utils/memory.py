@@ -29,12 +29,19 @@ class FreedMemory:
 
     def give_back(self) -> bool:
         """Give freed memory back if it may be much; return whether it was done."""
-        if self._trim is None or resident_bytes() < self._least + self.slack:
+        if self._trim is None or not self.is_much():
             return False
         self._trim(0)
-        # What is still there is in use, perhaps by others in this process.
-        self._least = max(self._least, resident_bytes() - self.slack // 2)
+        self.note_given_back()
         return True
+
+    def is_much(self) -> bool:
+        """Check whether the process has grown by so much that freed memory is to be given back."""
+        return resident_bytes() >= self._least + self.slack
+
+    def note_given_back(self) -> None:
+        """Take what is still there as in use, perhaps by others in this process."""
+        self._least = max(self._least, resident_bytes() - self.slack // 2)
 
 
 def resident_bytes() -> int:

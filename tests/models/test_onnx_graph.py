@@ -10,7 +10,8 @@ from onnx.reference import ReferenceEvaluator
 from torch import nn
 
 import dbnet
-from dbnet.apis.foreign import init_foreign_detector
+from dbnet.apis.detector import init_detector
+from dbnet.checkpoints.foreign import FOREIGN_CONFIG
 from dbnet.errors import UserError
 from dbnet.models.backbones.onnx_graph import ONNXGraph
 from tests.onnx_graphs import Writer, detector, write
@@ -49,7 +50,7 @@ def image(*shape):
 @pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
 def test_map_is_that_of_the_file(style, path):
     model = detector(**style)
-    net = init_foreign_detector(write(model, path))
+    net = init_detector(FOREIGN_CONFIG, write(model, path))
     for shape in ((1, 3, 32, 64), (2, 3, 64, 32)):
         x = image(*shape)
         expected = reference(model, x)[:, 0]
@@ -92,7 +93,7 @@ def test_names_that_modules_cannot_have(path):
     assert names[:2] == ["forward_.weight", "forward_.bias"]
     x = image(1, 3, 32, 32)
     with torch.no_grad():
-        ours = init_foreign_detector(str(path))(torch.from_numpy(x))
+        ours = init_detector(FOREIGN_CONFIG, str(path))(torch.from_numpy(x))
     np.testing.assert_allclose(ours, reference(model, x)[:, 0], atol=1e-5)
 
 
@@ -104,7 +105,7 @@ def test_a_weight_of_two_convolutions_stays_one(path):
     x = writer.node("Conv", [x, *twice.input[1:]], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
     x = writer.node("Relu", [writer.conv(x, 4, 4, 2, 2, op="ConvTranspose")])
     model = writer.model(writer.node("Sigmoid", [writer.conv(x, 4, 1, 2, 2, op="ConvTranspose")]))
-    net = init_foreign_detector(write(model, path))
+    net = init_detector(FOREIGN_CONFIG, write(model, path))
     parts = (net.backbone, net.det_head.binarize)
     assert sum("twice" in key for part in parts for key in part.state_dict()) == 2
     x = image(1, 3, 32, 32)
@@ -116,7 +117,7 @@ def test_a_weight_of_two_convolutions_stays_one(path):
 
 def test_resize_to_the_size_of_another_tensor(path):
     model = detector(resize_like=True)
-    net = init_foreign_detector(write(model, path))
+    net = init_detector(FOREIGN_CONFIG, write(model, path))
     x = image(1, 3, 32, 96)
     with torch.no_grad():
         np.testing.assert_allclose(net(torch.from_numpy(x)), reference(model, x)[:, 0], atol=1e-5)
@@ -131,7 +132,7 @@ def test_mean_of_two_maps_as_in_servers(path):
     large = writer.node("Resize", [coarse, "", scales], mode="linear")
     maps.append(writer.node("Sigmoid", [large]))
     model = writer.model(writer.node("Mul", [writer.node("Add", maps), writer.number(0.5)]))
-    net = init_foreign_detector(write(model, path))
+    net = init_detector(FOREIGN_CONFIG, write(model, path))
     assert net.backbone.graph.nodes[-1].op == "Concat"  # both maps are the head's
     x = image(1, 3, 32, 64)
     with torch.no_grad():
@@ -144,7 +145,7 @@ def test_float16_is_read_as_float32(path):
         array = onnx.numpy_helper.to_array(tensor)
         if array.dtype == np.float32:
             tensor.CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float16), tensor.name))
-    net = init_foreign_detector(write(model, path))
+    net = init_detector(FOREIGN_CONFIG, write(model, path))
     assert {p.dtype for p in net.parameters()} == {torch.float32}
     x = image(1, 3, 32, 32)
     with torch.no_grad():
@@ -157,7 +158,7 @@ def test_float16_is_read_as_float32(path):
 
 @pytest.mark.parametrize("style", [STYLES["v3"], STYLES["v6 tiny"]], ids=["v3", "v6 tiny"])
 def test_gradients_reach_every_parameter(style, path):
-    net = init_foreign_detector(write(detector(**style), path)).train()
+    net = init_detector(FOREIGN_CONFIG, write(detector(**style), path)).train()
     square = torch.zeros(2, 32, 32)
     square[:, 8:24, 8:24] = 1
     ones = torch.ones_like(square)
@@ -209,7 +210,7 @@ def test_freezing_by_name_and_by_depth(path):
 
 
 def test_a_checkpoint_needs_no_file(path, tmp_path):
-    net = init_foreign_detector(write(detector(**STYLES["v3"]), path))
+    net = init_detector(FOREIGN_CONFIG, write(detector(**STYLES["v3"]), path))
     with torch.no_grad():
         net.backbone.get_submodule("conv2d_1").weight.mul_(1.5)
     torch.save({"state_dict": net.state_dict()}, tmp_path / "trained.pth")
@@ -238,7 +239,7 @@ def test_a_checkpoint_with_a_damaged_graph(content, message, path, tmp_path):
     import json
     import zlib
 
-    net = init_foreign_detector(write(detector(), path))
+    net = init_detector(FOREIGN_CONFIG, write(detector(), path))
     state = net.state_dict()
     graph = json.loads(
         zlib.decompress(bytes(state["backbone.graph_bytes"].to(torch.uint8).tolist()))

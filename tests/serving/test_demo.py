@@ -19,19 +19,14 @@ class Settings:
         self.__dict__.update(shrink_ratio=0.4, text_repr_type="quad")
 
 
-class Resizing:
-    scale = (400, 200)
-
-
 class Network:
     """Gives a map with one text in its middle."""
 
     def __init__(self):
-        self.postprocessor, self.calls = Settings(), 0
-        self.pipeline = type("Pipeline", (), dict(transforms=[Resizing()]))()
+        self.postprocessor, self.calls, self.scale = Settings(), 0, (400, 200)
 
     def prepare(self, image, facts):
-        scale = min(self.pipeline.transforms[0].scale) / 200
+        scale = min(self.scale) / 200
         shape = (int(image.shape[0] * scale), int(image.shape[1] * scale))
         return dict(shape=shape, metas=dict(facts, scale_factor=(scale, scale), img_shape=shape))
 
@@ -48,7 +43,7 @@ def test_settings_need_no_network_and_sizes_do():
     models = Models({"a": lambda: network})
     assert (models.short_side("a"), models.settings("a")["box_thresh"]) == (200, 0.5)
     maps = models.compute("a", PICTURE, 100)
-    assert network.calls == 1 and network.pipeline.transforms[0].scale == (200, 100)
+    assert (network.calls, network.scale, models.short_side("a")) == (1, (200, 100), 200)
     settings = models.settings("a")
     (text,) = find_texts(maps, settings)["polygons"]
     assert 60 < text[:, 0].min() < 100 and 300 < text[:, 0].max() < 340  # pixels of the image

@@ -36,7 +36,9 @@ class DBHead(nn.Module):
         self.k = k
         # Balanced cross-entropy weighs 1 text pixel against 3 background ones: P = 0.25 is its
         # constant optimum, logit ln(0.25 / 0.75) = -1.1.
-        self.binarize = binarize or upsampling_branch(in_channels, output_bias=-1.1, norm=norm)
+        if binarize is None:
+            binarize = upsampling_branch(in_channels, output_bias=-1.1, norm=norm)
+        self.binarize = binarize
         self.threshold = upsampling_branch(in_channels, output_bias=0.0, norm=norm)
 
     def forward(self, x: Tensor, mode: str = "loss") -> dict[str, Tensor] | Tensor:
