@@ -122,6 +122,16 @@ def test_deformable_convolution_under_autocast_computes_in_float32():
     torch.testing.assert_close(output, layer(x), atol=0.02, rtol=0.02)
 
 
+def test_deformable_convolution_in_float64():
+    layer = no_grad_eval(ModulatedDeformConv2d(4, 4))
+    nn.init.normal_(layer.conv_offset.weight, std=0.1)
+    x = torch.rand(1, 4, 8, 8)
+    output = layer(x)
+    exact = layer.double()(x.double())
+    assert exact.dtype == torch.float64
+    torch.testing.assert_close(output.double(), exact, atol=1e-5, rtol=1e-5)
+
+
 def test_frozen_stages_get_no_gradient_and_keep_statistics():
     backbone = ResNet(18, frozen_stages=1).train()
     before = backbone.bn1.running_mean.clone(), backbone.layer2[0].bn1.running_mean.clone()

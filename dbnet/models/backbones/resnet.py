@@ -209,14 +209,15 @@ class ModulatedDeformConv2d(nn.Conv2d):
         first, second, logits = self.conv_offset(x).chunk(3, dim=1)  # (N, 9, H', W') each
         offset = torch.cat((first, second), dim=1)
         # The operator has no half-precision kernel on CPUs; on GPUs torchvision casts likewise.
+        exact = torch.promote_types(self.weight.dtype, torch.float32)
         with torch.autocast(x.device.type, enabled=False):
             return deform_conv2d(
-                x.float(),
-                offset.float(),
+                x.to(exact),
+                offset.to(exact),
                 self.weight,
                 stride=self.stride,
                 padding=self.padding,
-                mask=logits.float().sigmoid(),
+                mask=logits.to(exact).sigmoid(),
             )
 
 
