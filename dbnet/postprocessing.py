@@ -162,7 +162,7 @@ def find_regions(prob_map: np.ndarray, bin_thresh: float) -> list[np.ndarray]:
     bitmap = (prob_map > bin_thresh).view(np.uint8)
     # Two levels: outlines of regions, also of those in holes, and below them the holes.
     contours, levels = cv2.findContours(bitmap, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    return [contours[i] for i in np.flatnonzero(levels[0, :, 3] < 0)] if contours else []
+    return [contours[i] for i in np.flatnonzero(levels[0, :, 3] < 0).tolist()] if contours else []
 
 
 def inverse_offset(

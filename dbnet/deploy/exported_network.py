@@ -1,16 +1,19 @@
 """An exported model as `TextDetInferencer` runs it: no config, no checkpoint, no torch."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 
 from dbnet.deploy.metadata import Metadata
-from dbnet.deploy.runtimes import open_runtime
+from dbnet.deploy.runtimes import Runtime, open_runtime
 from dbnet.errors import UserError
 from dbnet.postprocessing import DBPostprocessor
 from dbnet.resizing import fitted_size
@@ -30,7 +33,8 @@ class ExportedNetwork:
         amp: Refused: the file has its precision.
 
     Attributes:
-        streams: Batches that the network works on at once, one for every 4 threads.
+        streams: Batches that the network works on at once: two, or more of 4 threads each. Two of
+            one thread are faster than one after the other of two; a batch alone has all threads.
     """
 
     def __init__(
@@ -43,9 +47,13 @@ class ExportedNetwork:
     ) -> None:
         if amp:
             raise UserError(f"--amp: {path} has its precision; export it with --precision bf16")
-        self.streams = max(num_threads() // THREADS_PER_STREAM, 1) if device == "cpu" else 1
-        threads = num_threads() // self.streams if self.streams > 1 else 0
-        self.runtime = open_runtime(path, device, threads)
+        self.runtime = open_runtime(path, device)
+        threads = num_threads()
+        if device == "cpu" and self.runtime.parallel:
+            self.streams = min(threads, max(2, threads // THREADS_PER_STREAM))
+        else:
+            self.streams = 1
+        self._open_shared = partial(open_runtime, path, device, threads, self.streams)
         metadata = self.runtime.metadata
         if metadata.layout != "nchw":
             raise UserError(
@@ -55,6 +63,8 @@ class ExportedNetwork:
         self.metadata = with_options(metadata, test_size, options or {}, str(path))
         self.postprocessor = make_postprocessor(self.metadata)
         self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix="network")
+        self._shared: Runtime | None = None
+        self._running, self._lock = 0, threading.Lock()
 
     @property
     def scale(self) -> tuple[int, int]:
@@ -79,7 +89,23 @@ class ExportedNetwork:
 
     def maps(self, samples: Sequence[dict]) -> np.ndarray:
         """Compute the probability maps (N, H, W) of prepared images of one padded shape."""
-        return self.runtime(make_input([s["image"] for s in samples], self.metadata))[:, 0]
+        x = make_input([s["image"] for s in samples], self.metadata)
+        with self._turn() as run:
+            return run(x)[:, 0]
+
+    @contextmanager
+    def _turn(self) -> Iterator[Runtime]:
+        """Give a batch the runtime with all threads if it is alone, else the one with streams."""
+        with self._lock:
+            self._running += 1
+            runtime = self.runtime
+            if self._running > 1:
+                runtime = self._shared = self._shared or self._open_shared()
+        try:
+            yield runtime
+        finally:
+            with self._lock:
+                self._running -= 1
 
     def start(self, samples: Sequence[dict]) -> Callable[[], list[dict]]:
         """Start the network; return the function that waits for it and finds the texts."""

@@ -29,8 +29,10 @@ class Runtime(Protocol):
     Attributes:
         name: With its version.
         metadata: Of the file.
+        parallel: Whether several threads may call it at once, each on a share of the processor.
     """
 
+    parallel: bool
     name: str
     metadata: Metadata
 
@@ -58,13 +60,16 @@ def _has_settings(path: Path) -> bool:
         return False
 
 
-def open_runtime(path: str | os.PathLike[str], device: str = "cpu", threads: int = 0) -> Runtime:
+def open_runtime(
+    path: str | os.PathLike[str], device: str = "cpu", threads: int = 0, streams: int = 1
+) -> Runtime:
     """Load an exported model.
 
     Args:
         path: A file of `dbnet export`.
         device: "cpu", or for ONNX Runtime "cuda", "cuda:1", ...
-        threads: For one image; 0 for `OMP_NUM_THREADS`, or as many as the runtime likes.
+        threads: In all; 0 for `OMP_NUM_THREADS`, or as many as the runtime likes.
+        streams: Calls at once, which share the threads.
 
     Raises:
         UserError: The file is missing or damaged, or its runtime is not installed or too old.
@@ -77,7 +82,7 @@ def open_runtime(path: str | os.PathLike[str], device: str = "cpu", threads: int
     except OSError as error:
         raise UserError(f"model {path}: {error.strerror}") from None
     wanted = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)
-    return RUNTIMES[path.suffix.lower()](path, device, wanted)
+    return RUNTIMES[path.suffix.lower()](path, device, wanted, streams)
 
 
 class OnnxRuntime:
@@ -88,12 +93,14 @@ class OnnxRuntime:
     after a call for which the process has grown by `SLACK`.
     """
 
-    def __init__(self, path: Path, device: str, threads: int) -> None:
+    parallel = True
+
+    def __init__(self, path: Path, device: str, threads: int, streams: int) -> None:
         ort = needs("onnxruntime", "to run .onnx files")
         self.name = f"ONNX Runtime {ort.__version__}"
         options = ort.SessionOptions()
         options.enable_mem_pattern = False  # one for each size would stay
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads // streams  # of one call
         options.log_severity_level = 4  # what goes wrong is raised as well
         try:
             providers = onnx_providers(device, ort.get_available_providers())
@@ -155,7 +162,9 @@ def foreign_model(path: Path) -> Metadata:
 class OpenVino:
     """OpenVINO on a CPU, in bfloat16 where the file asks for it and the CPU has it."""
 
-    def __init__(self, path: Path, device: str, threads: int) -> None:
+    parallel = True
+
+    def __init__(self, path: Path, device: str, threads: int, streams: int) -> None:
         ov = needs("openvino", "to run .xml files")
         self.name = f"OpenVINO {ov.__version__.split('-')[0]}"
         if device != "cpu":
@@ -172,6 +181,7 @@ class OpenVino:
             half &= "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             precision = "bf16" if half else "f32"
             settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision}
+            settings["NUM_STREAMS"] = streams
             if threads:
                 settings["INFERENCE_NUM_THREADS"] = threads
             # Kernels of so many shapes stay; 5000 of OpenVINO's default are gigabytes.
@@ -193,7 +203,9 @@ class OpenVino:
 class TorchProgram:
     """PyTorch, for a program of `torch.export`, on any of its devices."""
 
-    def __init__(self, path: Path, device: str, threads: int) -> None:
+    parallel = False  # its threads are those of the process
+
+    def __init__(self, path: Path, device: str, threads: int, streams: int) -> None:
         torch = needs("torch", "to run .pt2 files")
         self.name, self._torch, self._device = f"PyTorch {torch.__version__}", torch, device
         files = {KEY: ""}
@@ -214,7 +226,7 @@ class TorchProgram:
         return prob_map[..., :height, :width].cpu().numpy()
 
 
-RUNTIMES: dict[str, Callable[[Path, str, int], Runtime]] = {
+RUNTIMES: dict[str, Callable[[Path, str, int, int], Runtime]] = {
     ".onnx": OnnxRuntime,
     ".xml": OpenVino,
     ".pt2": TorchProgram,

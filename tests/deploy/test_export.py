@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -513,17 +514,45 @@ def test_no_torch_is_imported(files, tiny, tmp_path, suffix):
     assert len(list((tmp_path / "found").iterdir())) == 2
 
 
-@pytest.mark.parametrize("threads", ["1", "8"])
-def test_several_images_in_the_network_come_in_order(files, monkeypatch, threads):
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(("threads", "streams"), [("1", 1), ("2", 2), ("12", 3)])
+def test_several_images_in_the_network_come_in_order(files, monkeypatch, suffix, threads, streams):
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    network = ExportedNetwork(files / "model.onnx", options=LENIENT)
-    assert network.streams == {"1": 1, "8": 2}[threads]
+    network = ExportedNetwork(files / f"model{suffix}", options=LENIENT)
+    assert network.streams == (1 if suffix == ".pt2" else streams)
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (60 + 9 * i, 90, 3), np.uint8) for i in range(9)]
     detect = dbnet.TextDetInferencer.of(network)
     alone = [detect(image)[0]["scores"] for image in images]
     for one, other in zip(alone, detect(images)):
         np.testing.assert_allclose(other["scores"], one, atol=1e-5)
+
+
+def test_a_batch_alone_has_all_threads(files, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    together, opened, ran = threading.Barrier(2), [], []
+
+    def open_fake(path, device, threads=0, streams=1):
+        opened.append((threads, streams))
+        real = runtimes.open_runtime(path)
+
+        def run(x):
+            ran.append(streams)
+            if len(ran) > 1:
+                together.wait(10)
+            return real(x)
+
+        run.metadata, run.parallel = real.metadata, True
+        return run
+
+    monkeypatch.setattr("dbnet.deploy.exported_network.open_runtime", open_fake)
+    network = ExportedNetwork(files / "model.onnx")
+    sample = network.prepare(np.zeros((64, 96, 3), np.uint8), {})
+    network.start([sample])()
+    assert (opened, ran) == ([(0, 1)], [1])
+    for finish in [network.start([sample]) for _ in range(2)]:
+        finish()
+    assert opened == [(0, 1), (2, 2)] and sorted(ran[1:]) == [1, 2]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
