@@ -117,7 +117,7 @@ def measure(size: int, paths: Sequence[str], args: argparse.Namespace) -> list[d
     wanted = {
         REFERENCE: (["rapidocr", str(size), "", ""], args.rapidocr),
         "PyTorch float32": (["ours", str(size), "", ""], sys.executable),
-        "PyTorch bfloat16 (--amp)": (["ours", str(size), "", "amp"], sys.executable),
+        "PyTorch bfloat16 (as dbnet infer)": (["ours", str(size), "", "amp"], sys.executable),
     }
     for name in FILES:
         if (file := args.models / name).exists():

@@ -76,7 +76,7 @@ class TextDetInferencer:
         checkpoint: Path or URL of weights that fit the config, or a file of `dbnet export`; or an
             ONNX file of another project's detector, which needs no config.
         device: "cpu", "cuda", "cuda:1", ...
-        amp: Run the network in bfloat16 where the device computes it natively.
+        amp: Run the network in bfloat16, or not; if not given, on CPUs that compute it natively.
 
     Example:
         >>> detect = TextDetInferencer("config.py", "weights.pth")  # doctest: +SKIP
@@ -89,7 +89,7 @@ class TextDetInferencer:
         config: "str | os.PathLike[str] | Config | None" = None,
         checkpoint: str | os.PathLike[str] | None = None,
         device: "str | torch.device" = "cpu",
-        amp: bool = False,
+        amp: bool | None = None,
     ) -> None:
         self._run_by(open_network(config, checkpoint, device, amp))
 
@@ -225,7 +225,7 @@ def open_network(
     config: "str | os.PathLike[str] | Config | None",
     checkpoint: str | os.PathLike[str] | None,
     device: "str | torch.device",
-    amp: bool,
+    amp: bool | None,
 ) -> Network:
     """Open an exported model or build one in PyTorch, see `TextDetInferencer`.
 

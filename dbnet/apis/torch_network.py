@@ -29,7 +29,8 @@ class TorchNetwork:
         config: A file, the name of one of the project's configs, or a loaded config.
         checkpoint: Path or URL of weights that fit the config.
         device: "cpu", "cuda", "cuda:1", ...
-        amp: Run the network in bfloat16 where the device computes it natively.
+        amp: Run the network in bfloat16, or not; None for where it pays, on CPUs that compute it
+            natively. The hmean is the same (see docs/benchmarks.md), the last digits are not.
     """
 
     streams = 1
@@ -39,12 +40,12 @@ class TorchNetwork:
         config: str | os.PathLike[str] | Config,
         checkpoint: str | os.PathLike[str],
         device: str | torch.device = "cpu",
-        amp: bool = False,
+        amp: bool | None = None,
     ) -> None:
         config = resolve_config(config)
         self.pipeline: Any = build_pipeline(config)
         self.model: Any = init_detector(config, checkpoint, device)
-        self.amp = amp and can_use_bfloat16(torch.device(device))
+        self.amp = decide_amp(amp, torch.device(device), self.model)
         self._folded = self.model if self.amp else folded(self.model)
 
     @property
@@ -94,12 +95,14 @@ class TorchNetwork:
         return torch.autocast(kind, torch.bfloat16) if kind else nullcontext()
 
 
-def can_use_bfloat16(device: torch.device) -> bool:
-    """Check for native bfloat16, and log what happens without it."""
-    if has_fast_bfloat16(device.type):
-        return True
-    log(f"--amp: {device} has no bfloat16, the network runs in float32", level=30)
-    return False
+def decide_amp(wanted: bool | None, device: torch.device, model: nn.Module) -> bool:
+    """Decide whether a network runs in bfloat16, and log it if that was asked for in vain."""
+    if wanted is None:  # unknown networks of a user may not bear it; GPUs were not measured
+        wanted = device.type == "cpu" and isinstance(model, DBNet) and has_fast_bfloat16("cpu")
+    if wanted and not has_fast_bfloat16(device.type):
+        log(f"--amp: {device} has no bfloat16, the network runs in float32", level=30)
+        return False
+    return wanted
 
 
 def folded(model: nn.Module) -> nn.Module:

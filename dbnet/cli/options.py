@@ -163,7 +163,7 @@ def infer() -> Parser:
     parser.add(
         "--batch-size", type=positive, default=1, metavar="N", help="images at once (default 1)"
     )
-    parser.share("--device", "--test-size", "--amp", "--cfg-options")
+    _share_network(parser)
     return parser
 
 
@@ -264,7 +264,16 @@ def demo() -> Parser:
 def _share_model(parser: Parser) -> None:
     parser.add("--config", help="config file, or its name; without it the package's model")
     parser.add("--checkpoint", help="file or URL; or a file of dbnet export, without a config")
-    parser.share("--device", "--test-size", "--amp", "--cfg-options")
+    _share_network(parser)
+
+
+def _share_network(parser: Parser) -> None:
+    parser.add(
+        "--amp",
+        action=argparse.BooleanOptionalAction,
+        help="bfloat16, or float32; if not given, bfloat16 on processors that compute it natively",
+    )
+    parser.share("--device", "--test-size", "--cfg-options")
 
 
 def evaluate() -> Parser:

@@ -43,7 +43,7 @@ class ExportedNetwork:
         device: str = "cpu",
         test_size: tuple[int, int] | None = None,
         options: Mapping[str, Any] | None = None,
-        amp: bool = False,
+        amp: bool | None = None,
     ) -> None:
         if amp:
             raise UserError(f"--amp: {path} has its precision; export it with --precision bf16")

@@ -11,6 +11,7 @@ import dbnet
 from dbnet.apis import torch_network
 from dbnet.cli import infer as infer_tool
 from dbnet.cli import test as test_tool
+from dbnet.models.detectors.dbnet import DBNet
 from tests.bright import PATCH_POLYGON, corners, draw_patch, write_bright
 
 
@@ -44,8 +45,20 @@ def test_only_where_the_processor_has_bfloat16(bright, monkeypatch, seen, caplog
     assert ("the network runs in float32" in caplog.text) is not expected
     [texts] = detect(draw_patch())
     np.testing.assert_allclose(corners(texts["polygons"][0]), corners(PATCH_POLYGON), atol=1)
-    assert seen == [expected]
-    assert dbnet.TextDetInferencer(*bright)(draw_patch()) and seen == [expected, False]
+    for amp in (None, False):
+        assert dbnet.TextDetInferencer(*bright, amp=amp)(draw_patch())
+    assert seen == [expected, expected, False]
+
+
+def test_unasked_for_it_is_taken_for_known_networks_on_a_cpu(monkeypatch, caplog):
+    monkeypatch.setattr(torch_network, "has_fast_bfloat16", lambda device: True)
+    detector, other = DBNet.__new__(DBNet), torch.nn.Identity()
+    cpu, cuda = torch.device("cpu"), torch.device("cuda:0")
+    decide = torch_network.decide_amp
+    assert [decide(None, cpu, detector), decide(None, cpu, other)] == [True, False]
+    assert [decide(None, cuda, detector), decide(True, cuda, detector)] == [False, True]
+    monkeypatch.setattr(torch_network, "has_fast_bfloat16", lambda device: False)
+    assert decide(None, cpu, detector) is False and not caplog.text
 
 
 def test_the_commands(bright, monkeypatch, seen, tmp_path):
