@@ -57,6 +57,14 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
+def parse_tta(text: str) -> list[str]:
+    """Parse "flip,scale", or one of them."""
+    kinds = text.split(",")
+    if set(kinds) - {"flip", "scale"}:
+        raise argparse.ArgumentTypeError(f"expected flip, scale or flip,scale, got {text!r}")
+    return kinds
+
+
 class ConfigOptions(argparse.Action):
     """Collect KEY=VALUE pairs as mmengine's `DictAction` does, which is imported at first use."""
 
@@ -134,6 +142,13 @@ def test() -> Parser:
         "--submit", type=Path, metavar="submit.zip", help="write predictions for the competition"
     )
     parser.add("--show-dir", help="draw predictions and ground truth into this folder")
+    parser.add(
+        "--tta",
+        type=parse_tta,
+        metavar="flip,scale",
+        help="average the maps of the mirrored image (twice the time), of 0.75 and 1.25 times its "
+        "size (three times), or of both (six times)",
+    )
     parser.share("--work-dir", "--data-root", "--test-size", "--amp", "--cfg-options")
     parser.share("--launcher")
     return parser

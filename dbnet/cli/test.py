@@ -75,6 +75,9 @@ def make_config(args: argparse.Namespace) -> Config:
     config.resume, config.load_from = False, None
     if args.amp:
         enable_test_amp(config, args.checkpoint)
+    if args.tta:
+        loop = {**(config.get("test_cfg") or {}), "type": "OverlappedTestLoop", "tta": args.tta}
+        config.test_cfg = loop
     skip_imagenet_weights(config)
     return config
 

@@ -7,7 +7,7 @@ Who does what, with at most `MAX_PENDING` batches between the two:
     main thread                                after_..._iter of batch 0, in the loader's order
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from mmengine.runner import TestLoop, ValLoop
 from mmengine.runner.amp import autocast
 from torch import Tensor
 
+from dbnet.engine.test_time_augmentation import average_views
 from dbnet.models.batch_norm_folding import fold_batch_norms
 from dbnet.models.detectors.dbnet import DBNet, unwrap
 from dbnet.registry import LOOPS
@@ -36,7 +37,19 @@ class OverlappedValLoop(ValLoop):
 
 @LOOPS.register_module()
 class OverlappedTestLoop(TestLoop):
-    """Test as `TestLoop`, post-processing beside the network; the same predictions in order."""
+    """Test as `TestLoop`, post-processing beside the network; the same predictions in order.
+
+    Args:
+        tta: Test-time augmentation, some of "flip" and "scale", see `average_views`.
+        *args, **kwargs: See mmengine's `TestLoop`.
+    """
+
+    def __init__(self, *args: Any, tta: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tta = tta
+        if tta and not can_overlap(self):
+            kind = type(unwrap(self.runner.model)).__name__
+            raise ValueError(f"tta is for models that predict as DBNet does, not for {kind}")
 
     def run(self) -> dict:
         return run_overlapped(self, "test") if can_overlap(self) else super().run()
@@ -78,7 +91,8 @@ def overlapped_predictions(
     """
     model: Any = unwrap(loop.runner.model)
     # Folded weights would be rounded otherwise than the originals in half precision.
-    network = model if loop.fp16 else fold_batch_norms(model)
+    folded = model if loop.fp16 else fold_batch_norms(model)
+    network = average_views(partial(folded, mode="tensor"), getattr(loop, "tta", ()))
 
     def evaluate(
         index: int, fetch: Callable[[], Tensor], metas: list[dict], batch: dict
@@ -92,7 +106,7 @@ def overlapped_predictions(
             loop.runner.call_hook(f"before_{stage}_iter", batch_idx=index, data_batch=batch)
             data = model.data_preprocessor(batch, False)
             with torch.no_grad(), autocast(enabled=loop.fp16):
-                prob_map = network(data["inputs"], mode="tensor")
+                prob_map = network(data["inputs"])
             yield partial(evaluate, index, start_fetching(prob_map), data["metas"], batch)
 
     # One thread, so that the evaluator sees the batches one after the other.
