@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "find the texts in images that arrive by HTTP",
     "demo": "find the texts in images on a page in the browser",
     "evaluate": "evaluate predictions in files",
+    "tune": "search the settings of the post-processing",
     "prepare": "make annotation files of public datasets or of your own labels",
     "check": "look for damaged images, bad polygons and common pictures before training",
     "browse": "draw a config's samples as the network sees them",

@@ -323,6 +323,50 @@ def evaluate() -> Parser:
     return parser
 
 
+def tune() -> Parser:
+    parser = Parser(
+        "tune",
+        "Search the settings of the post-processing on a detector's maps, which are computed once, "
+        "and write a config that has the best.",
+    )
+    parser.share("config")
+    parser.add("checkpoint", help="as for dbnet test")
+    parser.add(
+        "--ann-file", help="annotations to tune on; the config's validation set if not given"
+    )
+    parser.add(
+        "--test-sizes",
+        nargs="+",
+        type=parse_size,
+        metavar="W,H",
+        help="sizes to try; the config's if not given",
+    )
+    parser.add(
+        "--by",
+        choices=("official_hmean", "hmean_iou_mean"),
+        default="official_hmean",
+        help="metric to search for: texts found, or the mean over IoU .5 to .8, for boxes that fit "
+        "(default %(default)s)",
+    )
+    parser.add(
+        "--out",
+        type=Path,
+        metavar="tuned.py",
+        help="new config; ./CONFIG_NAME_tuned.py if not given",
+    )
+    parser.add("--on-test-set", action="store_true", help="go on with images of the test set")
+    parser.add(
+        "--max-gigabytes",
+        type=above_zero,
+        default=8.0,
+        metavar="N",
+        help="disk space for maps, some 0.1 MB per image (default %(default)g)",
+    )
+    parser.share("--work-dir", "--data-root", "--amp", "--cfg-options")
+    parser.set_defaults(test_size=None, tta=None, launcher="none")
+    return parser
+
+
 def prepare() -> Parser:
     parser = Parser("prepare", "Make annotation files from a dataset's files.")
     parser.add("name", nargs="?", help="dataset, see --list")
@@ -499,6 +543,7 @@ PARSERS = {
     "serve": serve,
     "demo": demo,
     "evaluate": evaluate,
+    "tune": tune,
     "prepare": prepare,
     "check": check,
     "browse": browse,

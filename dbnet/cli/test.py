@@ -5,18 +5,14 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from dbnet.checkpoints.foreign import place_graph
-from dbnet.checkpoints.read import load_weights
+from dbnet.apis.evaluation import evaluation_runner
 from dbnet.cli.console import command
 from dbnet.config.load import load_config
 from dbnet.datasets.image_paths import image_paths
-from dbnet.deploy.exported_detector import use_exported
 from dbnet.deploy.runtimes import is_exported
-from dbnet.engine.runner import EvaluationRunner
 from dbnet.engine.show_predictions_hook import ShowPredictionsHook
 from dbnet.engine.start import (
     check_folder,
-    config_mistakes_reported,
     default_work_dir,
     set_launcher,
     skip_imagenet_weights,
@@ -36,17 +32,9 @@ def main(args: argparse.Namespace) -> int:
     """Test a detector and print its metrics; return the exit status."""
     check_outputs(args)
     config = make_config(args)
-    exported = is_exported(args.checkpoint)
-    if exported:
-        use_exported(config, args.checkpoint)
-    weights = None if exported else place_graph(config, args.checkpoint)
-    with config_mistakes_reported(args.config):
-        runner = EvaluationRunner.from_cfg(config)
-        if weights is not None:
-            load_weights(runner.model, weights)
-        dataset = runner.test_loop.dataloader.dataset
-    if args.submit:
-        submission_names(image_paths(dataset))  # refuses images of one name
+    runner = evaluation_runner(config, args.checkpoint, args.config)
+    if args.submit:  # refuses images of one name
+        submission_names(image_paths(runner.test_loop.dataloader.dataset))
     if args.show_dir:
         runner.register_hook(ShowPredictionsHook(os.path.abspath(args.show_dir)))
     for metric in runner.test_evaluator.metrics:

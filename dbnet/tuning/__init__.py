@@ -1,0 +1,1 @@
+"""Settings of a postprocessor, searched on probability maps that are computed once."""
