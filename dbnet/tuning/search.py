@@ -33,6 +33,8 @@ EPSILON_RATIOS = (0.002, 0.01)
 SHRINK_RATIOS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 SHAPES = ("quad", "poly")
 
+TIE = 1e-9  # less than any two hmeans of a dataset differ by
+
 
 def make_grid(own: Settings) -> list[Settings]:
     """List the settings to try, `own`, those of the config, first."""
@@ -158,16 +160,15 @@ class Search:
     ) -> None:
         self.grid, self.box_thresholds = grid, box_thresholds
         self.counts, self.metric = counts, metric
-        self.values = {
-            size: metrics_of(each.sum(axis=0, dtype=np.float64))[metric]
-            for size, each in counts.items()
-        }
+        sums = {size: each.sum(axis=0, dtype=np.float64) for size, each in counts.items()}
+        metrics = {size: metrics_of(each) for size, each in sums.items()}
+        self.values = {size: each[metric] for size, each in metrics.items()}
         first = next(iter(counts))
         self.own = self.candidate(first, 0, list(box_thresholds).index(own_box_thresh))
-        size, (row, column) = max(
-            ((size, np.unravel_index(v.argmax(), v.shape)) for size, v in self.values.items()),
-            key=lambda at: self.values[at[0]][at[1]],
-        )
+        # Of equally good ones the one whose outlines fit best.
+        ranks = {size: each[metric] + TIE * each["mean_iou"] for size, each in metrics.items()}
+        size = max(ranks, key=lambda one: ranks[one].max())
+        row, column = np.unravel_index(ranks[size].argmax(), ranks[size].shape)
         best = self.candidate(size, int(row), int(column))
         self.best = best if best.value > self.own.value else self.own
 

@@ -48,7 +48,7 @@ def test_long_lines_fit_after_tuning(bright, tmp_path, capsys):
     assert settings.test_dataloader.dataset.pipeline[1].scale == (256, 128)
     assert settings.model.backbone.type == "GainBackbone"
     assert test_tool.main([str(out), checkpoint, "--work-dir", str(tmp_path / "work")]) == 0
-    assert "1.0000 at IoU 0.8; mean IoU 0.9" in capsys.readouterr().out
+    assert "1.0000 at IoU 0.8; mean IoU 0.9" in capsys.readouterr().out  # of ties the closest
 
 
 @pytest.mark.parametrize(
