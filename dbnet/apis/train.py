@@ -1,11 +1,13 @@
 """Training from Python, as `dbnet train` does it."""
 
 import os
+import time
 from typing import Any
 
 from dbnet.config.load import load_config
 from dbnet.engine.hooks import MetricsHook
 from dbnet.engine.interrupt_hook import InterruptHook
+from dbnet.engine.max_minutes_hook import MaxMinutesHook
 from dbnet.engine.runner import SafeRunner
 from dbnet.engine.start import (
     check_folder,
@@ -29,6 +31,8 @@ def train(
     amp: bool = False,
     seed: int | None = None,
     launcher: str = "none",
+    max_minutes: float | None = None,
+    started: float | None = None,
 ) -> dict[str, float]:
     """Train a detector to the end of its schedule.
 
@@ -44,6 +48,9 @@ def train(
         amp: Mixed precision, on CUDA or a CPU with bfloat16.
         seed: Of initialisation, order and augmentation; None for the config's.
         launcher: "none", or "pytorch" or "slurm" in processes that these have started.
+        max_minutes: For the whole run, whose length is fixed after its first steps, see
+            `MaxMinutesHook`; None for the config's length.
+        started: `time.monotonic()` from which they count; None for now.
 
     Returns:
         The metrics of the last validation, such as `icdar/hmean`; empty without a validation.
@@ -57,6 +64,7 @@ def train(
         >>> dbnet.train("my_config.py", data_root="data", work_dir="run")  # doctest: +SKIP
         {'icdar/precision': 0.871, 'icdar/recall': 0.731, 'icdar/hmean': 0.795, ...}
     """
+    started = time.monotonic() if started is None else started
     name = os.fspath(config)
     loaded = load_config(name, cfg_options, None if data_root is None else os.fspath(data_root))
     set_launcher(loaded, launcher)
@@ -69,6 +77,7 @@ def train(
     with full_disk_reported(loaded.work_dir):
         with config_mistakes_reported(name):
             runner = SafeRunner.from_cfg(loaded)
+        runner.register_hook(MaxMinutesHook(max_minutes, started))
         return run(runner, name)
 
 

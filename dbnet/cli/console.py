@@ -4,11 +4,13 @@ import argparse
 import functools
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from dbnet.cli.options import parse
 from dbnet.errors import UserError, lack_of_memory
 
+STARTED = time.monotonic()  # is imported first
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 SAVE_MEMORY = (
     "lower train_dataloader.batch_size (and the learning rate with it) or the test size, "

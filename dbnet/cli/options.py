@@ -125,6 +125,13 @@ def train() -> Parser:
     )
     parser.add("--amp", action="store_true", help="mixed precision, on CUDA or a CPU with bf16")
     parser.add("--seed", type=as_seed, help="of initialisation, order and augmentation")
+    parser.add(
+        "--max-minutes",
+        type=above_zero,
+        metavar="M",
+        help="end within M minutes: after the first steps the length of the run is fixed, and its "
+        "schedules in proportion; a resumed run keeps it",
+    )
     parser.share("--data-root", "--cfg-options", "--launcher")
     return parser
 

@@ -4,7 +4,7 @@ import sys
 from mmengine.dist import is_main_process
 
 from dbnet.apis.train import train
-from dbnet.cli.console import command
+from dbnet.cli.console import STARTED, command
 from dbnet.engine.interrupt_hook import Interrupted
 from dbnet.evaluation.hmean_iou import format_metrics
 
@@ -22,6 +22,8 @@ def main(args: argparse.Namespace) -> int:
             amp=args.amp,
             seed=args.seed,
             launcher=args.launcher,
+            max_minutes=args.max_minutes,
+            started=STARTED,
         )
     except Interrupted as stop:
         lines, stream, status = [str(stop)], sys.stderr, stop.status

@@ -1,0 +1,254 @@
+"""`dbnet train --max-minutes`: the length of a run, fixed after its first steps."""
+
+import bisect
+import io
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import CheckpointHook, Hook
+
+from dbnet.engine.loops import ResumableEpochLoop
+from dbnet.errors import UserError
+from dbnet.utils.log import log
+
+# In the message hub, which every checkpoint holds: epochs, or iterations of a run that counts them.
+LENGTH = "length_by_max_minutes"
+
+WARM_UP = 2  # steps that are not measured
+LEAST_STEPS = 5  # that are measured, in the time of
+MEASURED = 0.04  # of the whole, at least
+USED = 0.975  # of the time; steps are not equally long
+MOST = 10**9
+
+POINTS = ("begin", "end", "T_max", "step_size", "milestones", "total_steps")  # of a schedule
+
+
+class Costs(NamedTuple):
+    """Seconds that a run takes.
+
+    Attributes:
+        spent: Since the command began, with `done` units trained.
+        done: Units, epochs or iterations; a fraction where epochs are counted.
+        unit: Of a unit's training.
+        validation: Of one.
+        val_interval: Units from one validation to the next; there is one at the end.
+        saving: Of a checkpoint.
+        save_interval: Units from one to the next; there is one at the end.
+    """
+
+    spent: float
+    done: float
+    unit: float
+    validation: float
+    val_interval: int
+    saving: float
+    save_interval: int
+
+    def total(self, length: int) -> float:
+        """Seconds of a run of `length` units."""
+        return (
+            self.spent
+            + (length - self.done) * self.unit
+            + -(-length // self.val_interval) * self.validation
+            + -(-length // self.save_interval) * self.saving
+        )
+
+    def longest(self, seconds: float) -> int:
+        """Units of the longest run that takes no more than `seconds`; 0 if there is none."""
+        return bisect.bisect_right(range(MOST), seconds, key=self.total) - 1
+
+
+class MaxMinutesHook(Hook):
+    """Fix the length of a run after its first steps, so that it ends in time.
+
+    Validations and checkpoints included, and the start of the command. Every point of the schedules
+    moves in proportion; up to then the learning rate is that of the config's own length. The length
+    is kept in checkpoints, and holds when they are resumed, with this hook in the run.
+
+    Args:
+        minutes: For the whole run; None to do no more than to keep a length.
+        started: `time.monotonic()` at the start of the command.
+    """
+
+    priority = "LOWEST"  # after the schedules have been stepped
+
+    def __init__(self, minutes: float | None, started: float | None = None) -> None:
+        self.minutes = minutes
+        self.started = time.monotonic() if started is None else started
+        self._fixed = minutes is None
+        self._steps = 0
+        self._measured_from = 0.0
+
+    def before_train(self, runner: Any) -> None:
+        """Take over the length of a resumed run."""
+        if (length := runner.message_hub.get_info(LENGTH, None)) is None:
+            return
+        set_length(runner.train_loop, length)
+        self._fixed = True
+        if self.minutes is not None:
+            log(f"--max-minutes: the run has {length} {unit_of(runner.train_loop)}, as before")
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Measure a step, and fix the length when enough are measured."""
+        if self._fixed:
+            return
+        self._steps += 1
+        if self._steps <= WARM_UP:
+            wait_for_device()
+            self._measured_from = time.monotonic()
+            return
+        measured = time.monotonic() - self._measured_from
+        steps = self._steps - WARM_UP
+        enough = steps >= LEAST_STEPS and measured >= MEASURED * 60 * (self.minutes or 0)
+        if not of_main_process(enough):
+            return
+        wait_for_device()
+        per_step = (time.monotonic() - self._measured_from) / steps
+        self._fix(runner, per_step)
+
+    def _fix(self, runner: Any, per_step: float) -> None:
+        loop, minutes = runner.train_loop, self.minutes or 0
+        costs = measure(runner, per_step, self.started)
+        length = of_main_process(costs.longest(USED * 60 * minutes))
+        if length <= costs.done:
+            done = int(costs.done) + 1
+            raise UserError(
+                f"--max-minutes {minutes:g}: too little for {done} {unit_of(loop)}, validation and "
+                f"checkpoint, which need {costs.total(done) / USED / 60:.2g}"
+            )
+        stretch(runner, length)
+        runner.message_hub.update_info(LENGTH, length)
+        self._fixed = True
+        log(
+            f"--max-minutes {minutes:g}: {length} {unit_of(loop)} of {costs.unit:.3g} s, "
+            f"a validation {costs.validation:.3g} s, a checkpoint {costs.saving:.2g} s"
+        )
+
+
+def of_main_process(value: Any) -> Any:
+    """Give all processes what the first one decides, as their clocks differ."""
+    values = [value]
+    broadcast_object_list(values)
+    return values[0]
+
+
+def wait_for_device() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def unit_of(loop: Any) -> str:
+    return "epochs" if isinstance(loop, ResumableEpochLoop) else "iterations"
+
+
+def set_length(loop: Any, length: int) -> None:
+    """Let a training loop end after so many epochs, or iterations."""
+    if isinstance(loop, ResumableEpochLoop):
+        loop._max_epochs = length
+        loop._max_iters = length * len(loop.dataloader)
+    else:
+        loop.max_iters = length
+
+
+def measure(runner: Any, per_step: float, started: float) -> Costs:
+    """Measure what a run is made of, after some steps."""
+    loop = runner.train_loop
+    steps = len(loop.dataloader) if isinstance(loop, ResumableEpochLoop) else 1
+    saving, save_interval = time_checkpoint(runner)
+    validation = time_validation(runner)
+    return Costs(
+        spent=time.monotonic() - started,
+        done=(runner.iter + 1) / steps,
+        unit=per_step * steps,
+        validation=validation,
+        val_interval=loop.val_interval if validation else MOST,
+        saving=saving,
+        save_interval=save_interval,
+    )
+
+
+def time_validation(runner: Any) -> float:
+    """Estimate the seconds of a validation by its second batch; 0 without one."""
+    if runner.val_loop is None:
+        return 0.0
+    loader = runner.val_loop.dataloader
+    with evaluating(runner.model):
+        times = []
+        batches = iter(loader)
+        for batch in (batch for batch, _ in zip(batches, range(2))):
+            start = time.monotonic()
+            runner.model.val_step(batch)
+            times.append(time.monotonic() - start)
+        del batches
+    return times[-1] * len(loader) if times else 0.0
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Switch to evaluation, and leave random numbers as they are."""
+    with torch.random.fork_rng(), torch.no_grad():
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train()
+
+
+def time_checkpoint(runner: Any) -> tuple[float, int]:
+    """Seconds of a checkpoint by what weights and optimizer take, and units between two."""
+    hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+    if hook is None:
+        return 0.0, MOST
+    start = time.monotonic()
+    if is_main_process():
+        state = (runner.model.state_dict(), runner.optim_wrapper.state_dict())
+        torch.save(state, io.BytesIO())
+    interval = hook.interval if hook.interval > 0 else MOST
+    steps = len(runner.train_dataloader)
+    if isinstance(runner.train_loop, ResumableEpochLoop) and not hook.by_epoch:
+        interval = max(interval // steps, 1)
+    return time.monotonic() - start, interval
+
+
+def stretch(runner: Any, length: int) -> None:
+    """Give a run another length, and move the points of its schedules in proportion."""
+    loop, config = runner.train_loop, runner.cfg.get("param_scheduler")
+    by_epoch = isinstance(loop, ResumableEpochLoop)
+    factor = length / (loop.max_epochs if by_epoch else loop.max_iters)
+    set_length(loop, length)
+    if not config:
+        return
+    for group in runner.optim_wrapper.param_groups:
+        for name in [name for name in group if name.startswith("initial_")]:
+            group[name.removeprefix("initial_")] = group.pop(name)
+    several = config if isinstance(config, Sequence) else [config]
+    scaled = [scale_schedule(schedule, factor) for schedule in several]
+    runner.param_schedulers = runner.build_param_scheduler(scaled)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected call of `scheduler.step")
+        for scheduler in runner.param_schedulers:
+            for _ in range(runner.epoch if scheduler.by_epoch else runner.iter + 1):
+                scheduler.step()
+
+
+def scale_schedule(schedule: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Move the points of a schedule's config in proportion, to whole epochs or iterations.
+
+    >>> scale_schedule(dict(type="PolyLR", begin=100, end=1200), 0.1)
+    {'type': 'PolyLR', 'begin': 10, 'end': 120}
+    """
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Sequence):
+            return [moved(each) for each in value]
+        return value if value in (0, float("inf")) else max(round(value * factor), 1)
+
+    return {
+        key: moved(value) if key in POINTS and value is not None else value
+        for key, value in schedule.items()
+    }
