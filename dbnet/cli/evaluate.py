@@ -12,13 +12,18 @@ from dbnet.evaluation.files import (
     Prediction,
     count_predictions,
     evaluate_predictions,
+    make_scenes,
     metrics_by_key,
     read_both,
-    read_predictions,
     round_predictions,
 )
 from dbnet.evaluation.hmean_iou import format_metrics
+from dbnet.evaluation.protocols import NAMES
+from dbnet.evaluation.protocols.counting import count_scenes
+from dbnet.evaluation.protocols.notes import notes_on
 from dbnet.utils.text import natural_key
+
+NOTHING_FOUND = "no prediction finds a text; are these results of another dataset?"
 
 
 @command("evaluate")
@@ -26,16 +31,31 @@ def main(args: argparse.Namespace) -> int:
     """Print the metrics of predictions; return the exit status."""
     truths, predictions = read_both(args.gt, args.pred)
     check_known(args.pred, predictions, args.gt, truths)
-    counts = count_predictions(truths, predictions)
-    metrics = metrics_by_key(counts)
+    others = None
     if args.against:
-        others = read_predictions(args.against)
+        _, others = read_both(args.gt, args.against)
         check_known(args.against, others, args.gt, truths)
 
     print(f"{args.gt}: {describe(truths)}")
     missing = sorted(truths.keys() - predictions.keys(), key=natural_key)
     if missing:
         print(f"{args.pred}: no predictions for {_list(missing)}, counted as empty")
+    show = show_protocols if args.protocol else show_icdar2015
+    show(args, truths, predictions, others)
+    return 0
+
+
+def show_icdar2015(
+    args: argparse.Namespace,
+    truths: Mapping[str, GroundTruth],
+    predictions: Mapping[str, Prediction],
+    others: Mapping[str, Prediction] | None,
+) -> None:
+    """Print all that `HmeanIOUMetric` reports, and how `others` differ from it."""
+    counts = count_predictions(truths, predictions)
+    metrics = metrics_by_key(counts)
+    if any(p.polygons for p in predictions.values()) and not metrics["icdar/official_hmean"]:
+        print(f"{args.pred}: {NOTHING_FOUND}")
     if args.pred.suffix.lower() == ".json":
         rounded = evaluate_predictions(truths, round_predictions(predictions))
         change = rounded["icdar/official_hmean"] - metrics["icdar/official_hmean"]
@@ -45,12 +65,42 @@ def main(args: argparse.Namespace) -> int:
         print(f"maximum matching: hmean {metrics['icdar/max_hmean']:.4f}")
     if args.bootstrap:
         print(*format_intervals(counts, args.bootstrap), sep="\n")
-    if args.against:
+    if others is not None:
         other_counts = count_predictions(truths, others)
         lines = format_differences(counts, other_counts, args.bootstrap or RESAMPLES)
         print(f"against {args.against}:", *lines, sep="\n")
     print(*format_metrics(metrics), sep="\n")
-    return 0
+
+
+def show_protocols(
+    args: argparse.Namespace,
+    truths: Mapping[str, GroundTruth],
+    predictions: Mapping[str, Prediction],
+    others: Mapping[str, Prediction] | None,
+) -> None:
+    """Print the metrics of each protocol asked for, and how `others` differ from it."""
+    names = list(NAMES) if "all" in args.protocol else list(dict.fromkeys(args.protocol))
+    scenes = make_scenes(truths, predictions)
+    counts = count_scenes(scenes, names)
+    notes = notes_on(scenes, names)
+    if any(p.polygons for p in predictions.values()) and not any(
+        c[:, 2].any() for c in counts.values()
+    ):
+        notes.append(NOTHING_FOUND)
+    print(*(f"{args.pred}: {note}" for note in notes), sep="\n", end="\n" if notes else "")
+    for name, rows in counts.items():
+        if args.bootstrap:
+            print(f"{name}:", *format_intervals(rows, args.bootstrap), sep="\n")
+    if others is not None:
+        for name, rows in count_scenes(make_scenes(truths, others), names).items():
+            lines = format_differences(counts[name], rows, args.bootstrap or RESAMPLES)
+            print(f"{name} against {args.against}:", *lines, sep="\n")
+    metrics = {
+        f"{name}/{key}": float(value)
+        for name, rows in counts.items()
+        for key, value in metrics_of(rows.sum(axis=0)).items()
+    }
+    print(*format_metrics(metrics), sep="\n")
 
 
 def check_known(

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from dbnet.evaluation.counts import count_images, intervals, join_overlaps, metrics_of
+from dbnet.evaluation.counts import count_images, join_overlaps, metrics_with_intervals
 from dbnet.evaluation.matching import match_image
 from dbnet.registry import METRICS
 
@@ -74,21 +74,17 @@ class HmeanIOUMetric(BaseMetric):
             results: What `process` kept of every image, gathered from all processes.
         """
         counts = count_images(join_overlaps(results))
-        metrics = {name: float(value) for name, value in metrics_of(counts.sum(axis=0)).items()}
-        if self.bootstrap:
-            for name, (low, high) in intervals(counts, self.bootstrap).items():
-                if name in WITH_INTERVAL:
-                    metrics |= {f"{name}_low": low, f"{name}_high": high}
-        return metrics
+        return metrics_with_intervals(counts, self.bootstrap, WITH_INTERVAL)
 
 
 def format_metrics(metrics: dict[str, float]) -> list[str]:
-    """Write the closing lines of the tools: fit, intervals, with scores `icdar`, `official`.
+    """Write the closing lines of the tools: protocols, fit, intervals, `icdar`, `official`.
 
     Args:
         metrics: What the evaluator returns, with keys such as `icdar/hmean`; others are skipped.
     """
-    lines = []
+    protocols = [key.removesuffix("hmean") for key in metrics if key.endswith("/hmean")]
+    lines = [f"{p[:-1]}: {_triple(metrics, p)}" for p in protocols if p != "icdar/"]
     if "icdar/mean_iou" in metrics:
         strict = [metrics[f"icdar/hmean_iou{percent}"] for percent in (60, 70, 80)]
         at = ", ".join(f"{hmean:.4f} at IoU {iou}" for hmean, iou in zip(strict, (0.6, 0.7, 0.8)))

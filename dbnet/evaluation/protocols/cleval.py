@@ -26,7 +26,9 @@ def count_cleval(scene: Scene) -> Row:
     odd number of corners has its last one twice.
     """
     inside = _points_inside(scene)
-    points = np.array([rows.sum(axis=1) for rows in inside]).reshape(len(inside), len(scene.predictions))
+    points = np.array([rows.sum(axis=1) for rows in inside]).reshape(
+        len(inside), len(scene.predictions)
+    )
     precision = _precision(scene)
     texts, counted = ~scene.ignored, _counted(scene.ignored, points, precision)
     matches = _matches(points, precision, texts, counted)
@@ -48,7 +50,11 @@ def _points_inside(scene: Scene) -> list[Array]:
     joined = np.concatenate([np.zeros((0, 2)), *centres])
     inside = np.array([contains(polygon, joined) for polygon in scene.predictions], bool)
     ends = np.cumsum([len(part) for part in centres])
-    return np.split(inside.reshape(-1, len(joined)), ends[:-1], axis=1) if centres else []
+    return (
+        np.split(inside.reshape(len(scene.predictions), len(joined)), ends[:-1], axis=1)
+        if centres
+        else []
+    )
 
 
 def _characters(polygon: Array, number: int, ignored: bool) -> Array:
@@ -66,7 +72,7 @@ def _characters(polygon: Array, number: int, ignored: bool) -> Array:
 
 
 def _sides(polygon: Array) -> tuple[Array, Array]:
-    """Cut an outline into two lines of as many corners, both from the text's beginning to its end."""
+    """Cut an outline into two lines of as many corners, both from the text's begin to its end."""
     number = max(4, len(polygon) + len(polygon) % 2)
     corners = np.pad(np.asarray(polygon, np.float64), ((0, number - len(polygon)), (0, 0)), "edge")
     return corners[: number // 2], corners[number // 2 :][::-1]

@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 
 from dbnet.evaluation.matching import MIN_IOU, first_come_pairs
-from dbnet.evaluation.protocols.scene import Array, Row, Scene, shares
+from dbnet.evaluation.protocols.scene import DIGITS, Array, Row, Scene, shares
 from dbnet.polygon_iou import box_intersections
 
 MAX_ANGLE = math.pi / 8  # TD500: between two rectangles, less than this
@@ -99,15 +99,19 @@ def _left(lost: float) -> float:
 
 def _cut(scene: Scene, text: int, prediction: int) -> float:
     area = scene.areas[0][text]
-    return float(np.round((area - scene.common[text, prediction]) / area, 9))
+    return _share(area - scene.common[text, prediction], area)
 
 
 def _outliers(scene: Scene, text: int, prediction: int) -> float:
-    others = scene.common[:, prediction] > 0
+    area, others = scene.areas[1][prediction], scene.common[:, prediction] > 0
     others[text] = False
     if not others.any():
-        return 0.0
-    geometries, (region,) = scene.geometries[0], scene.geometries[1][[prediction]]
+        return _share(0, area)
+    geometries, region = scene.geometries[0], scene.geometries[1][prediction]
     outside = shapely.difference(region, geometries[text])
-    area = shapely.area(shapely.intersection(outside, shapely.union_all(geometries[others])))
-    return float(np.round(area / scene.areas[1][prediction], 9))
+    return _share(outside.intersection(shapely.union_all(geometries[others])).area, area)
+
+
+def _share(part: float, area: float) -> float:
+    """Divide; all is lost where there is no area."""
+    return round(float(part / area), DIGITS) if area > 0 else 1.0

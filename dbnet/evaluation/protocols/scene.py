@@ -17,8 +17,8 @@ DIGITS = 9  # shares are rounded to so many: what is 4/5 is 0.8, however it was 
 class Row(NamedTuple):
     """What an image adds to the four sums of a protocol.
 
-    Recall is `found / texts`, precision `right / predictions`, each at least 0. A protocol may weigh
-    what it counts, and may count characters.
+    Recall is `found / texts`, precision `right / predictions`, each at least 0. A protocol may
+    weigh what it counts, and may count characters.
     """
 
     found: float
@@ -44,7 +44,8 @@ class Scene:
         predictions: Sequence[Array],
         num_chars: Sequence[int] = (),
     ) -> None:
-        self.texts, self.predictions = texts, predictions
+        self.texts = [np.asarray(polygon, np.float64) for polygon in texts]
+        self.predictions = [np.asarray(polygon, np.float64) for polygon in predictions]
         self.ignored = np.asarray(ignored, dtype=bool)
         self.num_chars = list(num_chars) or [-1] * len(texts)
 
@@ -91,7 +92,7 @@ class Scene:
     @cached_property
     def icdar2015(self) -> tuple[Array, Array]:
         """What `match_image` says of the image."""
-        return match_image(self.texts, self.ignored, self.predictions)
+        return match_image(self.texts, self.ignored.tolist(), self.predictions)
 
 
 def shares(part: Array, whole: Array) -> Array:

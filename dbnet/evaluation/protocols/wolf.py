@@ -163,8 +163,9 @@ def _one_to_one(recall: Array, precision: Array, free_texts: Array, free: Array)
     matches = 0
     for text in range(len(recall)):
         covering, within = np.flatnonzero(covered[text]), np.flatnonzero(inside[text])
-        if len(covering) == len(within) == 1:
-            if covered[:, covering].sum() == inside[:, within].sum() == 1:
-                matches += 1
-                free_texts[text] = free[covering] = False
+        if len(covering) != 1 or len(within) != 1:
+            continue
+        if covered[:, covering].sum() == inside[:, within].sum() == 1:
+            matches += 1
+            free_texts[text] = free[covering] = False
     return matches
