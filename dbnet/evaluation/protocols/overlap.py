@@ -49,19 +49,28 @@ def count_td500(scene: Scene) -> Row:
 
     Each outline stands for its least rectangle. A prediction may stand for a text if their overlap,
     the IoU after both are turned level about their centres, exceeds 0.5, and the angle between
-    their longer sides is less than pi / 8. Each text in turn takes the first free one. A difficult
-    (ignored) text that is missed does not count as a text; every prediction counts.
+    their longer sides is less than pi / 8; either side of a square will do. Each text in turn takes
+    the first free one. A difficult (ignored) text that is missed does not count as a text; every
+    prediction counts.
     """
     texts, text_angles = _least_rectangles(scene.texts)
     predictions, angles = _least_rectangles(scene.predictions)
     common = box_intersections(texts[:, None], predictions[None])
-    text_areas, areas = (np.prod(r[:, 2:] - r[:, :2], axis=1) for r in (texts, predictions))
-    overlap = shares(common, text_areas[:, None] + areas - common)
-    turn = np.abs(text_angles[:, None] - angles) % math.pi
-    hits = (overlap > MIN_IOU) & (np.minimum(turn, math.pi - turn) < MAX_ANGLE)
+    sides, others = (rectangles[:, 2:] - rectangles[:, :2] for rectangles in (texts, predictions))
+    whole = sides.prod(axis=1)[:, None] + others.prod(axis=1) - common
+    square = _are_square(sides)[:, None] | _are_square(others)
+    period = np.where(square, math.pi / 2, math.pi)
+    turn = np.abs(text_angles[:, None] - angles) % period
+    near = np.minimum(turn, period - turn) < MAX_ANGLE
+    hits = (shares(common, whole) > MIN_IOU) & near
     found = [text for text, _ in first_come_pairs(hits)]
     num_texts = (~scene.ignored).sum() + scene.ignored[found].sum()
     return Row(len(found), num_texts, len(found), len(predictions))
+
+
+def _are_square(sides: Array) -> Array:
+    """Check sides (N, 2), the longer ones first; OpenCV's rectangles are of float32."""
+    return sides[:, 0] - sides[:, 1] <= 1e-4 * sides[:, 0]
 
 
 def _least_rectangles(polygons: list[Array]) -> tuple[Array, Array]:

@@ -60,6 +60,13 @@ def test_td500_turns_rectangles_level_before_it_measures_them(degrees, found):
     assert count("td500", [TEXT], [turned]) == (found, 1, found, 1)
 
 
+@pytest.mark.parametrize(("degrees", "found"), [(22, 1), (23, 0), (67, 0), (68, 1), (90, 1)])
+def test_td500_takes_either_side_of_a_square(degrees, found):
+    text, square = box(0, 0, 28, 25), box(0, 0, 27, 27)
+    assert count("td500", [text], [rotated(square, math.radians(degrees))])[0] == found
+    assert count("td500", [rotated(square, math.radians(degrees))], [text])[0] == found
+
+
 def test_td500_measures_least_rectangles():
     # An L in a square of 40: its IoU with the square is 0.4375, its least rectangle is the square.
     # (A wider one, as a square's longer side could be either.)
