@@ -84,12 +84,12 @@ def format_metrics(metrics: dict[str, float]) -> list[str]:
         metrics: What the evaluator returns, with keys such as `icdar/hmean`; others are skipped.
     """
     protocols = [key.removesuffix("hmean") for key in metrics if key.endswith("/hmean")]
-    lines = [f"{p[:-1]}: {_triple(metrics, p)}" for p in protocols if p != "icdar/"]
+    lines = [_protocol_line(metrics, prefix) for prefix in protocols if prefix != "icdar/"]
     if "icdar/mean_iou" in metrics:
         strict = [metrics[f"icdar/hmean_iou{percent}"] for percent in (60, 70, 80)]
         at = ", ".join(f"{hmean:.4f} at IoU {iou}" for hmean, iou in zip(strict, (0.6, 0.7, 0.8)))
         lines.append(f"fit: hmean {at}; mean IoU {metrics['icdar/mean_iou']:.4f}")
-    bounds = [_interval(metrics, name) for name in WITH_INTERVAL]
+    bounds = [_interval(metrics, "icdar/", name) for name in WITH_INTERVAL]
     if any(bounds):
         lines.append(f"95 % intervals over images: {', '.join(filter(None, bounds))}")
     if "icdar/hmean" in metrics:
@@ -100,8 +100,14 @@ def format_metrics(metrics: dict[str, float]) -> list[str]:
     return lines
 
 
-def _interval(metrics: dict[str, float], name: str) -> str:
-    ends = [metrics.get(f"icdar/{name}_{end}") for end in ("low", "high")]
+def _protocol_line(metrics: dict[str, float], prefix: str) -> str:
+    interval = _interval(metrics, prefix, "hmean")
+    ends = f" (95 % interval: {interval})" if interval else ""
+    return f"{prefix[:-1]}: {_triple(metrics, prefix)}{ends}"
+
+
+def _interval(metrics: dict[str, float], prefix: str, name: str) -> str:
+    ends = [metrics.get(f"{prefix}{name}_{end}") for end in ("low", "high")]
     return "" if None in ends else f"{name} {ends[0]:.4f} to {ends[1]:.4f}"
 
 

@@ -1,3 +1,6 @@
+import json
+
+import cv2
 import numpy as np
 import pytest
 
@@ -5,7 +8,7 @@ from dbnet.errors import UserError
 from dbnet.evaluation.hmean_iou import format_metrics
 from dbnet.evaluation.protocols import NAMES
 from dbnet.evaluation.protocols.counting import PROTOCOLS
-from dbnet.registry import METRICS
+from dbnet.registry import DATASETS, METRICS
 from tests.evaluation.protocols.scenes import box
 
 TEXT, FAR = box(0, 0, 100, 20), box(0, 300, 100, 320)
@@ -47,7 +50,25 @@ def test_intervals_hold_the_value():
     images = [([TEXT], [TEXT if i % 4 else FAR]) for i in range(40)]
     metrics = evaluate("ctw1500", *images, bootstrap=1000)
     assert metrics["ctw1500/hmean"] == 0.75
+    low, high = metrics["ctw1500/hmean_low"], metrics["ctw1500/hmean_high"]
+    assert format_metrics(metrics) == [
+        "ctw1500: precision 0.7500 recall 0.7500 hmean 0.7500 "
+        f"(95 % interval: hmean {low:.4f} to {high:.4f})"
+    ]
     assert 0.55 < metrics["ctw1500/hmean_low"] < 0.75 < metrics["ctw1500/hmean_high"] < 0.95
+
+
+def test_lengths_of_transcriptions_come_from_the_annotation(tmp_path):
+    words = [dict(polygon=TEXT.ravel().tolist(), ignore=False) for _ in range(3)]
+    words[0]["text"], words[1]["text"] = "wörd", ""
+    entry = dict(img_path="a.png", height=9, width=9, instances=words)
+    (tmp_path / "a.json").write_text(json.dumps(dict(metainfo={}, data_list=[entry, entry])))
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    pipeline = [dict(type="LoadImage"), dict(type="PackTextDetInputs")]
+    dataset = dict(type="TextDetDataset", ann_file="a.json", data_root=str(tmp_path))
+    dataset = DATASETS.build(dataset | dict(pipeline=pipeline, test_mode=True))
+    for index in range(2):
+        assert dataset[index]["metas"]["gt_num_chars"] == [4, 0, -1]
 
 
 @pytest.mark.parametrize(
