@@ -1,5 +1,8 @@
 """Protocol that counts characters: CLEval (Baek et al., CVPR workshops 2020; clovaai/CLEval)."""
 
+import itertools
+import math
+
 import numpy as np
 import shapely
 
@@ -74,16 +77,17 @@ def _characters(polygon: Array, number: int, ignored: bool) -> Array:
 def _sides(polygon: Array) -> tuple[Array, Array]:
     """Cut an outline into two lines of as many corners, both from the text's begin to its end."""
     number = max(4, len(polygon) + len(polygon) % 2)
-    corners = np.pad(np.asarray(polygon, np.float64), ((0, number - len(polygon)), (0, 0)), "edge")
+    corners = polygon[np.minimum(np.arange(number), len(polygon) - 1)]
     return corners[: number // 2], corners[number // 2 :][::-1]
 
 
 def _aspect(polygon: Array) -> float:
     """Mean length of the two lines in mean distances of their ends."""
-    sides = _sides(polygon)
-    along = sum(np.linalg.norm(np.diff(side, axis=0), axis=1).sum() for side in sides) / 2
-    across = np.linalg.norm(sides[0][[0, -1]] - sides[1][[0, -1]], axis=1).mean()
-    return float((along + TINY) / (across + TINY))
+    upper, lower = (side.tolist() for side in _sides(polygon))  # Python's numbers: they are few
+    steps = [*itertools.pairwise(upper), *itertools.pairwise(lower)]
+    along = sum(math.dist(start, end) for start, end in steps) / 2
+    across = (math.dist(upper[0], lower[0]) + math.dist(upper[-1], lower[-1])) / 2
+    return (along + TINY) / (across + TINY)
 
 
 def _held(aspect: float) -> int:
