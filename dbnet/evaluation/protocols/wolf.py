@@ -48,7 +48,7 @@ def count_icdar2013_deteval(scene: Scene) -> Row:
 
 
 def count_deteval(scene: Scene) -> Row:
-    """Count as DetEval does, on polygons (RRC, `TL4p_deteval`; MhLiao/DB, `deteval.py`).
+    """Count as DetEval does, on polygons (MhLiao/DB, `deteval.py`, after the RRC's script).
 
     An outline that meets itself or has no area is left out, text or prediction.
     """
