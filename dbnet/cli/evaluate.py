@@ -40,9 +40,17 @@ def main(args: argparse.Namespace) -> int:
     missing = sorted(truths.keys() - predictions.keys(), key=natural_key)
     if missing:
         print(f"{args.pred}: no predictions for {_list(missing)}, counted as empty")
+    for note in notes_on(make_scenes(truths, predictions), chosen(args)):
+        print(f"{args.pred}: {note}")
     show = show_protocols if args.protocol else show_icdar2015
     show(args, truths, predictions, others)
     return 0
+
+
+def chosen(args: argparse.Namespace) -> list[str]:
+    """Name the protocols asked for, each once."""
+    asked = args.protocol or ["icdar2015"]
+    return list(NAMES) if "all" in asked else list(dict.fromkeys(asked))
 
 
 def show_icdar2015(
@@ -54,7 +62,7 @@ def show_icdar2015(
     """Print all that `HmeanIOUMetric` reports, and how `others` differ from it."""
     counts = count_predictions(truths, predictions)
     metrics = metrics_by_key(counts)
-    if any(p.polygons for p in predictions.values()) and not metrics["icdar/official_hmean"]:
+    if not metrics["icdar/official_hmean"] and could_find(truths, predictions):
         print(f"{args.pred}: {NOTHING_FOUND}")
     if args.pred.suffix.lower() == ".json":
         rounded = evaluate_predictions(truths, round_predictions(predictions))
@@ -79,15 +87,11 @@ def show_protocols(
     others: Mapping[str, Prediction] | None,
 ) -> None:
     """Print the metrics of each protocol asked for, and how `others` differ from it."""
-    names = list(NAMES) if "all" in args.protocol else list(dict.fromkeys(args.protocol))
-    scenes = make_scenes(truths, predictions)
-    counts = count_scenes(scenes, names)
-    notes = notes_on(scenes, names)
-    if any(p.polygons for p in predictions.values()) and not any(
-        c[:, 2].any() for c in counts.values()
-    ):
-        notes.append(NOTHING_FOUND)
-    print(*(f"{args.pred}: {note}" for note in notes), sep="\n", end="\n" if notes else "")
+    names = chosen(args)
+    counts = count_scenes(make_scenes(truths, predictions), names)
+    found = any(rows[:, 2].any() for rows in counts.values())
+    if not found and could_find(truths, predictions):
+        print(f"{args.pred}: {NOTHING_FOUND}")
     for name, rows in counts.items():
         if args.bootstrap:
             print(f"{name}:", *format_intervals(rows, args.bootstrap), sep="\n")
@@ -101,6 +105,12 @@ def show_protocols(
         for key, value in metrics_of(rows.sum(axis=0)).items()
     }
     print(*format_metrics(metrics), sep="\n")
+
+
+def could_find(truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]) -> bool:
+    """Check that there are predictions, and texts that count."""
+    texts = any(not all(truth.ignored) for truth in truths.values())
+    return texts and any(prediction.polygons for prediction in predictions.values())
 
 
 def check_known(

@@ -414,8 +414,18 @@ def test_results_of_another_dataset_with_the_same_names_are_noted(tmp_path, caps
     note = f"{pred}: no prediction finds a text; are these results of another dataset?"
     for options in ([], ["--protocol", "icdar2013"]):
         assert note in evaluate_lines(capsys, "--pred", pred, "--gt", gt, *options)
+    ignored = write_annotation(tmp_path / "ignored.json", {"img_1.jpg": [(SQUARE, True)]})
+    assert "another dataset" not in str(evaluate_lines(capsys, "--pred", pred, "--gt", ignored))
     pred = write_results(tmp_path / "found.json", {"img_1.jpg": ([SQUARE], [0.9])})
     assert "another dataset" not in str(evaluate_lines(capsys, "--pred", pred, "--gt", gt))
+
+
+@pytest.mark.parametrize("options", [[], ["--protocol", "ctw1500"]])
+def test_predictions_without_area_are_noted(tmp_path, capsys, options):
+    gt = write_annotation(tmp_path / "gt.json", {"img_1.jpg": [(SQUARE, False)]})
+    pred = write_results(tmp_path / "pred.json", {"img_1.jpg": ([SQUARE, "0,0,9,9"], [0.9, 0.8])})
+    lines = evaluate_lines(capsys, "--pred", pred, "--gt", gt, *options)
+    assert f"{pred}: 1 of 2 predictions have no area, such as two points" in lines
 
 
 def test_an_unknown_protocol_is_a_mistake_of_the_command_line(capsys):
