@@ -133,6 +133,42 @@ def to_geometries(polygons: Sequence[Array]) -> Array:
     Args:
         polygons: N polygons, each (K, 2), in pixels.
     """
+    geometries = _outlines(polygons)
+    invalid = ~shapely.is_valid(geometries)
+    if invalid.any():
+        # make_valid keeps dangling edges as lines; a buffer of 0 leaves the areas alone.
+        geometries[invalid] = shapely.buffer(shapely.make_valid(geometries[invalid]), 0)
+    return geometries
+
+
+def are_simple(polygons: Sequence[Array]) -> Array:
+    """Find the polygons (N,) bool that have an area and whose outline does not meet itself.
+
+    Args:
+        polygons: N polygons, each (K, 2), in pixels.
+    """
+    geometries = _outlines(polygons)
+    return shapely.is_valid(geometries) & ~shapely.is_empty(geometries)
+
+
+def contains(polygon: Array, points: Array) -> Array:
+    """Check which of some points (P, 2) lie inside a polygon (K, 2), a flag (P,) each.
+
+    "Inside" is even-odd. Of the points on the outline of a box, those on its left and top sides lie
+    inside, so that boxes side by side share none.
+    """
+    start = np.asarray(polygon, np.float64)[:, None]  # (K, 1, 2)
+    end = np.roll(start, -1, axis=0)
+    px, py = np.asarray(points, np.float64).T  # (P,)
+    (x, y), (x2, y2) = start.T[:, 0, :, None], end.T[:, 0, :, None]  # each (K, 1)
+    across = (y > py) != (y2 > py)
+    # Without division, which would round: the sign of (crossing - px) (y2 - y).
+    side = (x - px) * (y2 - y) + (py - y) * (x2 - x)
+    return np.logical_xor.reduce(across & (np.where(y2 > y, side, -side) > 0), axis=0)
+
+
+def _outlines(polygons: Sequence[Array]) -> Array:
+    """Make shapely polygons, valid or not, empty ones of fewer than three points."""
     geometries = np.full(len(polygons), NO_AREA, dtype=object)
     usable = _usable(polygons)
     if usable:
@@ -140,10 +176,6 @@ def to_geometries(polygons: Sequence[Array]) -> Array:
         owners = np.repeat(np.arange(len(chosen)), [len(polygon) for polygon in chosen])
         rings = shapely.linearrings(np.concatenate(chosen), indices=owners)
         geometries[usable] = shapely.polygons(rings)
-    invalid = ~shapely.is_valid(geometries)
-    if invalid.any():
-        # make_valid keeps dangling edges as lines; a buffer of 0 leaves the areas alone.
-        geometries[invalid] = shapely.buffer(shapely.make_valid(geometries[invalid]), 0)
     return geometries
 
 

@@ -65,7 +65,13 @@ MODELS = _child("model", root.MODELS, "models")
 DATASETS = _child("dataset", root.DATASETS, "datasets", "datasets.synthetic_text_dataset")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.transforms")
-METRICS = _child("metric", root.METRICS, "evaluation.hmean_iou", "evaluation.prediction_collector")
+METRICS = _child(
+    "metric",
+    root.METRICS,
+    "evaluation.hmean_iou",
+    "evaluation.protocol_metric",
+    "evaluation.prediction_collector",
+)
 HOOKS = _child("hook", root.HOOKS, "engine")
 LOOPS = _child("loop", root.LOOPS, "engine")
 OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine")

@@ -6,8 +6,10 @@ import shapely
 
 from dbnet.geometry import signed_area
 from dbnet.polygon_iou import (
+    are_simple,
     areas_and_boxes,
     box_intersections,
+    contains,
     exact_area,
     exact_intersection_area,
     intersection_areas,
@@ -125,3 +127,43 @@ def test_exact_areas_are_those_of_shapely_on_random_outlines():
         first, second = first.astype(np.float32), second.astype(np.float32)
         expected = intersection_areas([first], [second])[0]
         assert float(exact_intersection_area(first, second)) == pytest.approx(expected, abs=1e-6)
+
+
+# --- Inside, and outlines that do not meet themselves ---
+
+
+@pytest.mark.parametrize(
+    ("point", "inside"),
+    [
+        ((5, 5), True),
+        ((0, 5), True),  # on the left side
+        ((5, 0), True),  # on the top side
+        ((10, 5), False),
+        ((5, 10), False),
+        ((0, 0), True),
+        ((10, 0), False),
+        ((0, 10), False),
+        ((-1, 5), False),
+        ((5, 11), False),
+    ],
+)
+@pytest.mark.parametrize("turn", [1, -1], ids=["clockwise", "counter-clockwise"])
+def test_boxes_side_by_side_share_no_point(point, inside, turn):
+    assert contains(box(0, 0, 10, 10)[::turn], [point]).tolist() == [inside]
+
+
+def test_inside_is_even_odd():
+    bow_tie = points(0, 0, 10, 10, 10, 0, 0, 10)  # lobes at the left and at the right
+    found = contains(bow_tie, [(2, 5), (8, 5), (5, 2), (5, 8)])
+    assert found.tolist() == [True, True, False, False]
+    assert contains(points(0, 0, 10, 0), [(5, 0)]).tolist() == [False]
+    assert contains(bow_tie, np.zeros((0, 2))).shape == (0,)
+
+
+def test_simple_outlines():
+    bow_tie = points(0, 0, 10, 10, 10, 0, 0, 10)
+    repeated = points(0, 0, 10, 0, 10, 0, 10, 10, 0, 10)
+    spike = points(0, 0, 10, 0, 20, 0, 10, 0, 10, 10, 0, 10)
+    outlines = [box(0, 0, 9, 9), repeated, bow_tie, spike, points(0, 0, 5, 5, 9, 9), points(0, 0)]
+    assert are_simple(outlines).tolist() == [True, True, False, False, False, False]
+    assert are_simple([]).shape == (0,)

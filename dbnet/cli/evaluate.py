@@ -12,13 +12,18 @@ from dbnet.evaluation.files import (
     Prediction,
     count_predictions,
     evaluate_predictions,
+    make_scenes,
     metrics_by_key,
     read_both,
-    read_predictions,
     round_predictions,
 )
 from dbnet.evaluation.hmean_iou import format_metrics
+from dbnet.evaluation.protocols import NAMES
+from dbnet.evaluation.protocols.counting import count_scenes
+from dbnet.evaluation.protocols.notes import notes_on
 from dbnet.utils.text import natural_key
+
+NOTHING_FOUND = "no prediction finds a text; are these results of another dataset?"
 
 
 @command("evaluate")
@@ -26,16 +31,39 @@ def main(args: argparse.Namespace) -> int:
     """Print the metrics of predictions; return the exit status."""
     truths, predictions = read_both(args.gt, args.pred)
     check_known(args.pred, predictions, args.gt, truths)
-    counts = count_predictions(truths, predictions)
-    metrics = metrics_by_key(counts)
+    others = None
     if args.against:
-        others = read_predictions(args.against)
+        _, others = read_both(args.gt, args.against)
         check_known(args.against, others, args.gt, truths)
 
     print(f"{args.gt}: {describe(truths)}")
     missing = sorted(truths.keys() - predictions.keys(), key=natural_key)
     if missing:
         print(f"{args.pred}: no predictions for {_list(missing)}, counted as empty")
+    for note in notes_on(make_scenes(truths, predictions), chosen(args)):
+        print(f"{args.pred}: {note}")
+    show = show_protocols if args.protocol else show_icdar2015
+    show(args, truths, predictions, others)
+    return 0
+
+
+def chosen(args: argparse.Namespace) -> list[str]:
+    """Name the protocols asked for, each once."""
+    asked = args.protocol or ["icdar2015"]
+    return list(NAMES) if "all" in asked else list(dict.fromkeys(asked))
+
+
+def show_icdar2015(
+    args: argparse.Namespace,
+    truths: Mapping[str, GroundTruth],
+    predictions: Mapping[str, Prediction],
+    others: Mapping[str, Prediction] | None,
+) -> None:
+    """Print all that `HmeanIOUMetric` reports, and how `others` differ from it."""
+    counts = count_predictions(truths, predictions)
+    metrics = metrics_by_key(counts)
+    if not metrics["icdar/official_hmean"] and could_find(truths, predictions):
+        print(f"{args.pred}: {NOTHING_FOUND}")
     if args.pred.suffix.lower() == ".json":
         rounded = evaluate_predictions(truths, round_predictions(predictions))
         change = rounded["icdar/official_hmean"] - metrics["icdar/official_hmean"]
@@ -45,12 +73,44 @@ def main(args: argparse.Namespace) -> int:
         print(f"maximum matching: hmean {metrics['icdar/max_hmean']:.4f}")
     if args.bootstrap:
         print(*format_intervals(counts, args.bootstrap), sep="\n")
-    if args.against:
+    if others is not None:
         other_counts = count_predictions(truths, others)
         lines = format_differences(counts, other_counts, args.bootstrap or RESAMPLES)
         print(f"against {args.against}:", *lines, sep="\n")
     print(*format_metrics(metrics), sep="\n")
-    return 0
+
+
+def show_protocols(
+    args: argparse.Namespace,
+    truths: Mapping[str, GroundTruth],
+    predictions: Mapping[str, Prediction],
+    others: Mapping[str, Prediction] | None,
+) -> None:
+    """Print the metrics of each protocol asked for, and how `others` differ from it."""
+    names = chosen(args)
+    counts = count_scenes(make_scenes(truths, predictions), names)
+    found = any(rows[:, 2].any() for rows in counts.values())
+    if not found and could_find(truths, predictions):
+        print(f"{args.pred}: {NOTHING_FOUND}")
+    for name, rows in counts.items():
+        if args.bootstrap:
+            print(f"{name}:", *format_intervals(rows, args.bootstrap), sep="\n")
+    if others is not None:
+        for name, rows in count_scenes(make_scenes(truths, others), names).items():
+            lines = format_differences(counts[name], rows, args.bootstrap or RESAMPLES)
+            print(f"{name} against {args.against}:", *lines, sep="\n")
+    metrics = {
+        f"{name}/{key}": float(value)
+        for name, rows in counts.items()
+        for key, value in metrics_of(rows.sum(axis=0)).items()
+    }
+    print(*format_metrics(metrics), sep="\n")
+
+
+def could_find(truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]) -> bool:
+    """Check that there are predictions, and texts that count."""
+    texts = any(not all(truth.ignored) for truth in truths.values())
+    return texts and any(prediction.polygons for prediction in predictions.values())
 
 
 def check_known(

@@ -7,6 +7,7 @@ from typing import Any
 
 from dbnet.checkpoints import FORMATS
 from dbnet.deploy.formats import LAYOUTS, PRECISIONS
+from dbnet.evaluation.protocols import NAMES
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 
@@ -313,6 +314,13 @@ def evaluate() -> Parser:
         required=True,
         metavar="annotation.json|gt.zip|gt-dir",
         help="annotation file, or a zip or folder of gt_img_N.txt",
+    )
+    parser.add(
+        "--protocol",
+        nargs="+",
+        choices=[*NAMES, "all"],
+        metavar="NAME",
+        help=f"count by other protocols instead: {', '.join(NAMES)}, or all; see docs/metrics.md",
     )
     parser.add(
         "--bootstrap",

@@ -21,6 +21,7 @@ from dbnet.errors import UserError
 from dbnet.evaluation.counts import RESAMPLES
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric, format_metrics
 from dbnet.evaluation.prediction_collector import PredictionCollector
+from dbnet.evaluation.protocol_metric import ProtocolMetric
 from dbnet.evaluation.results import check_results_path, write_results
 from dbnet.evaluation.submission import check_submission_path, submission_names, write_submission
 from dbnet.utils.bfloat16 import has_fast_bfloat16
@@ -38,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
     if args.show_dir:
         runner.register_hook(ShowPredictionsHook(os.path.abspath(args.show_dir)))
     for metric in runner.test_evaluator.metrics:
-        if isinstance(metric, HmeanIOUMetric):
+        if isinstance(metric, HmeanIOUMetric | ProtocolMetric):
             metric.bootstrap = metric.bootstrap or RESAMPLES
     runner.test_evaluator.metrics.append(collector := PredictionCollector())
     metrics = runner.test()

@@ -24,6 +24,7 @@ class Entry(NamedTuple):
         points: (P, 2) float32, the vertices of all its polygons, one polygon after the other.
         lengths: Number of vertices of each polygon.
         ignored: "Don't care", for each polygon.
+        num_chars: Length of the transcription of each polygon, -1 without one.
         faults: A line for each instance that was not taken as the file has it.
         num_words: Instances in the file.
     """
@@ -33,6 +34,7 @@ class Entry(NamedTuple):
     points: np.ndarray
     lengths: list[int]
     ignored: list[bool]
+    num_chars: list[int]
     faults: list[str]
     num_words: int
 
@@ -57,12 +59,13 @@ class Annotations:
         no_points = np.zeros((0, 2), np.float32)
         self.points = SharedArray(np.concatenate([no_points, *(e.points for e in entries)]))
         self.ignored = SharedArray(np.array([flag for e in entries for flag in e.ignored], bool))
+        self.num_chars = SharedArray(np.array([n for e in entries for n in e.num_chars], np.int32))
 
     def __len__(self) -> int:
         return len(self.sizes.array)
 
     def __getitem__(self, item: int) -> dict:
-        """Return `img_path`, `polygons` and `ignored` of an image; the polygons are read-only."""
+        """Return `img_path`, `polygons` (read-only), `ignored` and `num_chars` of an image."""
         if not 0 <= item < len(self):
             raise IndexError(f"index {item} of {len(self)} images")
         first, last = self.word_ends.array[item : item + 2].tolist()
@@ -71,6 +74,7 @@ class Annotations:
             img_path=self.path_of(item),
             polygons=[self.points.array[start:end] for start, end in itertools.pairwise(ends)],
             ignored=self.ignored.array[first:last].tolist(),
+            num_chars=self.num_chars.array[first:last].tolist(),
         )
 
     def path_of(self, item: int) -> str:
@@ -143,6 +147,8 @@ def parse_entry(folder: Path, node: dict) -> Entry:
     """
     findings = [read_polygon(item["polygon"]) for item in node["instances"]]
     ignored = [bool(item["ignore"]) for item in node["instances"]]
+    texts = [item.get("text") for item in node["instances"]]
+    num_chars = [len(text) if isinstance(text, str) else -1 for text in texts]
     polygons = [finding.polygon for finding in findings if finding.polygon is not None]
     faults = [
         f"({node['img_path']}): instances[{i}]: {finding.fault}"
@@ -156,6 +162,7 @@ def parse_entry(folder: Path, node: dict) -> Entry:
         points=np.concatenate(polygons) if polygons else np.zeros((0, 2), np.float32),
         lengths=[len(polygon) for polygon in polygons],
         ignored=[flag for flag, finding in zip(ignored, findings) if finding.polygon is not None],
+        num_chars=[n for n, finding in zip(num_chars, findings) if finding.polygon is not None],
         faults=faults,
         num_words=len(findings),
     )

@@ -118,7 +118,12 @@ def _per_image(
 
 
 def metrics_of(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Form all metrics from sums of counts over images, (..., 28) or (..., 7); each (...)."""
+    """Form all metrics from sums of counts over images, (..., 28) or (..., 7); each (...).
+
+    Or from sums of a protocol's, (..., 4), the columns of `protocols.scene.Row`.
+    """
+    if counts.shape[-1] == 4:
+        return dict(zip(("precision", "recall", "hmean"), weighted_rates(counts)))
     texts, predictions = counts[..., TEXTS], counts[..., PREDICTIONS]
     strict = counts[..., STRICT]
     official = rates(strict[..., 0], texts, predictions)
@@ -154,6 +159,33 @@ def rates(
     # 2 P R / (P + R), in whole numbers: equal means are equal floats, as ties need.
     hmean = np.where(texts == 0, nothing, 2 * hits / np.maximum(texts + predictions, 1))
     return precision, recall, hmean
+
+
+def weighted_rates(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and hmean of a protocol's sums (..., 4); without texts as in `rates`."""
+    found, texts, right, predictions = np.moveaxis(sums, -1, 0)
+    nothing = (predictions == 0).astype(np.float64)
+    precision = np.where(texts == 0, nothing, np.maximum(right, 0) / np.maximum(predictions, 1))
+    recall = np.where(texts == 0, 1.0, np.maximum(found, 0) / np.maximum(texts, 1))
+    total = precision + recall
+    hmean = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    return precision, recall, hmean
+
+
+def metrics_with_intervals(counts: np.ndarray, resamples: int, names: Sequence[str]) -> dict:
+    """Form the metrics of a dataset, plain floats.
+
+    Args:
+        counts: Of each image, (N, K).
+        resamples: Of which `NAME_low` and `NAME_high` come, see `intervals`; 0 for none.
+        names: The metrics that get them.
+    """
+    metrics = {name: float(value) for name, value in metrics_of(counts.sum(axis=0)).items()}
+    ends = intervals(counts, resamples) if resamples else {}
+    for name in names:
+        if name in ends:
+            metrics |= {f"{name}_low": ends[name][0], f"{name}_high": ends[name][1]}
+    return metrics
 
 
 def resampled_sums(

@@ -14,6 +14,7 @@ from dbnet.datasets.annotations import read_annotation
 from dbnet.errors import UserError
 from dbnet.evaluation.counts import count_images, join_overlaps, metrics_of
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric
+from dbnet.evaluation.protocols.scene import Scene
 from dbnet.evaluation.results import read_images
 from dbnet.evaluation.submission import (
     MAX_COORDINATE,
@@ -31,10 +32,14 @@ T = TypeVar("T")
 
 
 class GroundTruth(NamedTuple):
-    """The texts of one image: polygons, each (K, 2) float32 in pixels, and whether they count."""
+    """The texts of one image: polygons, each (K, 2) float32 in pixels, and whether they count.
+
+    `num_chars` are the lengths of their transcriptions, -1 without one; empty if none has any.
+    """
 
     polygons: list[np.ndarray]
     ignored: list[bool]
+    num_chars: Sequence[int] = ()
 
 
 class Prediction(NamedTuple):
@@ -63,7 +68,7 @@ def read_ground_truth(path: Path) -> dict[str, GroundTruth]:
 
 def _ground_truth(words: Sequence[Instance]) -> GroundTruth:
     polygons = [word.polygon.astype(np.float32) for word in words]
-    return GroundTruth(polygons, [word.ignored for word in words])
+    return GroundTruth(polygons, [word.ignored for word in words], [len(w.text) for w in words])
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
@@ -147,6 +152,15 @@ def count_predictions(
     return count_images(join_overlaps(metric.results))
 
 
+def make_scenes(
+    truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]
+) -> list[Scene]:
+    """Put texts and predictions of every image together, in the order of `truths`."""
+    nothing = Prediction([], None)
+    pairs = [(truth, predictions.get(stem, nothing)) for stem, truth in truths.items()]
+    return [Scene(t.polygons, t.ignored, p.polygons, t.num_chars) for t, p in pairs]
+
+
 def _is_json(path: Path) -> bool:
     return path.suffix.lower() == ".json"
 
@@ -190,7 +204,8 @@ def _parts(path: str) -> tuple[str, ...]:
 def _read_annotation(path: Path) -> list[tuple[str, GroundTruth]]:
     """Read an annotation file into pairs of image path and ground truth."""
     _check_readable(path)
-    return [(e.img_path, GroundTruth(e.polygons, e.ignored)) for e in read_annotation(path)]
+    entries = read_annotation(path)
+    return [(e.img_path, GroundTruth(e.polygons, e.ignored, e.num_chars)) for e in entries]
 
 
 def _check_readable(path: Path) -> None:

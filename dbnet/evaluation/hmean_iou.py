@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from dbnet.evaluation.counts import count_images, intervals, join_overlaps, metrics_of
+from dbnet.evaluation.counts import count_images, join_overlaps, metrics_with_intervals
 from dbnet.evaluation.matching import match_image
 from dbnet.registry import METRICS
 
@@ -74,26 +74,22 @@ class HmeanIOUMetric(BaseMetric):
             results: What `process` kept of every image, gathered from all processes.
         """
         counts = count_images(join_overlaps(results))
-        metrics = {name: float(value) for name, value in metrics_of(counts.sum(axis=0)).items()}
-        if self.bootstrap:
-            for name, (low, high) in intervals(counts, self.bootstrap).items():
-                if name in WITH_INTERVAL:
-                    metrics |= {f"{name}_low": low, f"{name}_high": high}
-        return metrics
+        return metrics_with_intervals(counts, self.bootstrap, WITH_INTERVAL)
 
 
 def format_metrics(metrics: dict[str, float]) -> list[str]:
-    """Write the closing lines of the tools: fit, intervals, with scores `icdar`, `official`.
+    """Write the closing lines of the tools: protocols, fit, intervals, `icdar`, `official`.
 
     Args:
         metrics: What the evaluator returns, with keys such as `icdar/hmean`; others are skipped.
     """
-    lines = []
+    protocols = [key.removesuffix("hmean") for key in metrics if key.endswith("/hmean")]
+    lines = [_protocol_line(metrics, prefix) for prefix in protocols if prefix != "icdar/"]
     if "icdar/mean_iou" in metrics:
         strict = [metrics[f"icdar/hmean_iou{percent}"] for percent in (60, 70, 80)]
         at = ", ".join(f"{hmean:.4f} at IoU {iou}" for hmean, iou in zip(strict, (0.6, 0.7, 0.8)))
         lines.append(f"fit: hmean {at}; mean IoU {metrics['icdar/mean_iou']:.4f}")
-    bounds = [_interval(metrics, name) for name in WITH_INTERVAL]
+    bounds = [_interval(metrics, "icdar/", name) for name in WITH_INTERVAL]
     if any(bounds):
         lines.append(f"95 % intervals over images: {', '.join(filter(None, bounds))}")
     if "icdar/hmean" in metrics:
@@ -104,8 +100,14 @@ def format_metrics(metrics: dict[str, float]) -> list[str]:
     return lines
 
 
-def _interval(metrics: dict[str, float], name: str) -> str:
-    ends = [metrics.get(f"icdar/{name}_{end}") for end in ("low", "high")]
+def _protocol_line(metrics: dict[str, float], prefix: str) -> str:
+    interval = _interval(metrics, prefix, "hmean")
+    ends = f" (95 % interval: {interval})" if interval else ""
+    return f"{prefix[:-1]}: {_triple(metrics, prefix)}{ends}"
+
+
+def _interval(metrics: dict[str, float], prefix: str, name: str) -> str:
+    ends = [metrics.get(f"{prefix}{name}_{end}") for end in ("low", "high")]
     return "" if None in ends else f"{name} {ends[0]:.4f} to {ends[1]:.4f}"
 
 

@@ -8,6 +8,7 @@ from dbnet.cli import evaluate as evaluate_tool
 from dbnet.evaluation.files import (
     evaluate_predictions,
 )
+from dbnet.evaluation.protocols import NAMES
 from dbnet.labels.entries import METAINFO
 
 SQUARE = "0,0,10,0,10,10,0,10"
@@ -347,3 +348,87 @@ def test_a_file_of_other_images_is_no_other_result(tmp_path, capsys):
     arguments = ["--pred", str(pred), "--gt", str(gt), "--against", str(other)]
     assert evaluate_tool.main(arguments) == 1
     assert f"{other} holds img_2, which {gt} lacks" in capsys.readouterr().err
+
+
+def test_another_result_goes_by_folders_too(tmp_path, capsys):
+    images = {f"{folder}/1.jpg": [(SQUARE, False)] for folder in "ab"}
+    gt = write_annotation(tmp_path / "gt.json", images)
+    pred = write_results(tmp_path / "pred.json", {f"{f}/1.jpg": ([SQUARE], [0.9]) for f in "ab"})
+    other = write_results(tmp_path / "other.json", {"a/1.jpg": ([SQUARE], [0.9])})
+    arguments = ["--pred", str(pred), "--gt", str(gt), "--against", str(other)]
+    assert evaluate_tool.main(arguments) == 0
+    assert "official_recall      +0.5000," in capsys.readouterr().out
+
+
+# --- Other protocols ---
+
+
+def evaluate_lines(capsys, *arguments):
+    assert evaluate_tool.main([str(argument) for argument in arguments]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_protocols_side_by_side(tmp_path, capsys):
+    # A text in two halves: 0.8 of it and 1.6 of two predictions by ICDAR2013, nothing by IoU; of
+    # its four characters all but the price of one split by CLEval.
+    gt = tmp_path / "gt.json"
+    write_annotation(gt, {"img_1.jpg": [("0,0,41,0,41,9,0,9", False)]})
+    content = json.loads(gt.read_text())
+    content["data_list"][0]["instances"][0]["text"] = "word"
+    gt.write_text(json.dumps(content))
+    halves = ["0,0,20,0,20,9,0,9", "21,0,41,0,41,9,21,9"]
+    pred = write_results(tmp_path / "pred.json", {"img_1.jpg": (halves, [0.9, 0.8])})
+    arguments = "--pred", pred, "--gt", gt, "--protocol"
+    lines = evaluate_lines(capsys, *arguments, "icdar2013", "cleval", "icdar2015")
+    assert lines == [
+        f"{gt}: 1 images, 1 texts, 1 that count",
+        "icdar2013: precision 0.8000 recall 0.8000 hmean 0.8000",
+        "cleval: precision 1.0000 recall 0.7500 hmean 0.8571",
+        "icdar2015: precision 0.0000 recall 0.0000 hmean 0.0000",
+    ]
+    lines = evaluate_lines(capsys, *arguments, "all")
+    assert [line.split(":")[0] for line in lines[-len(NAMES) :]] == list(NAMES)
+
+
+def test_intervals_and_differences_of_a_protocol(tmp_path, capsys):
+    stems = [f"img_{i}.jpg" for i in range(40)]
+    gt = write_annotation(tmp_path / "gt.json", {stem: [(SQUARE, False)] for stem in stems})
+    better, worse = (
+        write_results(
+            tmp_path / name,
+            {s: ([SQUARE if i % every else FAR], [0.9]) for i, s in enumerate(stems)},
+        )
+        for name, every in (("better.json", 4), ("worse.json", 2))
+    )
+    arguments = "--pred", better, "--gt", gt, "--protocol", "ctw1500", "--bootstrap", 2000
+    lines = evaluate_lines(capsys, *arguments, "--against", worse)
+    place = lines.index(f"ctw1500 against {worse}:")
+    value, change = (next(x for x in part if "hmean" in x) for part in (lines, lines[place:]))
+    assert value.startswith("hmean                0.7500, 95 % interval 0.6")
+    assert change.startswith("hmean                +0.2500, 95 % interval +0.1")
+
+
+def test_results_of_another_dataset_with_the_same_names_are_noted(tmp_path, capsys):
+    gt = write_annotation(tmp_path / "gt.json", {"img_1.jpg": [(SQUARE, False)]})
+    pred = write_results(tmp_path / "pred.json", {"img_1.jpg": ([FAR], [0.9])})
+    note = f"{pred}: no prediction finds a text; are these results of another dataset?"
+    for options in ([], ["--protocol", "icdar2013"]):
+        assert note in evaluate_lines(capsys, "--pred", pred, "--gt", gt, *options)
+    ignored = write_annotation(tmp_path / "ignored.json", {"img_1.jpg": [(SQUARE, True)]})
+    assert "another dataset" not in str(evaluate_lines(capsys, "--pred", pred, "--gt", ignored))
+    pred = write_results(tmp_path / "found.json", {"img_1.jpg": ([SQUARE], [0.9])})
+    assert "another dataset" not in str(evaluate_lines(capsys, "--pred", pred, "--gt", gt))
+
+
+@pytest.mark.parametrize("options", [[], ["--protocol", "ctw1500"]])
+def test_predictions_without_area_are_noted(tmp_path, capsys, options):
+    gt = write_annotation(tmp_path / "gt.json", {"img_1.jpg": [(SQUARE, False)]})
+    pred = write_results(tmp_path / "pred.json", {"img_1.jpg": ([SQUARE, "0,0,9,9"], [0.9, 0.8])})
+    lines = evaluate_lines(capsys, "--pred", pred, "--gt", gt, *options)
+    assert f"{pred}: 1 of 2 predictions have no area, such as two points" in lines
+
+
+def test_an_unknown_protocol_is_a_mistake_of_the_command_line(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        evaluate_tool.main(["--pred", "a.json", "--gt", "b.json", "--protocol", "icdar2003"])
+    assert "invalid choice: 'icdar2003'" in capsys.readouterr().err

@@ -69,7 +69,8 @@ class PackTextDetInputs(BaseTransform):
         inputs: (3, H, W) uint8 BGR.
         targets: The four (H, W) maps, in training.
         metas: `img_path`, `ori_shape` and `img_shape` (H, W), `scale_factor` (w, h), and, without
-            targets, `gt_polygons` and `gt_ignored` in pixels of the original image.
+            targets, `gt_polygons`, in pixels of the original image, `gt_ignored` and
+            `gt_num_chars`, see `Entry`.
     """
 
     def transform(self, results: dict) -> dict:
@@ -85,4 +86,5 @@ class PackTextDetInputs(BaseTransform):
             targets = {name: torch.from_numpy(map_) for name, map_ in results["targets"].items()}
             return dict(inputs=torch.from_numpy(image), targets=targets, metas=metas)
         metas.update(gt_polygons=results["polygons"], gt_ignored=results["ignored"])
+        metas["gt_num_chars"] = results.get("num_chars", ())
         return dict(inputs=torch.from_numpy(image), metas=metas)
