@@ -4,7 +4,7 @@
         [--sizes 736 1024] [--rapidocr PYTHON] [--json deploy.json]
 
 Each side is a process of its own, with the threads given, that waits while others work. They take
-turns on blocks of five images, so that a machine that slows down does so for all: the last two
+turns on blocks of ten images, so that a machine that slows down does so for all: the last two
 columns, medians of the blocks' quotients, say more than the seconds. On a machine that others use,
 trust processor time at one thread: threads that wait for each other cost what the others take.
 DIR of --models holds files of `dbnet export`, named after their precision: fp32.onnx, int8.onnx,
@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-BLOCK = 5  # images
+BLOCK = 10  # images
 RATIO = 2.0  # of the long side's limit to the short one's; more than any photo has
 REFERENCE = "RapidOCR"
 FILES = ("fp32.onnx", "int8.onnx", "fp32.xml", "bf16.xml", "int8.xml")
