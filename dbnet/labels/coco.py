@@ -65,7 +65,7 @@ def read_annotation(
     text = next((text for text in texts if isinstance(text, str)), name)
     flags = [found.flag() for key in ("iscrowd", "ignore") if (found := node.optional(key))]
     ignored = any(flags) or UNREADABLE in (text, name)
-    return [Instance(polygon, text, ignored) for polygon in _polygons(node, image)]
+    return [Instance(polygon, text, ignored, name) for polygon in _polygons(node, image)]
 
 
 def _polygons(node: JsonNode, image: JsonNode) -> list[np.ndarray]:

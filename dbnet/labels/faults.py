@@ -22,10 +22,12 @@ class Gathered:
     Attributes:
         faults: A line for each thing that was left out.
         doubts: What was read, yet may be meant otherwise: the first place, and how many there are.
+        classes: Names of the classes that texts have.
     """
 
     faults: list[str] = field(default_factory=list)
     doubts: dict[str, tuple[str, int]] = field(default_factory=dict)
+    classes: set[str] = field(default_factory=set)
 
     def describe_doubts(self) -> list[str]:
         """Return a line for each kind of doubt."""
@@ -63,6 +65,13 @@ def note_doubt(place: object, doubt: str) -> None:
     if gathered is not None:
         first, count = gathered.doubts.get(doubt, (str(place), 0))
         gathered.doubts[doubt] = first, count + 1
+
+
+def note_classes(names: Iterable[str]) -> None:
+    """Note the names of classes that were met."""
+    gathered = _GATHERED.get()
+    if gathered is not None:
+        gathered.classes.update(names)
 
 
 def readable(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

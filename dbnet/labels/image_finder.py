@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
@@ -43,6 +44,7 @@ class ImageFinder:
         self.request = request
         self.part = part
         self.by_name: dict[str, list[Path]] | None = None
+        self.by_stems: dict[str, list[Path]] | None = None
         self.named: dict[str, JsonNode] = {}
 
     def find(self, name: JsonNode, label_file: Path) -> Path:
@@ -92,11 +94,26 @@ class ImageFinder:
 
     def by_stem(self, name: JsonNode, label_file: Path) -> Path | None:
         """Find the image that is named as its label file, for one that was renamed."""
-        stem = _plain(label_file.stem)
-        alike = [path for paths in self._index().values() for path in paths]
-        alike = [path for path in alike if _plain(path.stem) == stem]
-        beside = [path for path in alike if path.parent == label_file.parent]
-        return self._only(beside or alike, name, RENAMED)
+        return self._only(self._stems(label_file.stem, label_file), name, RENAMED)
+
+    def partner(self, name: JsonNode, label_file: Path) -> Path | None:
+        """Find the image that is named as its label file: `1.jpg` for `1.xml` and `1.jpg.xml`."""
+        stem = label_file.stem
+        known = PurePosixPath(stem).suffix.lower() in SUFFIXES
+        return self._only(
+            self._stems(stem, label_file)
+            or (self._stems(PurePosixPath(stem).stem, label_file) if known else []),
+            name,
+        )
+
+    def _stems(self, stem: str, label_file: Path) -> list[Path]:
+        """List the images of a stem, those beside the label file if there are some."""
+        if self.by_stems is None:
+            self.by_stems = {}
+            for path in chain.from_iterable(self._index().values()):
+                self.by_stems.setdefault(_plain(path.stem), []).append(path)
+        alike = self.by_stems.get(_plain(stem), [])
+        return [path for path in alike if path.parent == label_file.parent] or alike
 
     def _named(self, paths: Sequence[PurePosixPath], name: JsonNode) -> Path | None:
         """Find the image by its name alone."""

@@ -57,7 +57,7 @@ def _read_shape(node: JsonNode) -> Instance:
     flags = node.optional("flags")
     marks = [flags.optional(key) for key in IGNORE_FLAGS] if flags and flags.value else []
     marked = any(mark.flag() for mark in [*marks, node.optional("difficult")] if mark)
-    return Instance(_outline(node), text, marked or UNREADABLE in (label, text))
+    return Instance(_outline(node), text, marked or UNREADABLE in (label, text), label)
 
 
 def _outline(node: JsonNode) -> np.ndarray:
