@@ -140,8 +140,8 @@ def read_limited(path: Path, most: int = MAX_BYTES) -> bytes:
     size = path.stat().st_size
     if size > most:
         raise UserError(
-            f"{path}: {size / 1e6:,.0f} MB, of which {most / 1e6:,.0f} MB at most are read; export it "
-            "in parts"
+            f"{path}: {size / 1e6:,.0f} MB, of which {most / 1e6:,.0f} MB at most are read; export "
+            "it in parts"
         )
     return path.read_bytes()
 

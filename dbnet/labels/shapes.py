@@ -43,9 +43,8 @@ def turned(corners: np.ndarray, degrees: float) -> np.ndarray:
 
 def points_xy(node: JsonNode) -> np.ndarray:
     """Read a list of objects with `x` and `y`, of which a service leaves out those that are 0."""
-    found = [
-        [side.number() if (side := p.optional(k)) else 0.0 for k in "xy"] for p in node.items()
-    ]
+    points = [[point.optional(axis) for axis in "xy"] for point in node.items()]
+    found = [[side.number() if side else 0.0 for side in point] for point in points]
     return JsonNode(found, node.source, node.path).points()
 
 

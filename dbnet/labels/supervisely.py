@@ -31,12 +31,9 @@ def _read_object(node: JsonNode) -> Instance:
         no_outline(node, kind)
     exterior = node.field("points").field("exterior")
     found = node.optional("tags")
-    tags = (
-        {t.field("name").text(): t.value.get("value") or "1" for t in found.items()}
-        if found
-        else {}
-    )
-    attributes = JsonNode(tags, node.source, node.path)
+    named = [(t.field("name").text(), t.optional("value")) for t in found.items()] if found else []
+    values = {name: value.value if value else "1" for name, value in named}  # most have no value
+    attributes = JsonNode(values, node.source, node.path)
     polygon = exterior.corners() if kind == "rectangle" else exterior.points()
     label, text = node.field("classTitle").text(), first_text(attributes, TEXT_KEYS)
     return make_instance(polygon, text, label, is_marked(attributes))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from dbnet.errors import UserError
 from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.faults import note_doubt, note_fault
@@ -79,9 +81,7 @@ class ToolFormat:
 
     def fits(self, path: Path) -> bool:
         """Return whether a file has the mark of the format."""
-        with path.open("rb") as file:
-            start = file.read(MARK_WITHIN)
-        return re.search(self.mark.encode(), start.replace(b"\0", b"")) is not None  # of UTF-16
+        return re.search(self.mark.encode(), read_start(path)) is not None
 
     def _read_part(self, files: list[Path], part: str, raw: Path, request: Request) -> list[Entry]:
         finder = ImageFinder(image_folder(raw, request), part, request)
@@ -110,6 +110,12 @@ class ToolFormat:
             entries.append(entry)
 
 
+def read_start(path: Path) -> bytes:
+    """Read the beginning of a file, of UTF-16 as if it were ASCII."""
+    with path.open("rb") as file:
+        return file.read(MARK_WITHIN).replace(b"\0", b"")
+
+
 def one_level(instances: Sequence[Instance], path: Path) -> Sequence[Instance]:
     """Leave out the lines of a page whose words are there too."""
     levels = {word.label for word in instances}
@@ -120,10 +126,10 @@ def one_level(instances: Sequence[Instance], path: Path) -> Sequence[Instance]:
 
 
 def make_instance(
-    polygon: object, text: str = "", label: str = "", marked: bool = False
+    polygon: np.ndarray, text: str = "", label: str = "", marked: bool = False
 ) -> Instance:
     """Make a text, ignored if it is marked so or `###` is its transcription or class."""
-    return Instance(polygon, text, marked or UNREADABLE in (text, label), label)  # type: ignore[arg-type]
+    return Instance(polygon, text, marked or UNREADABLE in (text, label), label)
 
 
 def first_text(node: JsonNode | None, keys: Sequence[str]) -> str:

@@ -68,7 +68,9 @@ def read_xml(path: Path) -> XmlNode:
     return XmlNode(builder.opened[0], str(path))
 
 
-def _refuse_declarations(name: str, system: str, public: str, has_internal_subset: int) -> None:
+def _refuse_declarations(
+    name: str, system: str | None, public: str | None, has_internal_subset: bool
+) -> None:
     if has_internal_subset:
         raise ValueError("it declares entities of its own, which no labelling tool does")
 
