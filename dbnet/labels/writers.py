@@ -31,6 +31,15 @@ LABEL_CONFIG = """<View>
   <TextArea name="transcription" toName="image" perRegion="true" editable="true"/>
 </View>
 """
+CVAT_HEAD = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta><task><size>{size}</size><mode>annotation</mode><labels><label><name>text</name><attributes>
+    <attribute><name>text</name><mutable>False</mutable><input_type>text</input_type>
+      <default_value></default_value><values></values></attribute>
+    <attribute><name>ignore</name><mutable>False</mutable><input_type>checkbox</input_type>
+      <default_value>false</default_value><values>false</values></attribute>
+  </attributes></label></labels></task></meta>"""
 DATA_YAML = """# Put the images into images/ beside labels/.
 path: .
 train: images
@@ -168,7 +177,7 @@ def _regions(page: Page, number: int) -> Iterator[dict[str, Any]]:
 
 def cvat(pages: Sequence[Page], out: Path, model: str) -> Files:
     """`annotations.xml` of version 1.1 for images."""
-    lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "  <version>1.1</version>"]
+    lines = [CVAT_HEAD.format(size=len(pages))]
     for number, page in enumerate(pages):
         height, width = page.shape
         name = quoteattr(NOT_IN_XML.sub("?", page.name))
