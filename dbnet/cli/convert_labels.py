@@ -1,6 +1,7 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from dbnet.cli.console import command
@@ -32,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
         keep=args.keep,
         ignore=args.ignore,
     )
-    with gathering() as gathered:
+    with gathering(partial(with_progress, log=str(args.src))) as gathered:
         try:
             parts = OWN_DATA[name](request)
             check_classes(request, gathered.classes)

@@ -14,7 +14,7 @@ import numpy as np
 from dbnet.apis.doubt import measure_doubt, write_ranking
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
 from dbnet.cli.console import INTERRUPTED, command
-from dbnet.cli.progress import progress_line
+from dbnet.cli.progress import progress_line, with_progress
 from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError, lack_of_memory
 from dbnet.evaluation.results import check_writable, write_results
@@ -248,7 +248,9 @@ class Run:
                 for index, polygon in enumerate(result["polygons"]):
                     target = self.crops / f"{drawing.stem}_{index}.png"
                     write_image(target, crop_text(image, polygon))
-        show_progress(self.num_done, self.num_images, self.seconds)
+        if sys.stderr.isatty():
+            line = progress_line(self.num_done, self.num_images, self.seconds)
+            print(line, end="", file=sys.stderr, flush=True)
 
     def summary(self) -> str:
         failed = f", {self.num_failed} not readable" if self.num_failed else ""
@@ -256,12 +258,6 @@ class Run:
             f"{self.num_read} images{failed}, {self.num_texts} texts, "
             f"{self.seconds / max(self.num_done, 1):.2f} s per image"
         )
-
-
-def show_progress(done: int, total: int, seconds: float) -> None:
-    """Show on a terminal how much is done."""
-    if sys.stderr.isatty():
-        print(progress_line(done, total, seconds), end="", file=sys.stderr, flush=True)
 
 
 def rank(images: Sequence[str], args: argparse.Namespace) -> int:
@@ -273,14 +269,12 @@ def rank(images: Sequence[str], args: argparse.Namespace) -> int:
     inferencer = make_inferencer(args)
     start, doubts, failed = time.perf_counter(), [], 0
     with sigterm_exits(), lack_of_memory_reported():
-        for done, image in enumerate(images, 1):
+        for image in with_progress(images, len(images), log=str(table)):
             try:
                 doubts.append(measure_doubt(inferencer, image))
             except UserError as error:
                 failed += 1
                 report(f"error: {error}")
-            show_progress(done, len(images), time.perf_counter() - start)
-    report()
     write_ranking(table, doubts)
     seconds = (time.perf_counter() - start) / max(len(images), 1)
     unread = f", {failed} not readable" if failed else ""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Set
 from contextlib import ExitStack
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 from dbnet.checkpoints.index import config_folder
@@ -64,7 +65,7 @@ def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
     """Write one annotation file per part of the dataset and print its counts."""
     names = [field.name for field in fields(Request)]
     request = Request(**{name: getattr(args, name) for name in names})
-    with gathering() as gathered:
+    with gathering(partial(with_progress, log=str(args.raw))) as gathered:
         try:
             parts = preparer(request)
             check_classes(request, gathered.classes)

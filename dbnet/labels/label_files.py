@@ -66,7 +66,7 @@ def fill(
     own_view: str,
     scores: Sequence[float] | None = None,
 ) -> Page:
-    """Put texts on a page, which are turned to the view of a writer.
+    """Put texts on a page, turned to the view of a writer; predictions end at the picture's edges.
 
     Args:
         page: The page.
@@ -85,6 +85,9 @@ def fill(
             turned = [to_stored(word.polygon, back, displayed) for word in instances]
         instances = [word._replace(polygon=polygon) for word, polygon in zip(instances, turned)]
     shape = displayed if view == "displayed" else shape
+    if scores is not None:  # of which some reach beyond the picture, where tools have no pixels
+        last = np.array(shape[::-1]) - 1.0
+        instances = [word._replace(polygon=np.clip(word.polygon, 0, last)) for word in instances]
     return page._replace(shape=shape, instances=instances, scores=scores)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.labels.entries import Entry, Instance
-from dbnet.labels.faults import note_doubt, note_fault
+from dbnet.labels.faults import note_doubt, note_fault, watched
 from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode
 from dbnet.labels.parts import PART_WORDS, image_folder, is_output, list_visible, open_raw, part_of
@@ -86,7 +86,7 @@ class ToolFormat:
     def _read_part(self, files: list[Path], part: str, raw: Path, request: Request) -> list[Entry]:
         finder = ImageFinder(image_folder(raw, request), part, request)
         entries: list[Entry] = []
-        for path in files:
+        for path in watched(files):
             try:
                 for picture in self.read(path):
                     self._add(picture, path, finder, entries)

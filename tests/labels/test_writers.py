@@ -83,7 +83,8 @@ def test_round_trip(name: str, scores: list[float] | None, photos: Path) -> None
         assert [word["text"] for word in found] == TEXTS
     assert [word["ignore"] for word in found] == IGNORED
     for word, polygon in zip(found, POLYGONS):
-        np.testing.assert_allclose(word["polygon"], polygon, atol=0.01)
+        inside = np.clip(np.reshape(polygon, (-1, 2)), 0, (399, 199)).ravel()  # of predictions
+        np.testing.assert_allclose(word["polygon"], inside if scores else polygon, atol=0.01)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
