@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -19,10 +20,6 @@ from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError, lack_of_memory
 from dbnet.evaluation.results import check_writable, write_results
 from dbnet.images import find_images, read_displayed, write_image
-from dbnet.labels.entries import Instance
-from dbnet.labels.label_files import Page, check_label_files, fill, make_pages, write_label_files
-from dbnet.labels.writers import WRITERS
-from dbnet.version import __version__
 from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import draw_polygons, resize_to_fit
 from dbnet.weights import shipped_model
@@ -36,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
     images = list(dict.fromkeys(find_images(args.images)))
     if args.rank:
         return rank(images, args)
-    output = Labels(args, images) if args.format != "json" else Drawings(args.out, images)
+    output = Drawings(args.out, images) if args.format == "json" else label_output(args, images)
     if args.crops:
         check_crops(args.crops)
     inferencer = make_inferencer(args)
@@ -162,6 +159,21 @@ def lack_of_memory_reported() -> Iterator[None]:
         raise UserError(f"{reason}; lower --batch-size or --test-size") from error
 
 
+class Output(Protocol):
+    """What becomes of the texts that are found."""
+
+    def add(self, path: str, drawing: Path, result: dict) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+def label_output(args: argparse.Namespace, images: Sequence[str]) -> Output:
+    """Return the files of a labelling tool; the formats are imported for them alone."""
+    from dbnet.cli.label_output import LabelOutput
+
+    return LabelOutput(args, images)
+
+
 class Drawings:
     """`results.json` and a drawing for each image."""
 
@@ -182,29 +194,6 @@ class Drawings:
         write_results(self.results, {}, self.entries)
 
 
-class Labels:
-    """The files of a labelling tool, which appear at the end."""
-
-    def __init__(self, args: argparse.Namespace, images: Sequence[str]) -> None:
-        self.writer = WRITERS[args.format]
-        self.out = args.out
-        self.model = f"dbnet {__version__} {Path(args.checkpoint or shipped_model()[1]).stem}"
-        self.page_of = dict(zip(images, make_pages(images)))
-        self.pages: list[Page] = []
-        check_label_files([*self.page_of.values()], self.out, self.writer)
-
-    def add(self, path: str, drawing: Path, result: dict) -> None:
-        """Keep the texts of an image."""
-        words = [Instance(polygon, "", False) for polygon in result["polygons"]]
-        scores = result["scores"].tolist()
-        view = self.writer.view
-        self.pages.append(fill(self.page_of[path], view, words, "displayed", scores))
-
-    def finish(self) -> None:
-        """Write what was kept."""
-        write_label_files(self.pages, self.out, self.writer, self.model)
-
-
 @dataclass
 class Run:
     """What a run has done so far.
@@ -219,7 +208,7 @@ class Run:
     """
 
     num_images: int
-    output: "Drawings | Labels"
+    output: Output
     crops: Path | None = None
     num_read: int = 0
     num_texts: int = 0
