@@ -23,7 +23,7 @@ def _read(path: Path) -> Iterator[Picture]:
             words += [make_instance(polygon, label=label) for polygon in found]
         return Picture(JsonNode(name, node.source, node.path), words)
 
-    return readable(read_image, list(document.value))
+    return readable(read_image, document.names())
 
 
 DOCTR = ToolFormat(

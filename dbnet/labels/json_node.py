@@ -47,6 +47,12 @@ class JsonNode:
         path = f"{self.path}.{key}" if self.path else key
         return replace(self, value=self.value[key], path=path)
 
+    def names(self) -> list[str]:
+        """Return the names of the values of an object."""
+        if not isinstance(self.value, dict):
+            self.fail(f"expected an object, found {self._shown()}")
+        return [*self.value]
+
     def items(self) -> Iterator["JsonNode"]:
         """Yield the items of a list."""
         if not isinstance(self.value, list):

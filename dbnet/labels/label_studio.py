@@ -47,12 +47,17 @@ def _results(task: JsonNode) -> list[JsonNode] | None:
         return [_from_min(item) for item in items if isinstance(item.value, dict)]
     for key, doubt in (("annotations", ""), ("completions", ""), ("predictions", UNCORRECTED)):
         found = task.optional(key)
-        done = [a for a in found.items() if not a.value.get("was_cancelled")] if found else []
+        done = [a for a in found.items() if not _is_cancelled(a)] if found else []
         if done:
             if doubt:
                 note_doubt(f"{task.source}: {task.path}", doubt)
             return list(done[-1].field("result").items())
     return None
+
+
+def _is_cancelled(annotation: JsonNode) -> bool:
+    flag = annotation.optional("was_cancelled")
+    return bool(flag and flag.flag())
 
 
 def _from_min(item: JsonNode) -> JsonNode:
@@ -62,9 +67,9 @@ def _from_min(item: JsonNode) -> JsonNode:
 
 def _image_name(data: JsonNode) -> JsonNode:
     """Return the value that names the image, whatever its key."""
-    texts = [(key, value) for key, value in data.value.items() if isinstance(value, str)]
-    images = [key for key, value in texts if PurePosixPath(value).suffix.lower() in SUFFIXES]
-    return data.field(images[0] if images else texts[0][0] if texts else "image")
+    texts = [key for key in data.names() if isinstance(data.value[key], str)]
+    images = [key for key in texts if PurePosixPath(data.value[key]).suffix.lower() in SUFFIXES]
+    return data.field([*images, *texts, "image"][0])
 
 
 def _read_region(results: list[JsonNode]) -> Instance | None:

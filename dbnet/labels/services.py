@@ -25,9 +25,10 @@ def _read_textract(path: Path) -> Iterator[Picture]:
         return make_instance(polygon, node.field("Text").text(), node.value["BlockType"].lower())
 
     blocks = list(read_json(path).field("Blocks").items())
-    pages = [block for block in blocks if block.value.get("BlockType") == "PAGE"]
+    kinds = [block.field("BlockType").text() for block in blocks]
+    pages = [block for block, kind in zip(blocks, kinds) if kind == "PAGE"]
     _one_page(pages)
-    texts = [block for block in blocks if block.value.get("BlockType") in ("WORD", "LINE")]
+    texts = [block for block, kind in zip(blocks, kinds) if kind in ("WORD", "LINE")]
     yield Picture(name_of(path), list(readable(read_block, texts)))
 
 

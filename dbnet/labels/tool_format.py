@@ -92,6 +92,8 @@ class ToolFormat:
                     self._add(picture, path, finder, entries)
             except UserError as error:
                 note_fault(error)
+            except RecursionError:
+                note_fault(UserError(f"{path}: too many values in each other; export it again"))
         return entries
 
     def _add(self, picture: Picture, path: Path, finder: ImageFinder, entries: list[Entry]) -> None:

@@ -31,7 +31,7 @@ def _read(path: Path) -> Iterator[Picture]:
         return _read_rows(path)
     document = read_json(path)
     images = document.optional("_via_img_metadata") or document
-    return readable(lambda key: _read_image(images.field(key)), list(images.value))
+    return readable(lambda key: _read_image(images.field(key)), images.names())
 
 
 def _read_image(node: JsonNode) -> Picture:

@@ -1,5 +1,6 @@
 """Labels of tools, pages and services, written here as their descriptions say, read as texts."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import pytest
 from PIL import Image
 
 from dbnet.cli.prepare import main
+from dbnet.errors import UserError
 from dbnet.labels import TOOLS, recognise
+from dbnet.labels.faults import gathering
 from dbnet.labels.label_studio import decode_brush
+from dbnet.labels.request import Request
 
 WIDTH, HEIGHT = 400, 200
 BOX = [40, 20, 120, 20, 120, 60, 40, 60]
@@ -486,3 +490,45 @@ def test_brush_masks(raw: Path) -> None:
     save(raw / "a.json", [dict(data={"image": "1.jpg"}, annotations=[dict(result=[result])])])
     assert run("labelstudio", raw) == 0
     assert words(raw) == [([3, 2, 3, 5, 11, 5, 11, 2], "", False)]
+
+
+# ---------------------------------------------------------------- odd values
+
+ODD = (None, 5, "x", [], {}, True, -1e9, [[1, 2]], {"a": 1})
+
+
+def places(value: object, path: tuple = ()) -> list[tuple]:
+    """Paths of all values in a document."""
+    children = value.items() if isinstance(value, dict) else ()
+    children = enumerate(value) if isinstance(value, list) else children
+    return [path, *(place for key, child in children for place in places(child, (*path, key)))]
+
+
+def replaced(value: object, path: tuple, odd: object) -> object:
+    if not path:
+        return odd
+    copy = value.copy()
+    copy[path[0]] = replaced(value[path[0]], path[1:], odd)
+    return copy
+
+
+JSON_SAMPLES = [sample[:3] for sample in SAMPLES if not isinstance(sample[2], str)]
+
+
+@pytest.mark.parametrize(("name", "file", "content"), JSON_SAMPLES)
+def test_odd_values_anywhere_are_told(name: str, file: str, content: object, raw: Path) -> None:
+    """Whatever a value is replaced by, the sample is read or refused with a line."""
+    save(raw / file, content)
+    path = raw / file
+    for place in places(content):
+        for odd in ODD:
+            path.write_text(json.dumps(replaced(content, place, odd)), encoding="utf-8")
+            request = Request(raw, raw.parent / "out")
+            with gathering() as gathered, contextlib.suppress(UserError):
+                TOOLS[name](request)
+            assert not any("\n" in fault for fault in gathered.faults)
+
+
+def test_deep_json(raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(raw / "1.json", '{"analyzeResult": ' + '{"a": ' * 980 + "1" + "}" * 981)
+    assert str(raw / "1.json") in fail("azure_read", raw, capsys)
