@@ -257,14 +257,17 @@ def rank(images: Sequence[str], args: argparse.Namespace) -> int:
         raise UserError(f"--out {table} is there already and will not be overwritten")
     inferencer = make_inferencer(args)
     start, doubts, failed = time.perf_counter(), [], 0
-    with sigterm_exits(), lack_of_memory_reported():
-        for image in with_progress(images, len(images), log=str(table)):
-            try:
-                doubts.append(measure_doubt(inferencer, image))
-            except UserError as error:
-                failed += 1
-                report(f"error: {error}")
-    write_ranking(table, doubts)
+    try:
+        with sigterm_exits(), lack_of_memory_reported():
+            for image in with_progress(images, len(images), log=str(table)):
+                try:
+                    doubts.append(measure_doubt(inferencer, image))
+                except UserError as error:
+                    failed += 1
+                    report(f"error: {error}")
+    finally:  # also of an interrupted run
+        if doubts:
+            write_ranking(table, doubts)
     seconds = (time.perf_counter() - start) / max(len(images), 1)
     unread = f", {failed} not readable" if failed else ""
     print(f"{len(doubts)} images{unread}, {seconds:.2f} s per image: {table}")

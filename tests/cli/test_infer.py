@@ -304,3 +304,17 @@ def test_ranking(bright, scans, tmp_path, capsys):
     assert [path.name for path in out.iterdir()] == ["rank.csv"]
     assert infer_tool.main(arguments) == 1
     assert "rank.csv is there already" in errors_of(capsys)[0]
+
+
+def test_an_interrupted_ranking_keeps_what_is_done(bright, scans, tmp_path, monkeypatch, capsys):
+    measure = infer_tool.measure_doubt
+
+    def measure_first(inferencer, path):
+        if Path(path).name != "a_2.png":
+            raise KeyboardInterrupt
+        return measure(inferencer, path)
+
+    monkeypatch.setattr(infer_tool, "measure_doubt", measure_first)
+    arguments = [str(scans), "--out", str(tmp_path / "rank"), "--rank", *bright]
+    assert infer_tool.main(arguments) == 130
+    assert len((tmp_path / "rank" / "rank.csv").read_text().splitlines()) == 2
