@@ -41,6 +41,7 @@ setup(
             *SERVE,
             *DEMO,
             "mypy>=1.8",
+            "pycocotools>=2.0.7",
             "pre-commit>=3",
             "pytest>=8",
             "pytest-xdist>=3.5",

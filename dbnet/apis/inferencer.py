@@ -175,9 +175,17 @@ class TextDetInferencer:
     def _prepare(self, source: ImageSource) -> dict | UserError:
         """Read and resize an image."""
         try:
-            image = load(source)
+            return self.prepare(source)
         except UserError as error:
             return error
+
+    def prepare(self, source: ImageSource) -> dict:
+        """Read and resize an image, for `network.maps`.
+
+        Raises:
+            UserError: It cannot be read.
+        """
+        image = load(source)
         height, width = image.shape[:2]
         name = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
         facts = dict(img_path=name, ori_shape=(height, width), img_shape=(height, width))

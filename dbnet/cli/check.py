@@ -17,6 +17,7 @@ from dbnet.data_check.findings_file import findings_writer
 from dbnet.data_check.growing_back import measure_growing_back
 from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place, inspect_entry
 from dbnet.data_check.kinds import ERROR, Finding
+from dbnet.data_check.levels import mixed_levels
 from dbnet.data_check.raw_entries import read_entries
 from dbnet.data_check.report_html import write_page
 from dbnet.data_check.report_text import format_report, verdict
@@ -94,7 +95,7 @@ def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:
             if written:
                 for finding in inspection.findings:
                     written.add(Example(inspection.place, inspection.img_path, finding))
-        found = [*twin_examples(summary, files), *summary.find_empty()]
+        found = [*twin_examples(summary, files), *summary.find_empty(), *level_examples(files)]
         for example in [*found, *config_examples(summary, files, args)]:
             summary.add_finding(example)
             if written:
@@ -151,6 +152,13 @@ def inspect_all(files: list[list[Any]], args: argparse.Namespace) -> Iterator[In
     )
     workers = args.workers or os.cpu_count() or 1
     return in_order(tasks, workers, num_ahead=4 * workers)
+
+
+def level_examples(files: list[list[Any]]) -> Iterator[Example]:
+    """Find the files that mix words and lines."""
+    for number, entries in enumerate(files):
+        for finding in mixed_levels(entries):
+            yield Example(Place(number, WHOLE_FILE), "", finding)
 
 
 def twin_examples(summary: Summary, files: list[list[Any]]) -> Iterator[Example]:

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from dbnet.apis.doubt import measure_doubt, write_ranking
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
 from dbnet.cli.console import INTERRUPTED, command
-from dbnet.cli.progress import progress_line
+from dbnet.cli.progress import progress_line, with_progress
 from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError, lack_of_memory
 from dbnet.evaluation.results import check_writable, write_results
@@ -29,16 +31,18 @@ JPEG_SIDE = 65_500  # pixels, libjpeg's limit
 def main(args: argparse.Namespace) -> int:
     """Write results and drawings; return the exit status, 1 if an image could not be read."""
     images = list(dict.fromkeys(find_images(args.images)))
-    drawings = name_drawings(args.out, images)
-    check_out(args.out, drawings)
+    if args.rank:
+        return rank(images, args)
+    output = Drawings(args.out, images) if args.format == "json" else label_output(args, images)
     if args.crops:
         check_crops(args.crops)
     inferencer = make_inferencer(args)
 
-    run = Run(len(images), args.crops)
+    run = Run(len(images), output, args.crops)
     try:
         with sigterm_exits(), lack_of_memory_reported():
-            for job in zip(images, drawings, inferencer.stream(images, args.batch_size)):
+            names = name_drawings(args.out, images)
+            for job in zip(images, names, inferencer.stream(images, args.batch_size)):
                 run.keep(*job)
         status = 1 if run.num_failed else 0
     except (KeyboardInterrupt, SystemExit) as stop:
@@ -50,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     finally:  # also after an unforeseen error, so that no drawing lies there without its results
         report()
         if run.num_done:
-            write_results(args.out / "results.json", {}, run.entries)
+            output.finish()
     print(f"{run.summary()}: {args.out}")
     return status
 
@@ -155,43 +159,81 @@ def lack_of_memory_reported() -> Iterator[None]:
         raise UserError(f"{reason}; lower --batch-size or --test-size") from error
 
 
+class Output(Protocol):
+    """What becomes of the texts that are found."""
+
+    def add(self, path: str, drawing: Path, result: dict) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+def label_output(args: argparse.Namespace, images: Sequence[str]) -> Output:
+    """Return the files of a labelling tool; the formats are imported for them alone."""
+    from dbnet.cli.label_output import LabelOutput
+
+    return LabelOutput(args, images)
+
+
+class Drawings:
+    """`results.json` and a drawing for each image."""
+
+    def __init__(self, folder: Path, images: Sequence[str]) -> None:
+        check_out(folder, name_drawings(folder, images))
+        self.results = folder / "results.json"
+        self.entries: list[dict] = []
+
+    def add(self, path: str, drawing: Path, result: dict) -> None:
+        """Draw the texts of an image, and keep them."""
+        polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
+        scores = result["scores"].tolist()
+        self.entries.append(dict(img_path=path, polygons=polygons, scores=scores))
+        draw(read_displayed(path), result, drawing)
+
+    def finish(self) -> None:
+        """Write what was kept."""
+        write_results(self.results, {}, self.entries)
+
+
 @dataclass
 class Run:
     """What a run has done so far.
 
     Attributes:
         num_images: All of them.
+        output: What becomes of their texts.
         crops: Folder for the texts, cut out; None for none.
-        entries: Those of `results.json`.
+        num_read: Images that could be read.
+        num_texts: Those found.
         num_failed: Images that could not be read.
     """
 
     num_images: int
+    output: Output
     crops: Path | None = None
-    entries: list[dict] = field(default_factory=list)
+    num_read: int = 0
+    num_texts: int = 0
     num_failed: int = 0
     start: float = field(default_factory=time.perf_counter)
 
     @property
     def num_done(self) -> int:
-        return len(self.entries) + self.num_failed
+        return self.num_read + self.num_failed
 
     @property
     def seconds(self) -> float:
         return time.perf_counter() - self.start
 
     def keep(self, path: str, drawing: Path, result: dict | UserError) -> None:
-        """Keep the texts of an image and draw them, or report why there are none."""
+        """Keep the texts of an image, or report why there are none."""
         if isinstance(result, UserError):
             self.num_failed += 1
             report(f"error: {result}")
         else:
-            polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
-            scores = result["scores"].tolist()
-            self.entries.append(dict(img_path=path, polygons=polygons, scores=scores))
-            image = read_displayed(path)
-            draw(image, result, drawing)
+            self.num_texts += len(result["scores"])
+            self.num_read += 1
+            self.output.add(path, drawing, result)
             if self.crops:
+                image = read_displayed(path)
                 for index, polygon in enumerate(result["polygons"]):
                     target = self.crops / f"{drawing.stem}_{index}.png"
                     write_image(target, crop_text(image, polygon))
@@ -200,12 +242,36 @@ class Run:
             print(line, end="", file=sys.stderr, flush=True)
 
     def summary(self) -> str:
-        num_texts = sum(len(entry["scores"]) for entry in self.entries)
         failed = f", {self.num_failed} not readable" if self.num_failed else ""
         return (
-            f"{len(self.entries)} images{failed}, {num_texts} texts, "
+            f"{self.num_read} images{failed}, {self.num_texts} texts, "
             f"{self.seconds / max(self.num_done, 1):.2f} s per image"
         )
+
+
+def rank(images: Sequence[str], args: argparse.Namespace) -> int:
+    """Write the table of doubts; return the exit status, 1 if an image could not be read."""
+    table = args.out / "rank.csv"
+    check_writable(table)
+    if os.path.lexists(table):
+        raise UserError(f"--out {table} is there already and will not be overwritten")
+    inferencer = make_inferencer(args)
+    start, doubts, failed = time.perf_counter(), [], 0
+    try:
+        with sigterm_exits(), lack_of_memory_reported():
+            for image in with_progress(images, len(images), log=str(table)):
+                try:
+                    doubts.append(measure_doubt(inferencer, image))
+                except UserError as error:
+                    failed += 1
+                    report(f"error: {error}")
+    finally:  # also of an interrupted run
+        if doubts:
+            write_ranking(table, doubts)
+    seconds = (time.perf_counter() - start) / max(len(images), 1)
+    unread = f", {failed} not readable" if failed else ""
+    print(f"{len(doubts)} images{unread}, {seconds:.2f} s per image: {table}")
+    return 1 if failed else 0
 
 
 def report(line: str = "") -> None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "evaluate predictions in files",
     "tune": "search the settings of the post-processing",
     "prepare": "make annotation files of public datasets or of your own labels",
+    "convert-labels": "write labels of one tool in the format of another",
     "check": "look for damaged images, bad polygons and common pictures before training",
     "browse": "draw a config's samples as the network sees them",
     "plot-log": "plot the losses and metrics of runs",
@@ -34,7 +35,7 @@ def main() -> int:
     command = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if command in COMMANDS:
         return run(command, sys.argv[2:])
-    lines = [f"  {name:10}  {text}" for name, text in COMMANDS.items()]
+    lines = [f"  {name:14}  {text}" for name, text in COMMANDS.items()]
     print("usage: dbnet COMMAND ARGUMENTS... (dbnet COMMAND --help explains)", *lines, sep="\n")
     return 0 if command in ("-h", "--help") else 2
 

@@ -9,6 +9,8 @@ from dbnet.checkpoints import FORMATS
 from dbnet.deploy.formats import LAYOUTS, PRECISIONS
 from dbnet.evaluation.protocols import NAMES
 
+# Formats of labels that are written, see dbnet/labels/writers.py.
+WRITTEN = ("labelme", "paddleocr", "coco", "icdar", "labelstudio", "cvat", "yolo")
 LAUNCHERS = ("none", "pytorch", "slurm")
 
 
@@ -174,7 +176,24 @@ def infer() -> Parser:
         "dbnet export or another project's ONNX file",
     )
     parser.add(
-        "--out", type=Path, required=True, help="folder for results.json and a drawing per image"
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for results.json and a drawing per image; or for the files of --format or "
+        "--rank, which may be that of the images: nothing is overwritten",
+    )
+    parser.add(
+        "--format",
+        choices=("json", *WRITTEN),
+        default="json",
+        help="json: results.json and drawings; else the files of a labelling tool, to be corrected "
+        "there (default %(default)s)",
+    )
+    parser.add(
+        "--rank",
+        action="store_true",
+        help="write rank.csv alone: the images by how much the model doubts them, those to label "
+        "first on top",
     )
     parser.add(
         "--crops",
@@ -413,7 +432,45 @@ def prepare() -> Parser:
         help="what coordinates mean in photos with an EXIF orientation: the pixels as stored, or "
         "the picture as viewers display it",
     )
+    _share_classes(parser)
     parser.add("--list", action="store_true", help="print the datasets and stop")
+    return parser
+
+
+def _share_classes(parser: Parser) -> None:
+    for option, text in (
+        ("--keep", "classes of labels that are texts; others are left out (default: all)"),
+        ("--ignore", "classes whose texts are ignored, neither learnt nor counted"),
+    ):
+        parser.add(option, type=_names, default=(), metavar="NAME,NAME", help=text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def convert_labels() -> Parser:
+    parser = Parser(
+        "convert-labels",
+        "Write labels of one tool in the format of another. Images stay where they are.",
+    )
+    parser.add("src", metavar="SRC", type=Path, help="folder of the labels and images")
+    parser.add(
+        "dst",
+        metavar="DST",
+        type=Path,
+        help="folder for the new labels, which may be SRC: nothing is overwritten",
+    )
+    parser.add("--to", required=True, choices=WRITTEN, help="format to write")
+    parser.add("--from", dest="name", help="format of SRC (default: recognised by its files)")
+    parser.add("--images", type=Path, metavar="DIR", help="the images, if they are not in SRC")
+    parser.add("--skip-faulty", action="store_true", help="leave out what cannot be read")
+    parser.add(
+        "--orientation",
+        choices=("stored", "displayed"),
+        help="what coordinates of SRC mean in photos with an EXIF orientation",
+    )
+    _share_classes(parser)
     return parser
 
 
@@ -560,6 +617,7 @@ PARSERS = {
     "evaluate": evaluate,
     "tune": tune,
     "prepare": prepare,
+    "convert-labels": convert_labels,
     "check": check,
     "browse": browse,
     "plot-log": plot_log,

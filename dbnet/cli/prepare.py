@@ -3,8 +3,10 @@ import difflib
 import shlex
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import ExitStack
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 from dbnet.checkpoints.index import config_folder
@@ -27,7 +29,7 @@ def main(args: argparse.Namespace) -> int:
         for name, preparer in PREPARERS.items():
             print(f"{name}: {describe(preparer)}")
         return 0
-    preparer = _find_preparer(args.name)
+    preparer = find_preparer(args.name)
     _check_folders(args)
     if args.val_fraction is not None and not 0 < args.val_fraction < 1:
         raise UserError(f"--val-fraction must lie between 0 and 1, got {args.val_fraction}")
@@ -39,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _find_preparer(name: str) -> Preparer:
+def find_preparer(name: str) -> Preparer:
     if name not in PREPARERS:
         nearest = difflib.get_close_matches(name.lower(), PREPARERS, n=1, cutoff=0)[0]
         raise UserError(f"unknown dataset {name!r}, did you mean {nearest!r}? --list shows all")
@@ -47,6 +49,9 @@ def _find_preparer(name: str) -> Preparer:
 
 
 def _check_folders(args: argparse.Namespace) -> None:
+    for option, names in (("--keep", args.keep), ("--ignore", args.ignore)):
+        if names and args.name not in OWN_DATA:
+            raise UserError(f"{option}: is for data of your own; leave it out")
     for option, folder in (("--images", args.images), ("--labels", args.labels)):
         if folder is not None and args.name not in OWN_DATA:
             raise UserError(f"{option} and its like are for data of your own; give --raw alone")
@@ -58,11 +63,12 @@ def _check_folders(args: argparse.Namespace) -> None:
 
 def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
     """Write one annotation file per part of the dataset and print its counts."""
-    names = ("raw", "out", "copy", "images", "labels", "keep_difficult", "orientation")
+    names = [field.name for field in fields(Request)]
     request = Request(**{name: getattr(args, name) for name in names})
-    with gathering() as gathered:
+    with gathering(partial(with_progress, log=str(args.raw))) as gathered:
         try:
             parts = preparer(request)
+            check_classes(request, gathered.classes)
             if gathered.faults and not args.skip_faulty:
                 for entries in parts.values():
                     deque(entries, maxlen=0)  # for the faults of those that are made on demand
@@ -72,7 +78,7 @@ def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
                 if gathered.faults and not args.skip_faulty:
                     raise UserError(gathered.faults.pop())
         except UserError as error:
-            raise _with_faults(gathered.faults, error) from error
+            raise with_faults(gathered.faults, error) from error
     for doubt in gathered.describe_doubts():
         print(f"warning: {doubt}", file=sys.stderr)
     if args.skip_faulty:
@@ -82,7 +88,20 @@ def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
     print(*lines, sep="\n")
 
 
-def _with_faults(faults: list[str], error: UserError) -> UserError:
+def check_classes(request: Request, met: Set[str]) -> None:
+    """Check that each class of --keep and --ignore is some text's.
+
+    Raises:
+        UserError: One is not; as a rule it is misspelt.
+    """
+    for option, names in (("--keep", request.keep), ("--ignore", request.ignore)):
+        unknown = [name for name in names if name not in met]
+        if unknown:
+            known = ", ".join(sorted(filter(None, met))) or "none: this format has no classes"
+            raise UserError(f"{option} {unknown[0]}: no label is called so; there are {known}")
+
+
+def with_faults(faults: list[str], error: UserError) -> UserError:
     """Print the first faults of a set, and return what else is to be said."""
     everything = [*faults, str(error)]
     if len(everything) == 1:

@@ -146,6 +146,11 @@ _WARNINGS = {
         "pixels; the others are not learnt: a large page full of text is shrunk as a whole",
         "train with RandomScaleCrop in the pipeline, see docs/your_data.md, large pages",
     ),
+    "mixed-levels": (
+        "some texts of the file are words and others lines: texts that lie on several others, or a "
+        "few transcriptions with spaces among many without; found as one, they are counted as many",
+        "keep one level: dbnet prepare --keep word, or label the others anew",
+    ),
     "duplicate-word": (
         f"two words of an image have an IoU above {DUPLICATE_IOU}: found once, it is missed once",
         "remove one of them",

@@ -1,23 +1,53 @@
 """Formats of labels: a preparer for each public dataset and each format that users have."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+from dbnet.errors import UserError
 from dbnet.labels import public
 from dbnet.labels.coco import COCO
 from dbnet.labels.cocotext_textocr import prepare_cocotext, prepare_textocr
+from dbnet.labels.cvat import CVAT
+from dbnet.labels.doctr import DOCTR
 from dbnet.labels.entries import Entries
 from dbnet.labels.icdar_folder import prepare_icdar_folder
+from dbnet.labels.label_studio import LABEL_STUDIO
 from dbnet.labels.labelme import prepare_labelme
 from dbnet.labels.mmocr import MMOCR, MMOCR0
 from dbnet.labels.paddleocr import PADDLEOCR
+from dbnet.labels.pages import ALTO, HOCR, PAGE
+from dbnet.labels.parts import list_visible
 from dbnet.labels.request import Request
+from dbnet.labels.services import AZURE_READ, GOOGLE_VISION, TEXTRACT
+from dbnet.labels.supervisely import SUPERVISELY
 from dbnet.labels.synthtext import prepare_synthtext
+from dbnet.labels.tool_format import ToolFormat, read_start
 from dbnet.labels.totaltext import prepare_totaltext
+from dbnet.labels.via import VIA
+from dbnet.labels.voc import VOC
+from dbnet.labels.yolo import YOLO
 
 # Returns the entries of "train", "test" and other parts.
 Preparer = Callable[[Request], Mapping[str, Entries]]
 
-PREPARERS: dict[str, Preparer] = {
+# Of labelling tools, digitised pages and OCR services.
+TOOLS: dict[str, ToolFormat] = {
+    "labelstudio": LABEL_STUDIO,
+    "cvat": CVAT,
+    "doctr": DOCTR,
+    "via": VIA,
+    "voc": VOC,
+    "yolo": YOLO,
+    "supervisely": SUPERVISELY,
+    "page": PAGE,
+    "alto": ALTO,
+    "hocr": HOCR,
+    "textract": TEXTRACT,
+    "google_vision": GOOGLE_VISION,
+    "azure_read": AZURE_READ,
+}
+PUBLIC: dict[str, Preparer] = {
     "icdar2013": public.ICDAR2013,
     "icdar2013_born_digital": public.ICDAR2013_BORN_DIGITAL,
     "icdar2015": public.ICDAR2015,
@@ -29,17 +59,55 @@ PREPARERS: dict[str, Preparer] = {
     "synthtext": prepare_synthtext,
     "cocotext": prepare_cocotext,
     "textocr": prepare_textocr,
+}
+# Formats that users have, whose folders may be named one by one.
+OWN_DATA: dict[str, Preparer] = {
     "icdar_folder": prepare_icdar_folder,
     "coco": COCO,
     "labelme": prepare_labelme,
     "mmocr": MMOCR,
     "mmocr0": MMOCR0,
     "paddleocr": PADDLEOCR,
+    **TOOLS,
 }
-# Formats that users have, whose folders may be named one by one.
-OWN_DATA = ("icdar_folder", "coco", "labelme", "mmocr", "mmocr0", "paddleocr")
+PREPARERS = {**PUBLIC, **OWN_DATA}
 
 
 def describe(preparer: Preparer) -> str:
     """Return a line for `dbnet prepare --list`."""
     return getattr(preparer, "about", None) or (preparer.__doc__ or "").splitlines()[0]
+
+
+# What begins the label files of a format: suffixes, and an expression as `ToolFormat.mark`.
+MARKS: dict[str, tuple[Sequence[str], str]] = {
+    "labelme": ([".json"], '"shapes"'),
+    "mmocr": ([".json"], '"data_list"'),
+    "paddleocr": ([".txt"], r"\A[^\t\n]+\t\s*\["),
+    **{name: (tool.suffixes, tool.mark) for name, tool in TOOLS.items()},
+    "coco": ([".json"], r'"(images|categories|annotations)"\s*:\s*\['),
+    "icdar_folder": ([".txt"], r"\A(\xef\xbb\xbf)?\s*-?\d+(\.\d+)?\s*,"),
+}
+
+
+def recognise(folder: Path) -> str:
+    """Return the format of the labels in a folder, by what its files begin with.
+
+    Raises:
+        UserError: They have no known format, or there are several.
+    """
+    found: dict[str, Path] = {}
+    for path in list_visible(
+        folder, {suffix for suffixes, _ in MARKS.values() for suffix in suffixes}
+    ):
+        start = read_start(path)
+        fitting = (
+            name
+            for name, (suffixes, mark) in MARKS.items()
+            if start.strip() and path.suffix.lower() in suffixes and re.search(mark.encode(), start)
+        )
+        found.setdefault(next(fitting, ""), path)
+    found.pop("", None)
+    if len(found) == 1:
+        return next(iter(found))
+    several = " and ".join(f"{path} of {name}" for name, path in [*found.items()][:2])
+    raise UserError(f"{folder} has {several or 'no label file that is known'}; pass --from FORMAT")

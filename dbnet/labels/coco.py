@@ -8,7 +8,7 @@ import numpy as np
 
 from dbnet.geometry import rotated
 from dbnet.labels.entries import Entry, Instance
-from dbnet.labels.faults import readable
+from dbnet.labels.faults import readable, watched
 from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.label_format import LabelFormat
@@ -43,7 +43,7 @@ def read_document(label_file: Path, finder: ImageFinder) -> list[Entry]:
 
     for _ in readable(add, document.field("annotations").items()):
         pass
-    return list(readable(make, images))
+    return list(readable(make, watched(images)))
 
 
 def read_annotation(
@@ -65,7 +65,7 @@ def read_annotation(
     text = next((text for text in texts if isinstance(text, str)), name)
     flags = [found.flag() for key in ("iscrowd", "ignore") if (found := node.optional(key))]
     ignored = any(flags) or UNREADABLE in (text, name)
-    return [Instance(polygon, text, ignored) for polygon in _polygons(node, image)]
+    return [Instance(polygon, text, ignored, name) for polygon in _polygons(node, image)]
 
 
 def _polygons(node: JsonNode, image: JsonNode) -> list[np.ndarray]:

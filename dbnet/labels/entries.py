@@ -34,11 +34,15 @@ class Entries(Protocol):
 
 
 class Instance(NamedTuple):
-    """A labelled text: its polygon (N, 2) in pixels, transcription, and whether it is ignored."""
+    """A labelled text: its polygon (N, 2) in pixels, transcription, and whether it is ignored.
+
+    `label` is the name of its class, for formats that have some.
+    """
 
     polygon: np.ndarray
     text: str
     ignored: bool
+    label: str = ""
 
 
 class Counts(NamedTuple):
@@ -70,7 +74,7 @@ def make_entry(image: Path, folder: Path, instances: Iterable[Instance]) -> Entr
                 "ignore": bool(ignored),
                 "text": text,
             }
-            for polygon, text, ignored in instances
+            for polygon, text, ignored, _ in instances
         ],
     }
 

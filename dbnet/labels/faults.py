@@ -1,12 +1,12 @@
 """Faults and doubts of a set of labels, gathered so that all of them are told at once."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dbnet.errors import UserError
 from dbnet.utils.files import replace_when_complete
@@ -22,10 +22,14 @@ class Gathered:
     Attributes:
         faults: A line for each thing that was left out.
         doubts: What was read, yet may be meant otherwise: the first place, and how many there are.
+        classes: Names of the classes that texts have.
+        watch: Passes on so many items, and shows how many are done.
     """
 
     faults: list[str] = field(default_factory=list)
     doubts: dict[str, tuple[str, int]] = field(default_factory=dict)
+    classes: set[str] = field(default_factory=set)
+    watch: Callable[[Iterable[Any], int], Iterable[Any]] | None = None
 
     def describe_doubts(self) -> list[str]:
         """Return a line for each kind of doubt."""
@@ -39,9 +43,11 @@ _GATHERED: ContextVar[Gathered | None] = ContextVar("gathered", default=None)
 
 
 @contextmanager
-def gathering() -> Iterator[Gathered]:
-    """Gather the faults and doubts of the block, in this thread."""
-    gathered = Gathered()
+def gathering(
+    watch: Callable[[Iterable[Any], int], Iterable[Any]] | None = None,
+) -> Iterator[Gathered]:
+    """Gather the faults and doubts of the block, in this thread; `watch` shows its progress."""
+    gathered = Gathered(watch=watch)
     token = _GATHERED.set(gathered)
     try:
         yield gathered
@@ -63,6 +69,20 @@ def note_doubt(place: object, doubt: str) -> None:
     if gathered is not None:
         first, count = gathered.doubts.get(doubt, (str(place), 0))
         gathered.doubts[doubt] = first, count + 1
+
+
+def note_classes(names: Iterable[str]) -> None:
+    """Note the names of classes that were met."""
+    gathered = _GATHERED.get()
+    if gathered is not None:
+        gathered.classes.update(names)
+
+
+def watched(items: Collection[Item]) -> Iterable[Item]:
+    """Pass on files or images while somebody watches how many are read."""
+    gathered = _GATHERED.get()
+    watch = gathered.watch if gathered else None
+    return watch(items, len(items)) if watch else items
 
 
 def readable(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

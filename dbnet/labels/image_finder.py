@@ -1,8 +1,10 @@
 """Find the images that label files name."""
 
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
@@ -36,13 +38,17 @@ class ImageFinder:
         folder: The part's folder.
         part: The part.
         request: What the user asked for.
+        anywhere: Whether images may lie outside of the folders that the user named.
     """
 
-    def __init__(self, folder: Path, part: str, request: Request) -> None:
+    def __init__(self, folder: Path, part: str, request: Request, anywhere: bool = False) -> None:
         self.folder = folder
+        named = (folder, request.raw, request.images, request.labels)
+        self.roots = None if anywhere else {os.path.abspath(root) for root in named if root}
         self.request = request
         self.part = part
         self.by_name: dict[str, list[Path]] | None = None
+        self.by_stems: dict[str, list[Path]] | None = None
         self.named: dict[str, JsonNode] = {}
 
     def find(self, name: JsonNode, label_file: Path) -> Path:
@@ -82,9 +88,9 @@ class ImageFinder:
                 name.fail("the name of an image is empty; fill it in")
             shorter = [PurePosixPath(*path.parts[start:]) for start in range(1, len(path.parts))]
             found = (
-                _first_file(bases, [path])
+                self._first_file(bases, [path])
                 or self._ending_in(path, name)
-                or _first_file(bases, shorter)
+                or self._first_file(bases, shorter)
             )
             if found:
                 return found
@@ -92,11 +98,26 @@ class ImageFinder:
 
     def by_stem(self, name: JsonNode, label_file: Path) -> Path | None:
         """Find the image that is named as its label file, for one that was renamed."""
-        stem = _plain(label_file.stem)
-        alike = [path for paths in self._index().values() for path in paths]
-        alike = [path for path in alike if _plain(path.stem) == stem]
-        beside = [path for path in alike if path.parent == label_file.parent]
-        return self._only(beside or alike, name, RENAMED)
+        return self._only(self._stems(label_file.stem, label_file), name, RENAMED)
+
+    def partner(self, name: JsonNode, label_file: Path) -> Path | None:
+        """Find the image that is named as its label file: `1.jpg` for `1.xml` and `1.jpg.xml`."""
+        stem = label_file.stem
+        known = PurePosixPath(stem).suffix.lower() in SUFFIXES
+        return self._only(
+            self._stems(stem, label_file)
+            or (self._stems(PurePosixPath(stem).stem, label_file) if known else []),
+            name,
+        )
+
+    def _stems(self, stem: str, label_file: Path) -> list[Path]:
+        """List the images of a stem, those beside the label file if there are some."""
+        if self.by_stems is None:
+            self.by_stems = {}
+            for path in chain.from_iterable(self._index().values()):
+                self.by_stems.setdefault(_plain(path.stem), []).append(path)
+        alike = self.by_stems.get(_plain(stem), [])
+        return [path for path in alike if path.parent == label_file.parent] or alike
 
     def _named(self, paths: Sequence[PurePosixPath], name: JsonNode) -> Path | None:
         """Find the image by its name alone."""
@@ -106,6 +127,15 @@ class ImageFinder:
         wanted = {_plain(path.name) for path in paths}
         names = [known for known in self._index() if _plain(known) in wanted]
         return self._only([p for known in names for p in self._index()[known]], name, RESPELT)
+
+    def _first_file(self, bases: Sequence[Path], names: Sequence[PurePosixPath]) -> Path | None:
+        paths = (base / name for name in names for base in bases)
+        # Not a file is any odd name.
+        return next((p for p in paths if os.path.isfile(p) and self._is_inside(p)), None)
+
+    def _is_inside(self, path: Path) -> bool:
+        place = os.path.abspath(path)
+        return self.roots is None or any(os.path.commonpath([r, place]) == r for r in self.roots)
 
     def _ending_in(self, path: PurePosixPath, name: JsonNode) -> Path | None:
         images = self._index().get(path.name, [])
@@ -133,11 +163,6 @@ class ImageFinder:
         return self.by_name
 
 
-def _first_file(bases: Sequence[Path], names: Sequence[PurePosixPath]) -> Path | None:
-    paths = (base / name for name in names for base in bases)
-    return next((path for path in paths if os.path.isfile(path)), None)  # False for any odd name
-
-
 def _spellings(name: str) -> list[str]:
     """Return an image's name as written, and what it means if it is an address.
 
@@ -149,6 +174,8 @@ def _spellings(name: str) -> list[str]:
         found.append(unquote(name.partition("?d=")[2]))
     elif "://" in name:
         found.append(unquote(name.partition("?")[0].partition("#")[0]))
+    elif "/upload/" in name:  # Label Studio's uploads, whose names get eight digits in front
+        found.append(re.sub(r"^[0-9a-f]{8}-", "", unquote(name).rpartition("/")[2]))
     return list(dict.fromkeys(found))
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +13,7 @@ from dbnet.geometry import rectangle
 from dbnet.labels.faults import readable
 from dbnet.labels.text_lines import split_lines, to_utf8
 
+MAX_BYTES = 1 << 30  # of a document; the largest public one, TextOCR's, has 0.3 GB
 MAX_COORDINATE = 1e6  # pixels; no image is as large
 SHOWN = 40  # characters of a wrong value in a message
 
@@ -43,14 +44,35 @@ class JsonNode:
             self.fail(f"expected an object with {key!r}, found {self._shown()}")
         if self.value.get(key) is None:
             return None
-        return JsonNode(self.value[key], self.source, f"{self.path}.{key}" if self.path else key)
+        path = f"{self.path}.{key}" if self.path else key
+        return replace(self, value=self.value[key], path=path)
+
+    def names(self) -> list[str]:
+        """Return the names of the values of an object."""
+        if not isinstance(self.value, dict):
+            self.fail(f"expected an object, found {self._shown()}")
+        return [*self.value]
 
     def items(self) -> Iterator["JsonNode"]:
         """Yield the items of a list."""
         if not isinstance(self.value, list):
             self.fail(f"expected a list, found {self._shown()}")
         for index, item in enumerate(self.value):
-            yield JsonNode(item, self.source, f"{self.path}[{index}]")
+            yield replace(self, value=item, path=f"{self.path}[{index}]")
+
+    def find_all(self, key: str) -> Iterator["JsonNode"]:
+        """Yield the items of all lists of that name in this value, however deep."""
+        nested = self.value
+        if isinstance(nested, dict):
+            for name in nested:
+                child = self.optional(name)
+                if child is not None:
+                    if name == key:
+                        yield from child.items()
+                    yield from child.find_all(key)
+        elif isinstance(nested, list):
+            for item in JsonNode.items(self):
+                yield from item.find_all(key)
 
     def text(self) -> str:
         """Return a string."""
@@ -116,12 +138,23 @@ class JsonNode:
 
 def read_json(path: Path) -> JsonNode:
     """Read a JSON document."""
-    return _parse(to_utf8(path.read_bytes(), str(path)), str(path))
+    return parse_json(to_utf8(read_limited(path), str(path)), str(path))
+
+
+def read_limited(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Read a file of at most so many bytes, since what is read takes several times their memory."""
+    size = path.stat().st_size
+    if size > most:
+        raise UserError(
+            f"{path}: {size / 1e6:,.0f} MB, of which {most / 1e6:,.0f} MB at most are read; export "
+            "it in parts"
+        )
+    return path.read_bytes()
 
 
 def read_json_lines(path: Path) -> Iterator[JsonNode]:
     """Read a file of one JSON document per line; empty lines are skipped."""
-    return readable(lambda line: _parse(line[1], line[0]), _lines(path))
+    return readable(lambda line: parse_json(line[1], line[0]), _lines(path))
 
 
 def read_named_lines(path: Path) -> Iterator[tuple[JsonNode, JsonNode]]:
@@ -130,7 +163,7 @@ def read_named_lines(path: Path) -> Iterator[tuple[JsonNode, JsonNode]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    for number, line in enumerate(split_lines(path.read_bytes(), str(path)), start=1):
+    for number, line in enumerate(split_lines(read_limited(path), str(path)), start=1):
         if line.strip():
             yield f"{path}, line {number}", line
 
@@ -140,12 +173,13 @@ def _parse_named(line: bytes, source: str) -> tuple[JsonNode, JsonNode]:
     if not tab:
         raise UserError(f"{source}: no tab; expected the image's path, a tab and a JSON list")
     try:
-        return JsonNode(name.decode("utf-8"), source, "path"), _parse(document, source)
+        return JsonNode(name.decode("utf-8"), source, "path"), parse_json(document, source)
     except UnicodeDecodeError as error:
         raise UserError(f"{source}: {error}; save the file as UTF-8") from None
 
 
-def _parse(content: bytes, source: str) -> JsonNode:
+def parse_json(content: bytes, source: str) -> JsonNode:
+    """Parse a JSON document in UTF-8; `source` is its place for messages."""
     try:
         return JsonNode(json.loads(content), source)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:

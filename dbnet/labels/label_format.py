@@ -47,10 +47,12 @@ class LabelFormat:
         for path, _ in files.values():
             if is_output(path, out):
                 raise UserError(f"--out {out}: {path} would be overwritten, choose another --out")
-        return {
-            part: self.read(path, ImageFinder(image_folder(folder, request), part, request))
-            for part, (path, folder) in files.items()
-        }
+        entries: dict[str, list[Entry]] = {}
+        for part, (path, folder) in files.items():
+            images = image_folder(folder, request)
+            finder = ImageFinder(images, part, request, anywhere=self.may_be_output)
+            entries[part] = self.read(path, finder)
+        return entries
 
     def find_files(self, raw: Path, out: Path) -> dict[str, tuple[Path, Path]]:
         """Find the label file of each part, with the part's folder.

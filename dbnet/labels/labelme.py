@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from dbnet.errors import UserError
 from dbnet.images import read_orientation, read_shape
 from dbnet.labels.entries import Entry, Instance
-from dbnet.labels.faults import readable
+from dbnet.labels.faults import readable, watched
 from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.parts import find_part_folders, image_folder, is_output, list_visible, open_raw
@@ -48,7 +48,7 @@ def _read_part(folder: Path, part: str, request: Request) -> list[Entry]:
         image = _find_image(document, label_file, finder, extracted)
         return make_user_entry(image, request, instances, document, SIZE_KEYS, "displayed")
 
-    return list(readable(read, label_files))
+    return list(readable(read, watched(label_files)))
 
 
 def _read_shape(node: JsonNode) -> Instance:
@@ -57,7 +57,7 @@ def _read_shape(node: JsonNode) -> Instance:
     flags = node.optional("flags")
     marks = [flags.optional(key) for key in IGNORE_FLAGS] if flags and flags.value else []
     marked = any(mark.flag() for mark in [*marks, node.optional("difficult")] if mark)
-    return Instance(_outline(node), text, marked or UNREADABLE in (label, text))
+    return Instance(_outline(node), text, marked or UNREADABLE in (label, text), label)
 
 
 def _outline(node: JsonNode) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Folders of users' data: its parts "train", "val" and "test", and what lies below them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from dbnet.errors import UserError
@@ -43,7 +43,7 @@ def find_part_folders(raw: Path) -> dict[str, Path]:
     return sub_folders(raw) or {"train": raw}
 
 
-def list_visible(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+def list_visible(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """List the visible files below a folder, however deep, in natural order of their paths."""
     found = {
         path.relative_to(folder).as_posix(): path

@@ -18,6 +18,8 @@ class Request:
         keep_difficult: Whether what PPOCRLabel calls difficult counts as text.
         orientation: Which view of a photo with an EXIF orientation coordinates mean: "stored",
             "displayed", or None if the labels do not tell.
+        keep: Names of the classes that are texts; none for all of them.
+        ignore: Names of the classes whose texts are ignored.
     """
 
     raw: Path
@@ -27,3 +29,5 @@ class Request:
     labels: Path | None = None
     keep_difficult: bool = False
     orientation: str | None = None
+    keep: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import numpy as np
 from dbnet.errors import UserError
 from dbnet.images import read_orientation, read_shape
 from dbnet.labels.entries import Entry, Instance, make_entry
-from dbnet.labels.faults import note_doubt
+from dbnet.labels.faults import note_classes, note_doubt
 from dbnet.labels.json_node import JsonNode
 from dbnet.labels.request import Request
 
@@ -30,6 +30,7 @@ def make_user_entry(
     labels: JsonNode | None = None,
     keys: tuple[str, str] = SIZE_KEYS,
     view: str | None = None,
+    fractions: bool = False,
 ) -> Entry:
     """Make the entry of an image, with coordinates of the pixels as stored.
 
@@ -40,26 +41,42 @@ def make_user_entry(
         labels: The object that may state height and width.
         keys: Of height and width.
         view: "displayed" if the format's coordinates mean what a viewer displays.
+        fractions: Whether they are shares of the picture's width and height.
 
     Raises:
         UserError: The stated size differs from that of the file, or the labels are of the displayed
             picture and the user has not asked to turn them.
     """
     shape, orientation = read_shape(image), read_orientation(image)
-    stated, labelled = _stated_size(labels, keys), shape
-    if orientation != 1:
+    stated, instances = _stated_size(labels, keys), choose(instances, request)
+    if orientation == 1:
+        view = "stored"
+    else:
         view = _view_of(shape, orientation, stated) or request.orientation or view
-        if view == "displayed":
-            if request.orientation != "displayed":
-                raise UserError(f"{labels_place(labels, image)}: {labels_are_upright(image)}")
-            turned = [to_stored(word.polygon, orientation, shape) for word in instances]
-            instances = [word._replace(polygon=p) for word, p in zip(instances, turned)]
-            labelled = shape[::-1] if orientation >= 5 else shape
-        elif view is None:
-            _note_unclear(image, shape, orientation, instances)
+    labelled = shape[::-1] if view == "displayed" and orientation >= 5 else shape
+    if fractions:
+        instances = [word._replace(polygon=word.polygon * labelled[::-1]) for word in instances]
+    if view == "displayed":
+        if request.orientation != "displayed":
+            raise UserError(f"{labels_place(labels, image)}: {labels_are_upright(image)}")
+        turned = [to_stored(word.polygon, orientation, shape) for word in instances]
+        instances = [word._replace(polygon=p) for word, p in zip(instances, turned)]
+    elif view is None:
+        _note_unclear(image, shape, orientation, instances)
     if labels is not None:
         _check_size(labels, keys, stated, labelled, image)
     return make_entry(image, request.out, instances)
+
+
+def choose(instances: Sequence[Instance], request: Request) -> list[Instance]:
+    """Return the texts of the classes to keep; those of the classes to ignore are ignored."""
+    note_classes(word.label for word in instances)
+    wanted = {*request.keep, *request.ignore} if request.keep else None
+    return [
+        word._replace(ignored=True) if word.label in request.ignore else word
+        for word in instances
+        if wanted is None or word.label in wanted
+    ]
 
 
 def to_stored(polygon: np.ndarray, orientation: int, shape: tuple[int, int]) -> np.ndarray:

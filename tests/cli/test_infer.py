@@ -261,3 +261,60 @@ def test_a_folder_of_crops_that_holds_something_is_refused(bright, scans, tmp_pa
     arguments = [str(scans), *bright, "--crops", str(scans), "--out", str(tmp_path / "out")]
     assert infer_tool.main(arguments) == 1
     assert "is not empty; choose a new folder" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- for labelling tools
+
+
+def test_predictions_for_a_tool_lie_beside_the_images(bright, scans, capsys):
+    before = sorted(scans.iterdir())
+    arguments = [str(scans / "*.png"), "--out", str(scans), "--format", "labelme"]
+    assert infer_tool.main([*arguments, *bright]) == 0
+    assert sorted({*scans.iterdir()} - {*before}) == [scans / "a_10.json", scans / "a_2.json"]
+    document = json.loads((scans / "a_2.json").read_text())
+    [shape] = document["shapes"]
+    np.testing.assert_allclose(corners(np.float32(shape["points"])), corners(PATCH_POLYGON), atol=1)
+    assert 0.8 < shape["score"] < 0.9
+    assert infer_tool.main([*arguments, *bright]) == 1
+    [error] = errors_of(capsys)
+    assert "a_2.json is there already and will not be overwritten" in error
+
+
+def test_an_unreadable_image_is_left_out_of_the_files(bright, scans, tmp_path, capsys):
+    out = tmp_path / "labels"
+    assert infer_tool.main([str(scans), "--out", str(out), "--format", "cvat", *bright]) == 1
+    assert [path.name for path in out.iterdir()] == ["annotations.xml"]
+    assert re.findall(r'name="(.*?)"', (out / "annotations.xml").read_text()) == [
+        "a_2.png",
+        "a_10.png",
+    ]
+    assert len(errors_of(capsys)) == 1
+
+
+def test_ranking(bright, scans, tmp_path, capsys):
+    cv2.imwrite(str(scans / "b.png"), np.zeros((128, 128, 3), np.uint8))  # nothing to doubt
+    out = tmp_path / "rank"
+    arguments = [str(scans), "--out", str(out), "--rank", *bright]
+    assert infer_tool.main(arguments) == 1
+    assert "a_3.jpg: not an image" in errors_of(capsys)[0]
+    rows = (out / "rank.csv").read_text().splitlines()
+    assert rows[0] == "rank,img_path,doubt,near,weak,flip"
+    assert [Path(row.split(",")[1]).name for row in rows[1:]] == ["a_2.png", "a_10.png", "b.png"]
+    assert rows[3].endswith(",0.00000,0,0.0000")
+    assert [path.name for path in out.iterdir()] == ["rank.csv"]
+    assert infer_tool.main(arguments) == 1
+    assert "rank.csv is there already" in errors_of(capsys)[0]
+
+
+def test_an_interrupted_ranking_keeps_what_is_done(bright, scans, tmp_path, monkeypatch, capsys):
+    measure = infer_tool.measure_doubt
+
+    def measure_first(inferencer, path):
+        if Path(path).name != "a_2.png":
+            raise KeyboardInterrupt
+        return measure(inferencer, path)
+
+    monkeypatch.setattr(infer_tool, "measure_doubt", measure_first)
+    arguments = [str(scans), "--out", str(tmp_path / "rank"), "--rank", *bright]
+    assert infer_tool.main(arguments) == 130
+    assert len((tmp_path / "rank" / "rank.csv").read_text().splitlines()) == 2

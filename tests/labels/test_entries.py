@@ -56,7 +56,7 @@ def test_transcriptions(content: bytes, texts: list[str], ignored: list[bool]) -
 
 
 def test_coordinates_are_x_y_pairs_in_order() -> None:
-    ((quad, _, _),) = parse_quads(b"-1, 2,3.5,4,+5,6,7,8,A", "gt.txt")
+    ((quad, *_),) = parse_quads(b"-1, 2,3.5,4,+5,6,7,8,A", "gt.txt")
     np.testing.assert_array_equal(quad, [[-1, 2], [3.5, 4], [5, 6], [7, 8]])
     assert quad.dtype == np.float32
 

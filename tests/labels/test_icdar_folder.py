@@ -15,7 +15,7 @@ PENTAGON = f"{QUAD},-1,2"
 def parse_folder(lines: list[str]) -> list[tuple[list[float], str, bool]]:
     style = line_style(lines)
     parsed = [parse_line(line, style) for line in lines]
-    return [(polygon.ravel().tolist(), text, ignored) for polygon, text, ignored in parsed]
+    return [(polygon.ravel().tolist(), text, ignored) for polygon, text, ignored, _ in parsed]
 
 
 def split(line: str, count: int, ignored: bool = False) -> tuple[list[float], str, bool]:

@@ -91,7 +91,7 @@ def failure(capsys: pytest.CaptureFixture[str], status: int) -> str:
 )
 def test_rectangles(line: str, text: str) -> None:
     content = b"\xef\xbb\xbf" + f"{line}\r\n{line}\r\n".encode()
-    quads, texts, ignored = map(list, zip(*parse_rectangles(content, "gt.txt")))
+    quads, texts, ignored, _ = map(list, zip(*parse_rectangles(content, "gt.txt")))
     assert texts == [text] * 2
     assert ignored == [text == "###"] * 2
     np.testing.assert_array_equal(quads[1], [[38, 43], [920, 43], [920, 215], [38, 215]])
@@ -146,7 +146,7 @@ QUAD = "0,0,4,0,4,4,0,4"
 
 def test_words_of_mlt() -> None:
     content = f"{QUAD},Latin,a,b\r\n{QUAD},None,###\r\n{QUAD},Arabic,\n".encode()
-    quads, texts, ignored = map(list, zip(*parse_mlt(b"\xef\xbb\xbf" + content, "gt.txt")))
+    quads, texts, ignored, _ = map(list, zip(*parse_mlt(b"\xef\xbb\xbf" + content, "gt.txt")))
     assert (texts, ignored) == (["a,b", "###", ""], [False, True, False])
     np.testing.assert_array_equal(quads[0], [[0, 0], [4, 0], [4, 4], [0, 4]])
 
@@ -231,7 +231,7 @@ def record(text: str = "[u'A']", orientation: str = "[u'c']", x: str = "[[1 9 9]
     ],
 )
 def test_transcriptions_of_totaltext(text: str, expected: str) -> None:
-    polygons, texts, ignored = map(
+    polygons, texts, ignored, _ = map(
         list, zip(*parse_polygons(f"{record(text)}\n{record()}".encode(), "gt.txt"))
     )
     assert (texts, ignored) == ([expected, "A"], [False, False])
@@ -258,7 +258,7 @@ def test_records_go_on_in_the_next_lines() -> None:
         " transcriptions: [u'x: A']\n\nx: [[1, 2, 3]], y: [[4,5,6]], ornt: [u'h'], "
         "transcriptions: [u'B']\n"
     )
-    polygons, texts, _ = map(list, zip(*parse_polygons(content.encode(), "gt.txt")))
+    polygons, texts, *_ = map(list, zip(*parse_polygons(content.encode(), "gt.txt")))
     assert texts == ["x: A", "B"]
     np.testing.assert_array_equal(polygons[0], [[101, 1], [-102, 2], [103, 3], [104, 4], [105, 5]])
     np.testing.assert_array_equal(polygons[1], [[1, 4], [2, 5], [3, 6]])
@@ -341,7 +341,7 @@ CURVE = ",".join(map(str, range(28)))
 
 def test_text_of_ctw1500() -> None:
     content = f"{CURVE},####a,b\n{CURVE},#######\n{CURVE},####\n".encode()
-    polygons, texts, ignored = map(list, zip(*parse_ctw1500(content, "gt.txt")))
+    polygons, texts, ignored, _ = map(list, zip(*parse_ctw1500(content, "gt.txt")))
     assert (texts, ignored) == (["a,b", "###", ""], [False, True, False])
     np.testing.assert_array_equal(polygons[0], np.arange(28).reshape(14, 2))
 
@@ -366,7 +366,7 @@ def boxes(*segs: str) -> str:
 
 
 def test_xml_of_ctw1500() -> None:
-    polygons, texts, ignored = map(
+    polygons, texts, ignored, _ = map(
         list, zip(*parse_ctw1500_xml(boxes(CURVE, CURVE).encode(), "0200.xml"))
     )
     assert (texts, ignored) == (["a & b"] * 2, [False] * 2)
@@ -421,7 +421,7 @@ def test_rotated_rectangle(theta: float, expected: list[list[float]]) -> None:
 
 def test_lines_of_td500() -> None:
     content = b"0 0 10 20 20 6 0.000000\r\n1 1 10 20 20 6 0.5\r\n"
-    quads, texts, ignored = map(list, zip(*parse_td500(content, "a.gt")))
+    quads, texts, ignored, _ = map(list, zip(*parse_td500(content, "a.gt")))
     assert (texts, ignored) == (["", ""], [False, True])
     np.testing.assert_array_equal(quads[0], [[10, 20], [30, 20], [30, 26], [10, 26]])
     # By hand: (20 - 10 cos 0.5 + 3 sin 0.5, 23 - 10 sin 0.5 - 3 cos 0.5)
@@ -521,7 +521,7 @@ def test_broken_words_of_synthtext(boxes: np.ndarray, text: str, reason: str) ->
 
 
 def test_degenerate_words_of_synthtext_are_kept() -> None:
-    ((quad, _, _),) = to_instances(np.zeros((2, 4, 1), np.float32), "word", "a.jpg")
+    ((quad, *_),) = to_instances(np.zeros((2, 4, 1), np.float32), "word", "a.jpg")
     assert quad.tolist() == [[0, 0]] * 4
 
 
