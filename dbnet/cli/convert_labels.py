@@ -62,4 +62,5 @@ def _write(parts: Mapping[str, Entries], args: argparse.Namespace) -> None:
     for folder, part in zip(folders, pages):
         count = write_label_files(part, folder, writer)
         words = sum(len(page.instances) for page in part)
-        print(f"{folder}: {count} files for {writer.about}, {len(part)} images, {words} words")
+        files = "1 file" if count == 1 else f"{count} files"
+        print(f"{folder}: {files} for {writer.about}, {len(part)} images, {words} words")

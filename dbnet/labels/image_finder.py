@@ -67,7 +67,8 @@ class ImageFinder:
         """
         if found is None:
             name.fail(
-                f"no image {name.text()} in {self.folder}; put it there, or delete its labels"
+                f"no image {name.text()} in {self.folder}; put it there, name its folder with "
+                "--images, or delete its labels"
             )
         place = os.path.normpath(found)  # not resolved: two links to a file are two images
         if place in self.named:

@@ -158,7 +158,7 @@ def test_state_of_labels_and_predictions(photos: Path) -> None:
 def test_convert_labels(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(photos, photos, "coco")
     assert convert([str(photos), str(photos), "--to", "cvat"]) == 0
-    assert "1 files for CVAT, 2 images, 4 words" in capsys.readouterr().out
+    assert "1 file for CVAT, 2 images, 4 words" in capsys.readouterr().out
     assert convert([str(photos), str(photos), "--to", "yolo", "--from", "cvat"]) == 0
     lines = (photos / "labels" / "1.txt").read_text().splitlines()
     assert lines[0] == "0 0.025 0.1 0.275 0.11 0.2725 0.305 0.0225 0.3"
