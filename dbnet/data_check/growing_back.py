@@ -11,7 +11,7 @@ from dbnet.data_check.inspection import sort_words
 from dbnet.data_check.kinds import Finding
 from dbnet.data_check.polygons import resize_factor
 from dbnet.data_check.raw_entries import entry_problem
-from dbnet.datasets.annotations import stated_size
+from dbnet.datasets.annotation_file import stated_size
 from dbnet.datasets.transforms.targets import draw_targets, is_too_small
 from dbnet.models.postprocessors import DBPostprocessor
 from dbnet.polygon_iou import areas_and_boxes, intersection_areas

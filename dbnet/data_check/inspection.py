@@ -11,7 +11,7 @@ from dbnet.data_check.fingerprints import fingerprint
 from dbnet.data_check.kinds import MAX_ASPECT, MAX_PIXELS, MIN_SIDE, Finding
 from dbnet.data_check.polygons import Measures, check_polygons, resize_factor
 from dbnet.data_check.raw_entries import check_word, entry_problem
-from dbnet.datasets.annotations import stated_size
+from dbnet.datasets.annotation_file import stated_size
 from dbnet.errors import ImageError
 from dbnet.images import probe, read_image
 from dbnet.labels.text_lines import UNREADABLE

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dbnet.data_check.kinds import Finding
-from dbnet.datasets.annotations import read_data_list
+from dbnet.datasets.annotation_file import read_data_list
 from dbnet.datasets.repair import NOT_FINITE, read_polygon
 
 KEPT = ("img_path", "height", "width", "instances", "polygon", "ignore", "text")

@@ -1,65 +1,44 @@
-"""Annotation files in MMOCR 1.x's format: read them, and keep them small and shared."""
+"""The annotations of a dataset, small and shared."""
 
-import functools
 import itertools
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from dbnet.datasets.repair import check_share, read_polygon
-from dbnet.datasets.shared_memory import SharedArray
-from dbnet.errors import UserError
-from dbnet.utils.files import refuse_special
-
-
-class Entry(NamedTuple):
-    """One image of an annotation file.
-
-    Attributes:
-        img_path: Path of the image.
-        size: (H, W) in pixels, if the file states it.
-        points: (P, 2) float32, the vertices of all its polygons, one polygon after the other.
-        lengths: Number of vertices of each polygon.
-        ignored: "Don't care", for each polygon.
-        num_chars: Length of the transcription of each polygon, -1 without one.
-        faults: A line for each instance that was not taken as the file has it.
-        num_words: Instances in the file.
-    """
-
-    img_path: str
-    size: tuple[int, int] | None
-    points: np.ndarray
-    lengths: list[int]
-    ignored: list[bool]
-    num_chars: list[int]
-    faults: list[str]
-    num_words: int
-
-    @property
-    def polygons(self) -> list[np.ndarray]:
-        """The polygons, each (K, 2) float32, pixels of the image."""
-        ends = list(itertools.accumulate(self.lengths, initial=0))
-        return [self.points[start:end] for start, end in itertools.pairwise(ends)]
+from dbnet.datasets.annotation_file import Entry
+from dbnet.datasets.annotation_table import columns_of, join_columns, read_table
+from dbnet.datasets.mapped_arrays import Holders, share
 
 
 class Annotations:
-    """Entries as a few arrays, which this process and its workers, forked or spawned, share."""
+    """Images and texts as a few arrays, which this process shares with its workers.
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        paths = [entry.img_path.encode(errors="surrogateescape") for entry in entries]
-        lengths = np.fromiter((n for entry in entries for n in entry.lengths), np.int64)
-        self.paths = SharedArray(np.frombuffer(b"".join(paths), np.uint8))
-        self.path_ends = SharedArray(_ends(map(len, paths)))
-        self.sizes = SharedArray(np.array([entry.size or (0, 0) for entry in entries], np.int32))
-        self.word_ends = SharedArray(_ends(len(entry.lengths) for entry in entries))
-        self.point_ends = SharedArray(_ends(lengths))
-        no_points = np.zeros((0, 2), np.float32)
-        self.points = SharedArray(np.concatenate([no_points, *(e.points for e in entries)]))
-        self.ignored = SharedArray(np.array([flag for e in entries for flag in e.ignored], bool))
-        self.num_chars = SharedArray(np.array([n for e in entries for n in e.num_chars], np.int32))
+    Args:
+        holders: Of the arrays of `read_table`.
+        folder: That paths are relative to.
+    """
+
+    def __init__(self, holders: Holders, folder: Path = Path()) -> None:
+        self.holders, self.folder = holders, folder
+        self.paths = holders["paths"]
+        self.path_ends = holders["path_ends"]
+        self.sizes = holders["sizes"]
+        self.word_ends = holders["word_ends"]
+        self.point_ends = holders["point_ends"]
+        self.points = holders["points"]
+        self.ignored = holders["ignored"]
+        self.num_chars = holders["num_chars"]
+
+    @classmethod
+    def read(cls, path: Path, max_damaged: float = 0.1) -> "Annotations":
+        """Read an annotation file, see `read_table`."""
+        return cls(read_table(path, max_damaged), path.parent)
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> "Annotations":
+        """Hold entries that come from no file."""
+        return cls(share(join_columns([columns_of(entry, "") for entry in entries], [], 0)))
 
     def __len__(self) -> int:
         return len(self.sizes.array)
@@ -80,129 +59,47 @@ class Annotations:
     def path_of(self, item: int) -> str:
         """Return the path of an image."""
         start, end = self.path_ends.array[item : item + 2].tolist()
-        return self.paths.array[start:end].tobytes().decode(errors="surrogateescape")
+        return str(
+            self.folder / self.paths.array[start:end].tobytes().decode(errors="surrogateescape")
+        )
 
     def size_of(self, item: int) -> tuple[int, int] | None:
         """Return (H, W) of an image as the file states it, if it does."""
         height, width = self.sizes.array[item].tolist()
         return (height, width) if height else None
 
-
-def _ends(counts: Iterable[int]) -> np.ndarray:
-    return np.fromiter(itertools.accumulate(counts, initial=0), np.int64)
-
-
-def read_annotation(path: Path, max_damaged: float = 0.1) -> list[Entry]:
-    """Read an annotation file; warn of damage, or stop if there is too much.
-
-    Args:
-        path: The file; image paths in it are relative to its folder.
-        max_damaged: Share of the images, and of the words, that may be damaged.
-
-    Raises:
-        UserError: The file cannot be read, is not in the format, or more than that is damaged.
-    """
-    data_list = read_data_list(path, functools.partial(_entry_or_node, path.parent))
-    entries, faulty = [], list[str]()
-    for index, entry in enumerate(data_list):
-        if isinstance(entry, Entry):
-            faults = [f"data_list[{index}] {fault}" for fault in entry.faults]
-            entries.append(entry._replace(faults=faults) if faults else entry)
-        else:
-            problem = _problem(path.parent, entry)
-            faulty.append(f"data_list[{index}]: {problem}; the image is left out")
-    check_share("images", faulty, len(data_list), max_damaged, str(path))
-    faults = [fault for entry in entries for fault in entry.faults]
-    num_words = sum(entry.num_words for entry in entries)
-    check_share("words", faults, num_words, max_damaged, str(path))
-    return entries
+    def take(self, items: Sequence[int] | np.ndarray) -> "Annotations":
+        """Hold some of the images, in the order given."""
+        order = np.asarray(items, np.int64)
+        letters, path_ends = gather(self.path_ends.array, order)
+        words, word_ends = gather(self.word_ends.array, order)
+        vertices, point_ends = gather(self.point_ends.array, words)
+        taken = dict(
+            paths=self.paths.array[letters],
+            path_ends=path_ends,
+            sizes=self.sizes.array[order],
+            word_ends=word_ends,
+            point_ends=point_ends,
+            points=self.points.array[vertices],
+            ignored=self.ignored.array[words],
+            num_chars=self.num_chars.array[words],
+        )
+        return Annotations(share(taken), self.folder)
 
 
-def _entry_or_node(folder: Path, node: dict) -> Entry | dict:
-    """Parse an object of the JSON if it is an entry; one that is not in the format stays."""
-    try:
-        return parse_entry(folder, node) if "instances" in node else node
-    except (AttributeError, KeyError, TypeError):
-        return node
+def gather(ends: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the members of groups that are taken in another order.
 
-
-def _problem(folder: Path, node: Any) -> str:
-    """Describe why an item of `data_list` is no entry."""
-    try:
-        parse_entry(folder, node)
-    except (AttributeError, KeyError, TypeError) as error:
-        return f"no {error}" if isinstance(error, KeyError) else str(error)
-    raise AssertionError(node)
-
-
-def parse_entry(folder: Path, node: dict) -> Entry:
-    """Check an item of `data_list` and repair its polygons, see `dbnet.datasets.repair`.
+    >>> gather(np.array([0, 2, 5]), np.array([1, 0]))  # groups {0, 1} and {2, 3, 4}
+    (array([2, 3, 4, 0, 1]), array([0, 3, 5]))
 
     Args:
-        folder: That of the annotation file.
-        node: The item as the file has it.
+        ends: (G + 1,), one past the last member of each group, after a 0.
+        order: Groups.
 
-    Raises:
-        AttributeError, KeyError, TypeError: It is not in the format.
+    Returns:
+        The members, and the ends of their groups.
     """
-    findings = [read_polygon(item["polygon"]) for item in node["instances"]]
-    ignored = [bool(item["ignore"]) for item in node["instances"]]
-    texts = [item.get("text") for item in node["instances"]]
-    num_chars = [len(text) if isinstance(text, str) else -1 for text in texts]
-    polygons = [finding.polygon for finding in findings if finding.polygon is not None]
-    faults = [
-        f"({node['img_path']}): instances[{i}]: {finding.fault}"
-        + (", left out" if finding.polygon is None else "")
-        for i, finding in enumerate(findings)
-        if finding.fault
-    ]
-    return Entry(
-        img_path=str(folder / node["img_path"]),
-        size=stated_size(node),
-        points=np.concatenate(polygons) if polygons else np.zeros((0, 2), np.float32),
-        lengths=[len(polygon) for polygon in polygons],
-        ignored=[flag for flag, finding in zip(ignored, findings) if finding.polygon is not None],
-        num_chars=[n for n, finding in zip(num_chars, findings) if finding.polygon is not None],
-        faults=faults,
-        num_words=len(findings),
-    )
-
-
-def read_data_list(path: Path, object_hook: Callable[[dict], Any] | None = None) -> list[Any]:
-    """Read `data_list`; what its entries are is not looked at.
-
-    Args:
-        path: The file, UTF-8 with or without a byte-order mark.
-        object_hook: Takes each object of the JSON while it is being read, as in `json.loads`.
-
-    Raises:
-        UserError: The file is missing, cannot be read, or has no image in its `data_list`.
-    """
-    try:
-        refuse_special(path)
-        content = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=object_hook)
-    except FileNotFoundError:
-        raise UserError(
-            f"annotation file {path} not found; make it with tools/prepare_data.py, or give "
-            "its folder with --data-root"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"annotation file {path}: {error.strerror}; --data-root is the folder of the "
-            "annotation files"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: not a JSON file: {error}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("data_list"), list):
-        raise UserError(f'{path}: no "data_list"; expected MMOCR 1.x\'s annotation format')
-    if not content["data_list"]:
-        raise UserError(f"{path}: data_list is empty; there is no image in it")
-    return content["data_list"]
-
-
-def stated_size(entry: dict) -> tuple[int, int] | None:
-    """Read (height, width) of an entry; None if it states none."""
-    height, width = entry.get("height"), entry.get("width")
-    if type(height) is type(width) is int and height > 0 < width:
-        return height, width
-    return None
+    lengths = np.diff(ends)[order]
+    taken = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    return np.repeat(ends[order] - taken[:-1], lengths) + np.arange(taken[-1]), taken

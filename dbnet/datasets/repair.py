@@ -59,6 +59,22 @@ def sides_cross(quad: np.ndarray) -> bool:
     return _pass_through(a, b, c, d) or _pass_through(b, c, d, a)
 
 
+def sides_may_cross(quads: np.ndarray) -> np.ndarray:
+    """Check for many (Q, 4, 2) float64 at once whether `sides_cross`, or is near to it; (Q,)."""
+    a, b, c, d = quads.transpose(1, 0, 2)
+
+    def sides(start: np.ndarray, end: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        (x, y), (dx, dy) = start.T, (end - start).T
+        return (dx * (one[:, 1] - y) - dy * (one[:, 0] - x)) * (
+            dx * (other[:, 1] - y) - dy * (other[:, 0] - x)
+        )
+
+    with np.errstate(invalid="ignore", over="ignore"):
+        first = (sides(a, b, c, d) <= 0) & (sides(c, d, a, b) <= 0)
+        second = (sides(b, c, d, a) <= 0) & (sides(d, a, b, c) <= 0)
+    return first | second
+
+
 def _pass_through(a: list[float], b: list[float], c: list[float], d: list[float]) -> bool:
     return _part(a, b, c, d) and _part(c, d, a, b)
 

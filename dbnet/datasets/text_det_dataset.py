@@ -6,7 +6,7 @@ import numpy as np
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
-from dbnet.datasets.annotations import Annotations, Entry, read_annotation
+from dbnet.datasets.annotations import Annotations
 from dbnet.datasets.image_cache import ImageCache
 from dbnet.datasets.repair import UnreadableImages
 from dbnet.datasets.samplers import SampleKey, as_sample_key
@@ -68,13 +68,14 @@ class TextDetDataset(Dataset):
             raise UserError(f'dataset.cache: must be None or "ram", got {cache!r}')
         self.ann_file = os.path.join(data_root, ann_file)
         self.test_mode = test_mode
-        entries = read_annotation(Path(self.ann_file), max_damaged)
+        self.annotations = Annotations.read(Path(self.ann_file), max_damaged)
         if sort_by_size:
-            entries.sort(key=lambda entry: entry.size or (0, 0))
-        entries = choose(entries, indices)
-        self.annotations = Annotations(entries)
-        self.images = make_cache(entries, cache_budget_gb) if cache else None
-        self.unreadable = UnreadableImages(len(entries), max_damaged, self.ann_file)
+            heights, widths = self.annotations.sizes.array.T
+            self.annotations = self.annotations.take(np.lexsort((widths, heights)))
+        if indices is not None:
+            self.annotations = self.annotations.take(choose(len(self.annotations), indices))
+        self.images = make_cache(self.annotations, cache_budget_gb) if cache else None
+        self.unreadable = UnreadableImages(len(self), max_damaged, self.ann_file)
         self.substitutes: dict[int, int] = {}  # of images known to be unreadable
         self.pipeline = Compose(list(pipeline))
 
@@ -130,18 +131,19 @@ class TextDetDataset(Dataset):
         raise error
 
 
-def choose(entries: list[Entry], indices: int | Sequence[int] | None) -> list[Entry]:
-    """Keep the first so many entries, or those of the given indices; None keeps all.
+def choose(num_images: int, indices: int | Sequence[int]) -> Sequence[int]:
+    """List the first so many images, or those of the given indices.
 
     Raises:
-        UserError: Nothing is left, or there is no such entry.
+        UserError: Nothing is left, or there is no such image.
     """
-    if indices is None:
-        return entries
+    everything = range(num_images)
     try:
-        chosen = entries[:indices] if isinstance(indices, int) else [entries[i] for i in indices]
+        chosen = (
+            everything[:indices] if isinstance(indices, int) else [everything[i] for i in indices]
+        )
     except IndexError as error:
-        raise UserError(f"dataset.indices: {error}, there are {len(entries)} images") from None
+        raise UserError(f"dataset.indices: {error}, there are {num_images} images") from None
     if not chosen:
         raise UserError(
             f"dataset.indices={indices!r} leaves no image: give how many, or a list of them"
@@ -149,11 +151,14 @@ def choose(entries: list[Entry], indices: int | Sequence[int] | None) -> list[En
     return chosen
 
 
-def make_cache(entries: Sequence[Entry], budget_gb: float) -> ImageCache:
+def make_cache(annotations: Annotations, budget_gb: float) -> ImageCache:
     """Reserve memory for decoded images, as many as fit into 10^9 bytes each of `budget_gb`."""
-    images = ImageCache(((e.img_path, e.size) for e in entries), int(budget_gb * 1e9))
+    items = range(len(annotations))
+    images = ImageCache(
+        ((annotations.path_of(i), annotations.size_of(i)) for i in items), int(budget_gb * 1e9)
+    )
     log(
-        f"cache: holds {len(images)} of {len(entries)} images once they are read, "
+        f"cache: holds {len(images)} of {len(annotations)} images once they are read, "
         f"{images.num_bytes / 1e9:.2f} of {budget_gb:g} GB"
     )
     return images

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dbnet.datasets.annotations import read_annotation
+from dbnet.datasets.annotations import Annotations
 from dbnet.errors import UserError
 from dbnet.evaluation.counts import count_images, join_overlaps, metrics_of
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric
@@ -204,8 +204,9 @@ def _parts(path: str) -> tuple[str, ...]:
 def _read_annotation(path: Path) -> list[tuple[str, GroundTruth]]:
     """Read an annotation file into pairs of image path and ground truth."""
     _check_readable(path)
-    entries = read_annotation(path)
-    return [(e.img_path, GroundTruth(e.polygons, e.ignored, e.num_chars)) for e in entries]
+    annotations = Annotations.read(path)
+    entries = [annotations[item] for item in range(len(annotations))]
+    return [(e.pop("img_path"), GroundTruth(**e)) for e in entries]
 
 
 def _check_readable(path: Path) -> None:

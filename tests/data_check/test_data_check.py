@@ -27,7 +27,7 @@ from dbnet.data_check.inspection import TURNS, Place, check_image, inspect_entry
 from dbnet.data_check.kinds import KINDS, NOTE, SEVERITIES
 from dbnet.data_check.raw_entries import check_word, entry_problem, read_entries
 from dbnet.data_check.report_html import bars
-from dbnet.datasets.annotations import stated_size
+from dbnet.datasets.annotation_file import stated_size
 from dbnet.errors import UserError
 from tests.conftest import rectangle
 from tests.scenes import write_scenes
