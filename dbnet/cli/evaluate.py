@@ -6,6 +6,7 @@ import numpy as np
 
 from dbnet.cli.console import command
 from dbnet.errors import UserError
+from dbnet.evaluation.closing_lines import format_metrics
 from dbnet.evaluation.counts import RESAMPLES, differences, intervals, metrics_of
 from dbnet.evaluation.files import (
     GroundTruth,
@@ -17,7 +18,6 @@ from dbnet.evaluation.files import (
     read_both,
     round_predictions,
 )
-from dbnet.evaluation.hmean_iou import format_metrics
 from dbnet.evaluation.protocols import NAMES
 from dbnet.evaluation.protocols.counting import count_scenes
 from dbnet.evaluation.protocols.notes import notes_on

@@ -12,8 +12,13 @@ import numpy as np
 
 from dbnet.datasets.annotations import read_annotation
 from dbnet.errors import UserError
-from dbnet.evaluation.counts import count_images, join_overlaps, metrics_of
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric
+from dbnet.evaluation.counts import (
+    Overlaps,
+    count_images,
+    join_overlaps,
+    measure_image,
+    metrics_of,
+)
 from dbnet.evaluation.protocols.scene import Scene
 from dbnet.evaluation.results import read_images
 from dbnet.evaluation.submission import (
@@ -133,23 +138,26 @@ def evaluate_predictions(
 def metrics_by_key(counts: np.ndarray) -> dict[str, float]:
     """Form the metrics of `count_predictions`, with the keys of `HmeanIOUMetric`."""
     metrics = metrics_of(counts.sum(axis=0))
-    prefix = HmeanIOUMetric.default_prefix
-    return {f"{prefix}/{name}": float(value) for name, value in metrics.items()}
+    return {f"icdar/{name}": float(value) for name, value in metrics.items()}
 
 
 def count_predictions(
     truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]
 ) -> np.ndarray:
     """Count matches per image in the order of `truths`, see `count_images`."""
+    return count_images(overlaps_of(truths, predictions))
+
+
+def overlaps_of(
+    truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]
+) -> Overlaps:
+    """Find the hits of a dataset, in the order of `truths`."""
     unknown = predictions.keys() - truths.keys()
     if unknown:
         raise ValueError(f"predictions for images without ground truth: {sorted(unknown)}")
-    metric = HmeanIOUMetric()
     nothing = Prediction([], np.zeros(0, np.float32))
-    for stem, truth in truths.items():
-        meta = dict(gt_polygons=truth.polygons, gt_ignored=truth.ignored)
-        metric.process(dict(metas=[meta]), [predictions.get(stem, nothing)._asdict()])
-    return count_images(join_overlaps(metric.results))
+    pairs = [(truth, predictions.get(stem, nothing)) for stem, truth in truths.items()]
+    return join_overlaps([measure_image(t.polygons, t.ignored, *p) for t, p in pairs])
 
 
 def make_scenes(
