@@ -65,6 +65,7 @@ MODELS = _child("model", root.MODELS, "models")
 DATASETS = _child(
     "dataset",
     root.DATASETS,
+    "datasets.collate",  # a function that loaders name
     "datasets.text_det_dataset",
     "datasets.concat_dataset",
     "datasets.synthetic_text_dataset",

@@ -100,9 +100,9 @@ class Examined:
             for name in FIGURES if protocol == "icdar" else ("hmean",):
                 if name not in totals:
                     continue
-                made_of = [float(totals[key]) for key in ("precision", "recall")]
+                made_of = ("precision", "recall") if name == "hmean" else ()
                 key = name if protocol == "icdar" else protocol
-                parts = made_of if name == "hmean" else []
+                parts = [float(totals[part]) for part in made_of]
                 found[key] = Figure(float(totals[name]), *ends[name], *parts)
         return found
 

@@ -118,7 +118,8 @@ def describe(change: Change) -> str:
 
 def _errors(result: Examined, image: int) -> str:
     judgement = result.judgements[image]
-    kinds = (("missed", judgement.misses), ("false alarms", judgement.false_alarms))
+    alarms = "false alarm" if len(judgement.false_alarms) == 1 else "false alarms"
+    kinds = (("missed", judgement.misses), (alarms, judgement.false_alarms))
     parts = [f"{len(of)} {name}{_by_cause(list(of.values()))}" for name, of in kinds if of]
     return "; ".join(parts) or "no errors"
 
