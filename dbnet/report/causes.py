@@ -81,11 +81,11 @@ def judge_scene(scene: Scene, scores: Array | None, threshold: float | None) -> 
         ignored_predictions=np.flatnonzero(~counted & kept).tolist(),
     )
     relations = Relations(scene, kept, found)
-    misses = _first_that_holds(relations.misses(), MISSES, verdict.missed)
+    misses, false_alarms = relations.misses(), relations.false_alarms()
     return Judgement(
         verdict,
-        misses,
-        _first_that_holds(relations.false_alarms(), FALSE_ALARMS, verdict.false_alarms),
+        _first_that_holds(misses, MISSES, verdict.missed),
+        _first_that_holds(false_alarms, FALSE_ALARMS, verdict.false_alarms),
     )
 
 
@@ -129,8 +129,8 @@ class Relations:
 
     @cached_property
     def split(self) -> Array:
-        """(G,) bool, missed texts in pieces that together cover most of them."""
-        pieces = self.within & self.kept & ~self.found[:, None]
+        """(G,) bool, texts in pieces that together cover most of them."""
+        pieces = self.within & self.kept
         covered = (self.scene.recall * pieces).sum(axis=1)
         return (pieces.sum(axis=1) > 1) & (covered > MOSTLY)
 

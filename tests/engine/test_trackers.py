@@ -1,6 +1,7 @@
 """A run logs to Weights & Biases and to MLflow without network, by a line of the config each."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,8 @@ def test_wandb_offline(tmp_path, monkeypatch):
     assert file.stat().st_size > 0
 
 
-def test_mlflow_in_a_folder(tmp_path, monkeypatch):
+def test_mlflow_in_a_folder(tmp_path):
     mlflow = pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     written = run(tmp_path, "dict(type='MLflowVisBackend', exp_name='words')")
     (folder,) = (tmp_path / "work").glob("*/vis_data")
     mlflow.set_tracking_uri(f"file://{folder}")
@@ -54,3 +54,13 @@ def test_mlflow_in_a_folder(tmp_path, monkeypatch):
     assert metrics.keys() >= {"loss_prob", "lr", *INTERVAL}
     assert metrics["icdar/hmean_low"] <= metrics["icdar/hmean"] <= metrics["icdar/hmean_high"]
     assert metrics["icdar/hmean"] == pytest.approx(written[-1]["icdar/hmean"])
+
+
+def test_a_package_that_is_missing_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    root = write_scenes(tmp_path, count=4)
+    extra = BACKENDS.format("dict(type='WandbVisBackend')")
+    config = write_config(root, "logged", epochs=1, extra=extra)
+    assert train.main([config, "--work-dir", str(tmp_path / "work")]) == 1
+    expected = 'error: Please run "pip install wandb" to install wandb'
+    assert capsys.readouterr().err.splitlines()[-1] == expected

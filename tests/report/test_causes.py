@@ -42,6 +42,10 @@ def test_a_match_has_no_cause():
         pytest.param(
             [TEXT], [rectangle(140, 100, 300, 120)], ["too long"], ["too long"], id="beyond"
         ),
+        # 60 of 100 columns, most of its own 109 too, but 60 of 149 in all: IoU .4. One is no split.
+        pytest.param(
+            [TEXT], [rectangle(140, 100, 249, 120)], ["too long"], ["too long"], id="shifted"
+        ),
         # 20 rows of 50: IoU .4.
         pytest.param([TEXT], [rectangle(100, 90, 200, 140)], ["too long"], ["too long"], id="high"),
         # 200 columns over a touching text of which it covers 45 of 100.
@@ -126,6 +130,8 @@ def test_cause(texts, predictions, missed, false):
             ["beside an ignored text"],
             id="both",
         ),
+        # 85 of 120 columns: left out, but it only touches the other text, 30 of 100 columns.
+        pytest.param(rectangle(170, 100, 290, 120), ["cut short"], [], id="left out, touches"),
         # 40 of 90 columns in the ignored text, 45 of 100 in the other.
         pytest.param(
             rectangle(155, 100, 245, 120), ["cut short"], ["cut short"], id="a part of both"
@@ -145,6 +151,13 @@ def test_beside_an_ignored_text(prediction, missed, false):
     assert judgement.verdict.ignored_predictions == ([] if false else [0])
 
 
+def test_a_prediction_within_a_long_ignored_text():
+    # 150 of its 210 columns lie in the ignored text, of which it covers 150 of 440.
+    ignored = rectangle(160, 100, 600, 120)
+    judgement = judge([TEXT, ignored], [rectangle(100, 100, 310, 120)], [False, True])
+    assert judgement.misses == {0: "beside an ignored text"}
+
+
 @pytest.mark.parametrize(
     ("predictions", "scores", "expected"),
     [
@@ -157,6 +170,13 @@ def test_beside_an_ignored_text(prediction, missed, false):
             id="another is above the threshold",
         ),
         pytest.param([rectangle(100, 100, 140, 120), TEXT], [0.9, 0.4], "low score", id="both"),
+        # 100 of 200 columns, an IoU of exactly 1/2: the other one explains the miss.
+        pytest.param(
+            [rectangle(100, 100, 300, 120), rectangle(100, 100, 130, 120)],
+            [0.4, 0.9],
+            "cut short",
+            id="too long below the threshold",
+        ),
     ],
 )
 def test_low_scores(predictions, scores, expected):
