@@ -12,13 +12,7 @@ import numpy as np
 
 from dbnet.datasets.annotations import read_annotation
 from dbnet.errors import UserError
-from dbnet.evaluation.counts import (
-    Overlaps,
-    count_images,
-    join_overlaps,
-    measure_image,
-    metrics_of,
-)
+from dbnet.evaluation.counts import count_images, join_overlaps, measure_image, metrics_of
 from dbnet.evaluation.protocols.scene import Scene
 from dbnet.evaluation.results import read_images
 from dbnet.evaluation.submission import (
@@ -145,19 +139,13 @@ def count_predictions(
     truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]
 ) -> np.ndarray:
     """Count matches per image in the order of `truths`, see `count_images`."""
-    return count_images(overlaps_of(truths, predictions))
-
-
-def overlaps_of(
-    truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]
-) -> Overlaps:
-    """Find the hits of a dataset, in the order of `truths`."""
     unknown = predictions.keys() - truths.keys()
     if unknown:
         raise ValueError(f"predictions for images without ground truth: {sorted(unknown)}")
     nothing = Prediction([], np.zeros(0, np.float32))
     pairs = [(truth, predictions.get(stem, nothing)) for stem, truth in truths.items()]
-    return join_overlaps([measure_image(t.polygons, t.ignored, *p) for t, p in pairs])
+    measured = [measure_image(t.polygons, t.ignored, *p) for t, p in pairs]
+    return count_images(join_overlaps(measured))
 
 
 def make_scenes(
