@@ -27,6 +27,8 @@ setup(
     package_data={
         "dbnet.configs": ["**/*.py", "**/*.yml"],
         "dbnet.data_check": ["*.jinja"],
+        "dbnet.report": ["*.jinja"],
+        "dbnet.visualization": ["*.jinja"],
         "dbnet.weights": ["*.pth", "*.md"],
     },
     install_requires=(HERE / "requirements.txt").read_text().split(),

@@ -62,8 +62,15 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child("model", root.MODELS, "models")
-DATASETS = _child("dataset", root.DATASETS, "datasets", "datasets.synthetic_text_dataset")
-DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets")
+DATASETS = _child(
+    "dataset",
+    root.DATASETS,
+    "datasets.collate",  # a function that loaders name
+    "datasets.text_det_dataset",
+    "datasets.concat_dataset",
+    "datasets.synthetic_text_dataset",
+)
+DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.samplers")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.transforms")
 METRICS = _child(
     "metric",

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -12,6 +11,7 @@ from mmengine.registry import init_default_scope
 
 from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import with_progress
+from dbnet.cli.report_path import check_report_path
 from dbnet.config.load import load_config
 from dbnet.data_check.findings_file import findings_writer
 from dbnet.data_check.growing_back import measure_growing_back
@@ -64,23 +64,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     if args.html and args.json and args.html.resolve() == args.json.resolve():
         raise UserError(f"--html and --json are both {args.html}; give each its own file")
     for report in filter(None, (args.html, args.json)):
-        if not report.parent.is_dir():
-            raise UserError(f"{report}: no folder {report.parent}; make it first")
-        if not os.access(report.parent, os.W_OK):  # found out now, not after an hour of checking
-            raise UserError(f"{report}: cannot write into the folder {report.parent}")
-        if os.path.lexists(report) and not is_report(report):
-            raise UserError(
-                f"{report} is there already, is no report of this tool and will not be "
-                "overwritten; choose another name"
-            )
-
-
-def is_report(path: Path) -> bool:
-    """Return whether a file was written by this tool."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return MARK in file.read(200)
+        check_report_path(report, MARK)
 
 
 def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:

@@ -65,6 +65,9 @@ def one_line_errors(work: Callable[[], int]) -> int:
         if isinstance(error, ImportError) and re.match(r"lib(GL|gl|gthread|X|xcb)", str(error)):
             print(f"error: OpenCV: {str(error).split(':')[0]}{NO_LIBRARY}", file=sys.stderr)
             return 1
+        if isinstance(error, ImportError) and "pip install" in str(error):  # mmengine's backends
+            print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
+            return 1
         if "shared memory" in str(error):  # torch's, or of a worker that the kernel has ended
             print(f"error: {SHARED_MEMORY}", file=sys.stderr)
             return 1

@@ -6,6 +6,7 @@ import numpy as np
 
 from dbnet.cli.console import command
 from dbnet.errors import UserError
+from dbnet.evaluation.closing_lines import format_metrics
 from dbnet.evaluation.counts import RESAMPLES, differences, intervals, metrics_of
 from dbnet.evaluation.files import (
     GroundTruth,
@@ -17,7 +18,6 @@ from dbnet.evaluation.files import (
     read_both,
     round_predictions,
 )
-from dbnet.evaluation.hmean_iou import format_metrics
 from dbnet.evaluation.protocols import NAMES
 from dbnet.evaluation.protocols.counting import count_scenes
 from dbnet.evaluation.protocols.notes import notes_on
@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
     print(f"{args.gt}: {describe(truths)}")
     missing = sorted(truths.keys() - predictions.keys(), key=natural_key)
     if missing:
-        print(f"{args.pred}: no predictions for {_list(missing)}, counted as empty")
+        print(f"{args.pred}: no predictions for {list_of(missing)}, counted as empty")
     for note in notes_on(make_scenes(truths, predictions), chosen(args)):
         print(f"{args.pred}: {note}")
     show = show_protocols if args.protocol else show_icdar2015
@@ -126,7 +126,7 @@ def check_known(
     """
     unknown = sorted(predictions.keys() - truths.keys(), key=natural_key)
     if unknown:
-        raise UserError(f"{path} holds {_list(unknown)}, which {gt} lacks")
+        raise UserError(f"{path} holds {list_of(unknown)}, which {gt} lacks")
 
 
 def format_intervals(counts: np.ndarray, resamples: int) -> list[str]:
@@ -153,7 +153,7 @@ def describe(truths: dict[str, GroundTruth]) -> str:
     return f"{len(truths)} images, {len(ignored)} texts, {ignored.count(False)} that count"
 
 
-def _list(stems: Collection[str]) -> str:
+def list_of(stems: Collection[str]) -> str:
     """Name the first of some images and count the others."""
     others = f" and {len(stems) - 1} more" if len(stems) > 1 else ""
     return f"{next(iter(stems))}{others}"

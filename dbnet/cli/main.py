@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "find the texts in images that arrive by HTTP",
     "demo": "find the texts in images on a page in the browser",
     "evaluate": "evaluate predictions in files",
+    "report": "show one result or two on a page: figures, causes of errors, the worst images",
     "tune": "search the settings of the post-processing",
     "prepare": "make annotation files of public datasets or of your own labels",
     "convert-labels": "write labels of one tool in the format of another",

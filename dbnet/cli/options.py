@@ -357,6 +357,28 @@ def evaluate() -> Parser:
     return parser
 
 
+def report() -> Parser:
+    parser = Parser(
+        "report",
+        "Show one result, or two side by side, on one HTML page without network: precision and "
+        "recall, all protocols with intervals, what kinds of texts are found, the cause of each "
+        "error, the worst images, and what the second gained and lost.",
+    )
+    parser.add(
+        "results", type=Path, metavar="RESULTS", help="file of test.py --out, or a submission"
+    )
+    parser.add("other", nargs="?", type=Path, metavar="RESULTS", help="another, to compare with it")
+    parser.add(
+        "--gt",
+        type=Path,
+        required=True,
+        metavar="ANNOTATION",
+        help="annotation file, or a zip or folder of gt_img_N.txt (without pictures)",
+    )
+    parser.add("--html", type=Path, required=True, metavar="report.html", help="the page")
+    return parser
+
+
 def tune() -> Parser:
     parser = Parser(
         "tune",
@@ -615,6 +637,7 @@ PARSERS = {
     "serve": serve,
     "demo": demo,
     "evaluate": evaluate,
+    "report": report,
     "tune": tune,
     "prepare": prepare,
     "convert-labels": convert_labels,

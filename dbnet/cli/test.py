@@ -18,8 +18,9 @@ from dbnet.engine.start import (
     skip_imagenet_weights,
 )
 from dbnet.errors import UserError
+from dbnet.evaluation.closing_lines import format_metrics
 from dbnet.evaluation.counts import RESAMPLES
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric, format_metrics
+from dbnet.evaluation.hmean_iou import HmeanIOUMetric
 from dbnet.evaluation.prediction_collector import PredictionCollector
 from dbnet.evaluation.protocol_metric import ProtocolMetric
 from dbnet.evaluation.results import check_results_path, write_results

@@ -6,7 +6,7 @@ from mmengine.dist import is_main_process
 from dbnet.apis.train import train
 from dbnet.cli.console import STARTED, command
 from dbnet.engine.interrupt_hook import Interrupted
-from dbnet.evaluation.hmean_iou import format_metrics
+from dbnet.evaluation.closing_lines import format_metrics
 
 
 @command("train")

@@ -1,6 +1,5 @@
 """Small pictures of images and words, with the findings drawn in."""
 
-import base64
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from dbnet.errors import ImageError
 from dbnet.geometry import transform
 from dbnet.images import read_image
 from dbnet.visualization.draw import GREEN, GREY, VERMILION, LineStyle, draw_polygons, resize_to_fit
+from dbnet.visualization.page import to_source
 
 Array = np.ndarray
 Box = tuple[int, int, int, int]
@@ -24,7 +24,6 @@ WIDTHS = {IGNORED: 2, COUNTED: 2, FOUND: 3}  # pixels; in the order in which the
 
 SIZE = (480, 360)  # (W, H) of a picture at most
 ASPECT = np.array([SIZE[0] / SIZE[1], 1.0])
-QUALITY = 75  # of the JPEGs; the pictures of 1000 bad images take some 2 MB
 CONTEXT = 1.0  # lengths of a word shown above and below it
 MIN_VIEW = 0.12  # part of the image's longer side that is shown at least
 FAR = 1e9  # pixels; no image reaches as far
@@ -104,9 +103,3 @@ def crop(image: Array, view: Box) -> Array:
     part = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     borders = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
     return cv2.copyMakeBorder(part, *borders, cv2.BORDER_CONSTANT, value=BACKGROUND)
-
-
-def to_source(image: Array) -> str:
-    """Encode an image (H, W, 3) as the source of an HTML image, a data URI."""
-    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 
 from dbnet.data_check.histograms import SCALES
@@ -14,19 +13,14 @@ from dbnet.data_check.pictures import draw_entry
 from dbnet.data_check.raw_entries import entry_problem
 from dbnet.data_check.report_text import amount, file_table, verdict
 from dbnet.data_check.summary import Example, KindSummary, Summary
-from dbnet.utils.files import replace_when_complete
+from dbnet.visualization import page
 
 Files = list[list[Any]]  # the entries of each annotation file
 
 NUM_PICTURES = 3  # of a kind
 NUM_LINES = 4  # below a picture of one of the worst images
 BAR_LENGTH = 210  # pixels of the longest bar
-ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 class Figure(NamedTuple):
@@ -48,7 +42,9 @@ class Bar(NamedTuple):
 def write_page(path: Path, summary: Summary, files: Files, test_size: tuple[int, int]) -> None:
     """Write the report; the entries of `files` are those that were summed up."""
     worst = summary.worst.in_order()
-    page = ENVIRONMENT.get_template("report.html.jinja").render(
+    page.write_page(
+        path,
+        TEMPLATE,
         verdict=verdict(summary),
         worst_severity=next((name for name in (ERROR, WARNING) if summary.count(name)), "good"),
         test_size=test_size,
@@ -63,9 +59,6 @@ def write_page(path: Path, summary: Summary, files: Files, test_size: tuple[int,
         scales=SCALES,
         bars=bars,
     )
-    with replace_when_complete(path) as partial:
-        # A JSON string may hold half a surrogate pair, which cannot be written.
-        partial.write_text(page, encoding="utf-8", errors="replace")
 
 
 def bars(labels: Sequence[str], counts: np.ndarray) -> list[Bar]:

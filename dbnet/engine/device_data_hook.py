@@ -8,7 +8,6 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from dbnet.datasets import EpochKeySampler, InfiniteKeySampler, TextDetDataset
 from dbnet.datasets.device import (
     DeviceBatchMaker,
     Planner,
@@ -19,6 +18,8 @@ from dbnet.datasets.device import (
     pipeline_parts,
 )
 from dbnet.datasets.device.store import check_budget
+from dbnet.datasets.samplers import EpochKeySampler, InfiniteKeySampler
+from dbnet.datasets.text_det_dataset import TextDetDataset
 from dbnet.errors import ImageError, UserError
 from dbnet.images import read_shape
 from dbnet.models.detectors.dbnet import unwrap

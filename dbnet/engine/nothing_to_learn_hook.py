@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from dbnet.datasets import TextDetDataset
+from dbnet.datasets.text_det_dataset import TextDetDataset
 from dbnet.datasets.transforms.geometric import AffineCropTransform
 from dbnet.datasets.transforms.targets import GenerateDBTargets, is_too_small
 from dbnet.errors import ImageError, UserError

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dbnet.evaluation.matching import MIN_IOU, first_come, maximum
+from dbnet.evaluation.matching import MIN_IOU, first_come, match_image, maximum
 
 # MMOCR's. Decimals instead of np.arange, whose 0.7000000000000002 drops a score of 0.7.
 SCORE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -44,6 +44,22 @@ class Overlaps(NamedTuple):
     images: np.ndarray
     scores: np.ndarray | None
     num_images: int
+
+
+def measure_image(
+    gt_polygons: Sequence[np.ndarray],
+    gt_ignored: Sequence[bool],
+    polygons: Sequence[np.ndarray],
+    scores: np.ndarray | None,
+) -> dict[str, np.ndarray | None]:
+    """Measure what `join_overlaps` takes of an image; see `match_image`, scores are (M,)."""
+    if scores is not None and len(scores) != len(polygons):
+        raise ValueError(f"{len(polygons)} polygons have {len(scores)} scores")
+    iou, counted = match_image(gt_polygons, gt_ignored, polygons)
+    if scores is not None:
+        # In float32 a score of 0.3 passes the threshold 0.3, whatever type it came in.
+        scores = np.asarray(scores, dtype=np.float32)[counted]
+    return dict(iou=iou, scores=scores)
 
 
 def join_overlaps(results: Sequence[dict]) -> Overlaps:

@@ -12,8 +12,7 @@ import numpy as np
 
 from dbnet.datasets.annotations import Annotations
 from dbnet.errors import UserError
-from dbnet.evaluation.counts import count_images, join_overlaps, metrics_of
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric
+from dbnet.evaluation.counts import count_images, join_overlaps, measure_image, metrics_of
 from dbnet.evaluation.protocols.scene import Scene
 from dbnet.evaluation.results import read_images
 from dbnet.evaluation.submission import (
@@ -133,8 +132,7 @@ def evaluate_predictions(
 def metrics_by_key(counts: np.ndarray) -> dict[str, float]:
     """Form the metrics of `count_predictions`, with the keys of `HmeanIOUMetric`."""
     metrics = metrics_of(counts.sum(axis=0))
-    prefix = HmeanIOUMetric.default_prefix
-    return {f"{prefix}/{name}": float(value) for name, value in metrics.items()}
+    return {f"icdar/{name}": float(value) for name, value in metrics.items()}
 
 
 def count_predictions(
@@ -144,12 +142,10 @@ def count_predictions(
     unknown = predictions.keys() - truths.keys()
     if unknown:
         raise ValueError(f"predictions for images without ground truth: {sorted(unknown)}")
-    metric = HmeanIOUMetric()
     nothing = Prediction([], np.zeros(0, np.float32))
-    for stem, truth in truths.items():
-        meta = dict(gt_polygons=truth.polygons, gt_ignored=truth.ignored)
-        metric.process(dict(metas=[meta]), [predictions.get(stem, nothing)._asdict()])
-    return count_images(join_overlaps(metric.results))
+    pairs = [(truth, predictions.get(stem, nothing)) for stem, truth in truths.items()]
+    measured = [measure_image(t.polygons, t.ignored, *p) for t, p in pairs]
+    return count_images(join_overlaps(measured))
 
 
 def make_scenes(

@@ -1,13 +1,15 @@
 from collections.abc import Sequence
 
-import numpy as np
 from mmengine.evaluator import BaseMetric
 
-from dbnet.evaluation.counts import count_images, join_overlaps, metrics_with_intervals
-from dbnet.evaluation.matching import match_image
+from dbnet.evaluation.closing_lines import WITH_INTERVAL
+from dbnet.evaluation.counts import (
+    count_images,
+    join_overlaps,
+    measure_image,
+    metrics_with_intervals,
+)
 from dbnet.registry import METRICS
-
-WITH_INTERVAL = ("hmean", "official_hmean")
 
 
 @METRICS.register_module()
@@ -58,14 +60,8 @@ class HmeanIOUMetric(BaseMetric):
                 frame, and `scores`, (M,) or None.
         """
         for meta, prediction in zip(data_batch["metas"], data_samples):
-            polygons, scores = prediction["polygons"], prediction["scores"]
-            if scores is not None and len(scores) != len(polygons):
-                raise ValueError(f"{len(polygons)} polygons have {len(scores)} scores")
-            iou, counted = match_image(meta["gt_polygons"], meta["gt_ignored"], polygons)
-            if scores is not None:
-                # In float32 a score of 0.3 passes the threshold 0.3, whatever type it came in.
-                scores = np.asarray(scores, dtype=np.float32)[counted]
-            self.results.append(dict(iou=iou, scores=scores))
+            truth = meta["gt_polygons"], meta["gt_ignored"]
+            self.results.append(measure_image(*truth, prediction["polygons"], prediction["scores"]))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Sum the counts over all images and form the metrics, plain floats without prefix.
@@ -75,42 +71,3 @@ class HmeanIOUMetric(BaseMetric):
         """
         counts = count_images(join_overlaps(results))
         return metrics_with_intervals(counts, self.bootstrap, WITH_INTERVAL)
-
-
-def format_metrics(metrics: dict[str, float]) -> list[str]:
-    """Write the closing lines of the tools: protocols, fit, intervals, `icdar`, `official`.
-
-    Args:
-        metrics: What the evaluator returns, with keys such as `icdar/hmean`; others are skipped.
-    """
-    protocols = [key.removesuffix("hmean") for key in metrics if key.endswith("/hmean")]
-    lines = [_protocol_line(metrics, prefix) for prefix in protocols if prefix != "icdar/"]
-    if "icdar/mean_iou" in metrics:
-        strict = [metrics[f"icdar/hmean_iou{percent}"] for percent in (60, 70, 80)]
-        at = ", ".join(f"{hmean:.4f} at IoU {iou}" for hmean, iou in zip(strict, (0.6, 0.7, 0.8)))
-        lines.append(f"fit: hmean {at}; mean IoU {metrics['icdar/mean_iou']:.4f}")
-    bounds = [_interval(metrics, "icdar/", name) for name in WITH_INTERVAL]
-    if any(bounds):
-        lines.append(f"95 % intervals over images: {', '.join(filter(None, bounds))}")
-    if "icdar/hmean" in metrics:
-        threshold = f"(score threshold {metrics['icdar/best_score_thr']:.1f})"
-        lines.append(f"icdar: {_triple(metrics, 'icdar/')} {threshold}")
-    if "icdar/official_hmean" in metrics:
-        lines.append(f"official: {_triple(metrics, 'icdar/official_')}")
-    return lines
-
-
-def _protocol_line(metrics: dict[str, float], prefix: str) -> str:
-    interval = _interval(metrics, prefix, "hmean")
-    ends = f" (95 % interval: {interval})" if interval else ""
-    return f"{prefix[:-1]}: {_triple(metrics, prefix)}{ends}"
-
-
-def _interval(metrics: dict[str, float], prefix: str, name: str) -> str:
-    ends = [metrics.get(f"{prefix}{name}_{end}") for end in ("low", "high")]
-    return "" if None in ends else f"{name} {ends[0]:.4f} to {ends[1]:.4f}"
-
-
-def _triple(metrics: dict[str, float], prefix: str) -> str:
-    names = ("precision", "recall", "hmean")
-    return " ".join(f"{name} {metrics[prefix + name]:.4f}" for name in names)

@@ -9,11 +9,13 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def prepare_environment() -> None:
-    """Set what users left unset, for torch, OpenMP and those that ask for a home."""
+    """Set what users left unset, for torch, OpenMP, MLflow and those that ask for a home."""
     # A user that the system does not know, as `docker run --user 12345` makes them, may have none;
     # what MMEngine imports then fails.
     if os.path.expanduser("~") == "~":
         os.environ["HOME"] = tempfile.gettempdir()
+    # MLflow 3 refuses what mmengine's backend does without a tracking_uri: to log into a folder.
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     # Threads beyond a container's share of the processors wait for each other: twice as many
     # doubled the time.
     quota = processor_quota()

@@ -1,8 +1,7 @@
 """Messages to the log of a run, or without a run to Python's logger `dbnet`."""
 
 import logging
-
-from mmengine.logging import MMLogger
+import sys
 
 
 def log(message: str, level: int = logging.INFO) -> None:
@@ -10,7 +9,9 @@ def log(message: str, level: int = logging.INFO) -> None:
 
     mmengine's `print_log` prints there even if there is no run.
     """
-    run: logging.Logger = MMLogger.get_current_instance()
-    # This name has the logger that mmengine makes where there is no run.
-    target = logging.getLogger("dbnet") if run.name == "mmengine" else run
-    target.log(level, message)
+    run = logging.getLogger("dbnet")
+    if "mmengine.logging" in sys.modules:  # else there is no run, and torch would be imported
+        current = sys.modules["mmengine.logging"].MMLogger.get_current_instance()
+        # This name has the logger that mmengine makes where there is no run.
+        run = run if current.name == "mmengine" else current
+    run.log(level, message)

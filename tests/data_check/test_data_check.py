@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dbnet.cli import check
+from dbnet.cli import check, report_path
 from dbnet.cli.progress import with_progress
 from dbnet.data_check import (
     fingerprints,
@@ -602,10 +602,10 @@ def test_reports_overwrite_reports_only(scenes, capsys):
 
 
 def test_an_old_report_that_cannot_be_read_is_one_line(scenes, capsys, monkeypatch):
-    def refuse(path):
+    def refuse(path, mark):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(check, "is_report", refuse)
+    monkeypatch.setattr(report_path, "is_report", refuse)
     (scenes / "r.html").touch()
     assert check.main([str(scenes / "train.json"), "--html", str(scenes / "r.html")]) == 1
     assert capsys.readouterr().err == f"error: {scenes / 'r.html'}: Permission denied\n"
@@ -638,7 +638,9 @@ def test_a_report_that_cannot_be_written_is_reported_first(scenes, monkeypatch, 
         raise AssertionError("checked before")
 
     monkeypatch.setattr(check, "check", check_images)
-    monkeypatch.setattr(check.os, "access", lambda path, mode: False)  # root may write anywhere
+    monkeypatch.setattr(
+        report_path.os, "access", lambda path, mode: False
+    )  # root may write anywhere
     assert check.main([str(scenes / "train.json"), option, str(scenes / "report")]) == 1
     expected = f"error: {scenes / 'report'}: cannot write into the folder {scenes}\n"
     assert capsys.readouterr().err == expected

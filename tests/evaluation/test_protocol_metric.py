@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dbnet.errors import UserError
-from dbnet.evaluation.hmean_iou import format_metrics
+from dbnet.evaluation.closing_lines import format_metrics
 from dbnet.evaluation.protocols import NAMES
 from dbnet.evaluation.protocols.counting import PROTOCOLS
 from dbnet.registry import DATASETS, METRICS

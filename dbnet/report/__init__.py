@@ -1,0 +1,1 @@
+"""`dbnet report`: results on one page, without torch."""
