@@ -17,6 +17,7 @@ from typing import BinaryIO
 import torch
 
 from dbnet.errors import UserError
+from dbnet.utils.files import sha256
 from dbnet.utils.log import log
 from dbnet.weights import shipped_model
 
@@ -109,15 +110,6 @@ def wrong_hash(path: Path) -> str | None:
     if match is None or digest.startswith(match[1]):
         return None
     return f"its SHA-256 begins with {digest[: len(match[1])]}, not {match[1]} as its name says"
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _from_torchvision(name: str) -> Path:

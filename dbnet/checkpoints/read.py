@@ -23,10 +23,11 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from dbnet.checkpoints.conventions import find_mismatch
-from dbnet.checkpoints.download import fetch, sha256
+from dbnet.checkpoints.download import fetch
 from dbnet.checkpoints.mhliao import from_mhliao, is_mhliao
 from dbnet.checkpoints.names import rename_key, rename_keys
 from dbnet.errors import UserError
+from dbnet.utils.files import sha256
 from dbnet.utils.log import log
 
 

@@ -7,7 +7,6 @@ from mmengine.config import Config
 
 from dbnet.apis.detector import USED, init_detector
 from dbnet.apis.torch_network import test_pipeline
-from dbnet.checkpoints.download import sha256
 from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.cli.console import command
 from dbnet.config.check import walk
@@ -17,6 +16,7 @@ from dbnet.deploy.export import Exported, calibration_paths, comparison_images, 
 from dbnet.deploy.formats import Request, check_request
 from dbnet.deploy.metadata import Metadata
 from dbnet.errors import UserError
+from dbnet.utils.files import sha256
 from dbnet.weights import shipped_model
 
 

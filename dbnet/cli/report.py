@@ -6,7 +6,7 @@ from dbnet.cli.console import command
 from dbnet.cli.evaluate import NOTHING_FOUND, check_known, could_find, list_of
 from dbnet.cli.progress import with_progress
 from dbnet.cli.report_path import check_report_path
-from dbnet.datasets.annotations import read_annotation
+from dbnet.datasets.annotations import Annotations
 from dbnet.errors import UserError
 from dbnet.evaluation.files import GroundTruth, Prediction, read_both
 from dbnet.report.examination import Examined, examine, examine_images
@@ -51,7 +51,8 @@ def image_files(gt: Path, truths: Mapping[str, GroundTruth]) -> Sequence[Path | 
     """List the files of the images, in the order of `truths`; None where no annotation names it."""
     if gt.suffix.lower() != ".json":
         return [None] * len(truths)
-    return [Path(entry.img_path) for entry in read_annotation(gt)]
+    annotations = Annotations.read(gt)
+    return [Path(annotations.path_of(item)) for item in range(len(annotations))]
 
 
 def notes_of(

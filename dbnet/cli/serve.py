@@ -10,6 +10,7 @@ from dbnet.apis.inferencer import TextDetInferencer
 from dbnet.cli.console import command
 from dbnet.cli.infer import make_inferencer
 from dbnet.errors import UserError
+from dbnet.utils.files import sha256
 from dbnet.version import __version__
 from dbnet.weights import shipped_model
 
@@ -78,8 +79,6 @@ def describe(inferencer: TextDetInferencer, args: argparse.Namespace) -> dict[st
     config, checkpoint = args.config, args.checkpoint
     if config is None and checkpoint is None:
         config, checkpoint = shipped_model()
-    from dbnet.checkpoints.download import sha256
-
     settings = vars(inferencer.network.postprocessor)
     facts = dict(dbnet=__version__, config=Path(config).stem, checkpoint=Path(checkpoint).name)
     card = Path(checkpoint).with_suffix(".md")  # as `dbnet publish` writes it

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dbnet.checkpoints.download import sha256
 from dbnet.datasets.shared_memory import SharedArray
-from dbnet.utils.files import replace_when_complete
+from dbnet.utils.files import replace_when_complete, sha256
 from dbnet.utils.log import log
 
 VERSION = 1

@@ -1,11 +1,14 @@
-"""Atomic writes, and which files are meant to be read."""
+"""Atomic writes, digests, and which files are meant to be read."""
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+
+CHUNK = 1 << 20  # bytes
 
 
 def partial_name(path: Path) -> Path:
@@ -59,3 +62,12 @@ def refuse_special(path: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         kind = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
         raise OSError(errno.EINVAL, f"is {kind}, not a file; copy its content to a file", path)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
