@@ -19,7 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dbnet.cli.options import parse_size
+from dbnet.cli.options.values import parse_size
 
 CONFIG = "dbnet_ppocrv6-small_3k_icdar2015"
 TRAIN = """

@@ -30,7 +30,7 @@ from peers import importable
 
 from dbnet.apis.detector import init_detector
 from dbnet.apis.inferencer import build_pipeline
-from dbnet.cli.options import parse_size
+from dbnet.cli.options.values import parse_size
 from dbnet.config.load import load_config
 from dbnet.datasets import collate_text_det
 from dbnet.evaluation.matching import first_come_pairs, match_image

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import dbnet
-from dbnet.cli.options import parse_size
+from dbnet.cli.options.values import parse_size
 from dbnet.config.load import load_config
 from dbnet.datasets import TextDetDataset
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric

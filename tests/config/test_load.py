@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import dbnet
-from dbnet.cli.options import parse_size
+from dbnet.cli.options.values import parse_size
 from dbnet.config.check import RUNNER_KEYS, constructor_parameters
 from dbnet.config.find import find_config
 from dbnet.config.load import load_config

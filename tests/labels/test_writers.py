@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dbnet.cli.convert_labels import main as convert
-from dbnet.cli.options import WRITTEN
+from dbnet.cli.options.data import WRITTEN
 from dbnet.cli.prepare import main as prepare
 from dbnet.errors import UserError
 from dbnet.labels import recognise
