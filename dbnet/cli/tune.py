@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
             counts[size] = np.stack(list(shown))
     search = Search(grid, box_thresholds, own.box_thresh, counts, args.by)
     print(*describe(search), sep="\n")
-    write_config(out, args.config, config, search.best)
+    write_config(out, args.config, search.best)
     print(
         f"wrote {out}: dbnet test {out} {args.checkpoint} ... on images that were not searched on"
     )
@@ -155,7 +155,7 @@ def describe_size(size: Size) -> str:
     return "config's size" if size is None else "{},{}".format(*size)
 
 
-def write_config(out: Path, name: str, config: Config, best: Candidate) -> None:
+def write_config(out: Path, name: str, best: Candidate) -> None:
     """Write a config that inherits `name` and has the best settings."""
     base = os.path.abspath(path) if (path := Path(name)).is_file() else str(find_config(name))
     lines = [
