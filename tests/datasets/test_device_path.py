@@ -652,7 +652,7 @@ train_dataloader["dataset"] = dict(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("extra", "taken", "steps"),
-    [("", "4 images take 0.000202 GB", 2), (MIXED, "8 images take 0.00052 GB", 4)],
+    [("", "4 images take 0.000202 GB", 2), (MIXED, "8 images take 0.000515 GB", 4)],
 )
 def test_two_processes_keep_a_share_each(tmp_path, extra, taken, steps):
     root = write_scenes(tmp_path, count=8)

@@ -76,12 +76,12 @@ class SceneShare:
 
     def pictures(self, versions: Mapping[int, list[Source]]) -> Iterator[Picture]:
         """Draw every image; what is written on it is kept for `annotations`."""
-        num_cores = num_cores() // self.items.step  # of each process
+        workers = num_cores() // self.items.step  # of each process
         scenes: Any = DataLoader(
             Scenes(self.dataset, {item: len(each) for item, each in versions.items()}),
             batch_size=None,
             sampler=list(versions),
-            num_workers=max(min(num_cores, len(versions)), 1),
+            num_workers=max(min(workers, len(versions)), 1),
             collate_fn=as_it_is,
         )
         for item, (entry, images) in zip(versions, scenes):
