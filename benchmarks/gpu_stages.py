@@ -22,7 +22,18 @@ PART = 15 * 2**20  # bytes
 
 
 def tests(job: Any) -> None:
-    words = ["tests/test_cuda.py", "-m", "cuda", "-n", "0", "-q", "-rA", "-p", "no:cacheprovider"]
+    words = [
+        "tests/test_cuda.py",
+        "tests/test_devices.py",
+        "-m",
+        "cuda",
+        "-n",
+        "0",
+        "-q",
+        "-rA",
+        "-p",
+        "no:cacheprovider",
+    ]
     words += ["-x", "-k", "mining"] if job.dry else []
     output = run(job, "pytest", [sys.executable, "-m", "pytest", *words])
     lines = output.splitlines()
