@@ -51,11 +51,10 @@ def train(job: Any) -> None:
     words += ["val_dataloader=None", "val_cfg=None", "val_evaluator=None"]
     words += [f"train_dataloader.num_workers={1 if job.dry else num_cores() // 2}"]
     if job.dry:
-        sides = [
-            f"train_dataloader.dataset.datasets.{i}.pipeline.{i ^ 1}.size=96,96" for i in (0, 1)
-        ]
-        words += ["train_dataloader.batch_size=2", *sides]
-        words += ["train_dataloader.dataset.datasets.1.length=4", "default_hooks.logger.interval=1"]
+        parts = "train_dataloader.dataset.datasets"
+        words += [f"{parts}.0.pipeline.1.size=96,96", f"{parts}.1.pipeline.0.size=96,96"]
+        words += [f"{parts}.0.indices=4", f"{parts}.1.length=4", "train_dataloader.batch_size=2"]
+        words += ["default_hooks.logger.interval=1"]
     run(job, "train", dbnet_command("train", *words))
     checkpoint = Path((work_dir / "last_checkpoint").read_text())
     scalars = next(work_dir.rglob("scalars.json")).read_text().splitlines()
