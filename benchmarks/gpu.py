@@ -165,6 +165,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.out.exists() and any(args.out.iterdir()):
         parser.error(f"--out {args.out}: is not empty, choose another folder")
+    if args.data_root and not Path(args.data_root, "textdet_train.json").is_file():
+        parser.error(f"--data-root {args.data_root}: has no textdet_train.json; see dbnet prepare")
     return args
 
 
@@ -174,7 +176,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         (Path(work) / "logs").mkdir()
-        data_root = args.data_root or str(gpu_stages.make_data(Path(work) / "data", args.dry_run))
+        given = args.data_root and Path(args.data_root).resolve()
+        data_root = str(given or gpu_stages.make_data(Path(work) / "data", args.dry_run))
         end = start + 60 * args.minutes
         job = Job(args.out, Path(work), data_root, args.train, args.dry_run, start, end)
         for name in args.stages:

@@ -55,7 +55,12 @@ def train(job: Any) -> None:
         words += [f"{parts}.0.pipeline.1.size=96,96", f"{parts}.1.pipeline.0.size=96,96"]
         words += [f"{parts}.0.indices=4", f"{parts}.1.length=4", "train_dataloader.batch_size=2"]
         words += ["default_hooks.logger.interval=1"]
-    run(job, "train", dbnet_command("train", *words))
+    try:
+        run(job, "train", dbnet_command("train", *words))
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        if not (work_dir / "last_checkpoint").exists():
+            raise
+        job.report("train", "last checkpoint is taken", failed=str(error))
     checkpoint = Path((work_dir / "last_checkpoint").read_text())
     scalars = next(work_dir.rglob("scalars.json")).read_text().splitlines()
     last = [row for row in map(json.loads, scalars) if "loss" in row][-1]
@@ -105,12 +110,16 @@ def run(job: Any, name: str, words: list[str]) -> str:
     path = job.work / "logs" / f"{name}.txt"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     with path.open("w") as file:
-        done = subprocess.run(
-            words, cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT, timeout=job.left()
-        )
+        process = subprocess.Popen(words, cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            process.wait(max(job.left() - 8, 1))
+        except subprocess.TimeoutExpired:
+            process.terminate()  # a training saves its state
+            process.wait(6)
     output = path.read_text()
-    if done.returncode and name != "pytest":
-        raise RuntimeError(f"{name}: {(output.strip().splitlines() or ['failed'])[-1]}")
+    if process.returncode and name != "pytest":
+        lines = output.strip().splitlines() or ["no output"]
+        raise RuntimeError(f"{name} ended with {process.returncode}: {lines[-1]}")
     return output
 
 
