@@ -47,14 +47,14 @@ def train(job: Any) -> None:
     work_dir = job.work / "logs" / "train"
     words = [job.config, "--amp", "--work-dir", str(work_dir), "--data-root", job.data_root]
     minutes = max(job.left() - 15, 1) / 60  # its weights are packed in the rest
-    words += ["--max-minutes", f"{0.45 if job.dry else minutes:.3f}", "--cfg-options"]
+    words += ["--cfg-options"] if job.dry else ["--max-minutes", f"{minutes:.3f}", "--cfg-options"]
     words += ["val_dataloader=None", "val_cfg=None", "val_evaluator=None"]
     words += [f"train_dataloader.num_workers={1 if job.dry else num_cores() // 2}"]
     if job.dry:
         parts = "train_dataloader.dataset.datasets"
         words += [f"{parts}.0.pipeline.1.size=96,96", f"{parts}.1.pipeline.0.size=96,96"]
         words += [f"{parts}.0.indices=4", f"{parts}.1.length=4", "train_dataloader.batch_size=2"]
-        words += ["default_hooks.logger.interval=1"]
+        words += ["default_hooks.logger.interval=1", "train_cfg.max_iters=4"]
     try:
         run(job, "train", dbnet_command("train", *words))
     except (RuntimeError, subprocess.TimeoutExpired) as error:
