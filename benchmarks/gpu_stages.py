@@ -55,6 +55,7 @@ def train(job: Any) -> None:
         words += [f"{parts}.0.pipeline.1.size=96,96", f"{parts}.1.pipeline.0.size=96,96"]
         words += [f"{parts}.0.indices=4", f"{parts}.1.length=4", "train_dataloader.batch_size=2"]
         words += ["default_hooks.logger.interval=1", "train_cfg.max_iters=4"]
+        words += ["param_scheduler.0.end=1", "param_scheduler.1.begin=1"]
     try:
         run(job, "train", dbnet_command("train", *words))
     except (RuntimeError, subprocess.TimeoutExpired) as error:
