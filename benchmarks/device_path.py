@@ -7,7 +7,6 @@ time of both on one core. On a GPU the time is that of the device, measured by e
 """
 
 import argparse
-import copy
 import logging
 import math
 import time
@@ -23,16 +22,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dbnet.config.load import load_config
-from dbnet.datasets import SampleKey, TextDetDataset, collate_text_det
-from dbnet.datasets.device import (
-    DeviceBatchMaker,
-    Planner,
-    collate_plans,
-    fill_store,
-    lay_out,
-    pipeline_parts,
-)
-from dbnet.images import read_shape
+from dbnet.datasets import SampleKey, collate_text_det
+from dbnet.datasets.device import collate_plans, plan_dataset
 from dbnet.registry import DATASETS
 
 BINARY = ("shrink_map", "shrink_mask", "thresh_mask")
@@ -79,20 +70,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_planned(
-    dataset: TextDetDataset, device: torch.device
-) -> tuple[TextDetDataset, DeviceBatchMaker]:
-    """Make the dataset of plans and what makes batches from them."""
-    crop, jitter, targets = pipeline_parts(dataset.pipeline.transforms)
-    paths = {i: dataset.get_data_info(i)["img_path"] for i in range(len(dataset))}
-    layout = lay_out({i: read_shape(path) for i, path in paths.items()}, crop.size)
-    store, _ = fill_store(layout, paths, device, logging.getLogger())
-    planned = copy.copy(dataset)
-    planned.pipeline = Planner(crop, jitter, targets, layout.versions)
-    maker = DeviceBatchMaker(store, crop.size, (targets.thresh_min, targets.thresh_max))
-    return planned, maker
-
-
 def compare(host: dict, device: dict, sums: dict[str, list[float]]) -> None:
     """Add the differences of two batches to `sums`."""
     pixels = (host["inputs"].int() - device["inputs"].cpu().int()).abs().double()
@@ -131,7 +108,7 @@ def main() -> None:
     config = load_config(args.config, data_root=args.data_root)
     device = torch.device(args.device)
     dataset = DATASETS.build({**config.train_dataloader.dataset, "indices": args.images})
-    planned, maker = make_planned(dataset, device)
+    planned, maker = plan_dataset(dataset, device, None, logging.getLogger())
     print(f"store: {maker.store.numel() / 1e6:.1f} MB for {len(dataset)} images")
 
     keys = [SampleKey(0, args.epoch, i) for i in range(len(dataset))]

@@ -1,5 +1,7 @@
 """Benchmarks beside a peer that is installed, yet cannot be imported."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -39,3 +41,52 @@ def test_a_peer_that_cannot_be_imported(tmp_path: Path, arguments: str) -> None:
     reason = "mmocr cannot be imported: AssertionError: MMCV==2.2 is used"
     assert lines[0] == f"only ours is measured, {reason}"
     assert any(line.split()[:1] in (["0"], ["ours"]) for line in lines[1:])
+
+
+@pytest.mark.slow
+def test_gpu_in_miniature(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks/gpu.py"), "--out", str(out), "--dry-run"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert not [row for row in rows if "failed" in row or "skipped" in row]
+    assert len((out / "table.txt").read_text().splitlines()) == len(rows)
+    found = {row["stage"]: row for row in rows}
+    assert list(found) == ["machine", "tests", "step", "test", "train", "check"]
+    host = next(row for row in rows if row["what"].endswith(", host"))
+    assert host["images_per_s"] == pytest.approx(2 / host["ms"] * 1e3)
+    assert 0 < found["test"]["share_of_products"] < 1.5
+    # Convolutions are counted as dbnet model-info does; forward and backward take 3 times forward.
+    network = next(row for row in rows if row["what"].endswith(", network"))
+    assert network["flops"] == pytest.approx(3 * 2 * 58.1e9 * (96 / 640) ** 2, rel=0.1)
+    # The parts are joined by what the table says.
+    parts = sorted(out.glob("weights*.part*"))
+    digest, name = (out / "sha256.txt").read_text().split()
+    assert hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest() == digest
+    subprocess.run(found["train"]["join"], shell=True, cwd=out, check=True)
+    assert (out / name).is_file() and len(list(out.iterdir())) <= 8 + 1
+
+
+def test_a_failing_stage_is_reported_and_passed_over(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import gpu
+
+    def fail(job: gpu.Job) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setitem(gpu.gpu_stages.STAGES, "step", fail)
+    monkeypatch.setitem(gpu.gpu_stages.STAGES, "test", lambda job: os._exit(7))
+    monkeypatch.setitem(gpu.gpu_stages.STAGES, "check", lambda job: job.report("check", "all"))
+    job = gpu.Job(tmp_path, tmp_path, "", "", False, gpu.time.monotonic(), gpu.time.monotonic() + 9)
+    for name in ("step", "test", "check"):
+        gpu.run_stage(name, job)
+    step, test, check = map(json.loads, (tmp_path / "results.jsonl").read_text().splitlines())
+    assert step["failed"] == "CUDA error: an illegal memory access was encountered"
+    assert "in fail" in step["traceback"] and test["failed"] == "its process ended with 7"
+    assert check["what"] == "all" and "failed" not in check

@@ -19,6 +19,8 @@ from dbnet.engine.start import (
     set_launcher,
     set_start,
 )
+from dbnet.utils.gpu import reason_without_gpu
+from dbnet.utils.log import log
 
 
 def train(
@@ -72,6 +74,8 @@ def train(
     check_folder("work directory", loaded.work_dir)
     source = None if resume is None else os.fspath(resume)
     set_start(loaded, resume_after_restart(source, loaded.work_dir), seed)
+    if reason := reason_without_gpu():
+        log(f"training on the CPU, not on the GPU: {reason}", level=30)
     if amp:
         enable_amp(loaded)
     with full_disk_reported(loaded.work_dir):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from dbnet.cli.options import parse
-from dbnet.errors import UserError, lack_of_memory
+from dbnet.errors import UserError, gpu_failure, lack_of_memory
 
 STARTED = time.monotonic()  # is imported first
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
@@ -71,8 +71,9 @@ def one_line_errors(work: Callable[[], int]) -> int:
         if "shared memory" in str(error):  # torch's, or of a worker that the kernel has ended
             print(f"error: {SHARED_MEMORY}", file=sys.stderr)
             return 1
-        reason = lack_of_memory(error)
+        memory = lack_of_memory(error)
+        reason = gpu_failure(error) if memory is None else f"{memory}; {SAVE_MEMORY}"
         if reason is None:
             raise
-        print(f"error: {reason}; {SAVE_MEMORY}", file=sys.stderr)
+        print(f"error: {reason}", file=sys.stderr)
         return 1

@@ -81,6 +81,7 @@ def enable_test_amp(config: Config, checkpoint: str) -> None:
     if is_exported(checkpoint):
         raise UserError(f"--amp: {checkpoint} has its precision; export it with --precision bf16")
     if has_fast_bfloat16() or torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")  # as in training
         config.test_cfg = {**(config.get("test_cfg") or {}), "fp16": True}
     else:
         log("--amp: this CPU has no bfloat16, testing in float32", level=30)

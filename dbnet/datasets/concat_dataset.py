@@ -1,3 +1,4 @@
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -30,11 +31,21 @@ class ConcatDataset:
     def __init__(self, datasets: Sequence[dict], weights: Sequence[float] | None = None) -> None:
         if not datasets:
             raise UserError("ConcatDataset.datasets: is empty, give at least one")
-        self.datasets: list[Any] = [DATASETS.build(config) for config in datasets]
-        self.lengths = [len(dataset) for dataset in self.datasets]
-        self.quotas = self.lengths if weights is None else quotas(weights, self.lengths)
+        self.weights = weights
+        self._set([DATASETS.build(config) for config in datasets])
+
+    def _set(self, datasets: list[Any]) -> None:
+        self.datasets = datasets
+        self.lengths = [len(dataset) for dataset in datasets]
+        self.quotas = self.lengths if self.weights is None else quotas(self.weights, self.lengths)
         self.ends = np.cumsum(self.quotas)
-        self._orders: list[dict[tuple[int, int], np.ndarray]] = [{} for _ in self.datasets]
+        self._orders: list[dict[tuple[int, int], np.ndarray]] = [{} for _ in datasets]
+
+    def with_datasets(self, datasets: Sequence[Any]) -> "ConcatDataset":
+        """Return a copy that has other datasets, with the same weights."""
+        other = copy.copy(self)
+        other._set(list(datasets))
+        return other
 
     def __len__(self) -> int:
         return int(self.ends[-1])

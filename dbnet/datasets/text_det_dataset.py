@@ -76,7 +76,6 @@ class TextDetDataset(Dataset):
             self.annotations = self.annotations.take(choose(len(self.annotations), indices))
         self.images = make_cache(self.annotations, cache_budget_gb) if cache else None
         self.unreadable = UnreadableImages(len(self), max_damaged, self.ann_file)
-        self.substitutes: dict[int, int] = {}  # of images known to be unreadable
         self.pipeline = Compose(list(pipeline))
 
     def __len__(self) -> int:
@@ -88,7 +87,6 @@ class TextDetDataset(Dataset):
     def __getitem__(self, key: int | SampleKey) -> dict:
         keep_freed_memory()
         key = as_sample_key(key, self.test_mode)
-        key = key._replace(item=self.substitutes.get(key.item, key.item))
         try:
             return self._make_sample(key)
         except ImageError as error:

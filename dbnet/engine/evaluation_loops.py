@@ -8,19 +8,20 @@ Who does what, with at most `MAX_PENDING` batches between the two:
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.runner import TestLoop, ValLoop
-from mmengine.runner.amp import autocast
 from torch import Tensor
 
 from dbnet.engine.test_time_augmentation import average_views
 from dbnet.models.batch_norm_folding import fold_batch_norms
 from dbnet.models.detectors.dbnet import DBNet, unwrap
 from dbnet.registry import LOOPS
+from dbnet.utils.bfloat16 import has_fast_bfloat16
 from dbnet.utils.parallel import in_order
 
 # Batches whose post-processing may be under way or wait, besides the one in the network.
@@ -71,7 +72,8 @@ def run_overlapped(loop: ValLoop | TestLoop, stage: str) -> dict:
     runner.call_hook(f"before_{stage}")
     runner.call_hook(f"before_{stage}_epoch")
     runner.model.eval()
-    with closing(overlapped_predictions(loop, stage)) as predictions:
+    search = torch.backends.cudnn.benchmark and have_one_size(loop.dataloader.dataset)
+    with searching(search), closing(overlapped_predictions(loop, stage)) as predictions:
         for index, batch, outputs in predictions:
             runner.call_hook(
                 f"after_{stage}_iter", batch_idx=index, data_batch=batch, outputs=outputs
@@ -80,6 +82,32 @@ def run_overlapped(loop: ValLoop | TestLoop, stage: str) -> dict:
     runner.call_hook(f"after_{stage}_epoch", metrics=metrics)
     runner.call_hook(f"after_{stage}")
     return metrics
+
+
+def have_one_size(dataset: Any) -> bool:
+    """Check whether all images are stated to be of one size."""
+    size_of = getattr(dataset, "size_of", lambda idx: None)
+    sizes = {size_of(idx) for idx in range(len(dataset))}
+    return len(sizes) == 1 and None not in sizes
+
+
+@contextmanager
+def searching(wanted: bool) -> Iterator[None]:
+    """Let cuDNN time its algorithms, or not: it would do so anew for each size of images."""
+    former, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, wanted
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = former
+
+
+def half_precision(enabled: bool) -> AbstractContextManager:
+    """Autocast to bfloat16, and to float16 on a GPU without it; mmengine's takes that on any."""
+    if not enabled:
+        return nullcontext()
+    kind = get_device().split(":")[0]
+    has_none = kind == "cuda" and not has_fast_bfloat16("cuda")
+    return torch.autocast(kind, torch.float16 if has_none else torch.bfloat16)
 
 
 def overlapped_predictions(
@@ -105,7 +133,7 @@ def overlapped_predictions(
         for index, batch in enumerate(loop.dataloader):
             loop.runner.call_hook(f"before_{stage}_iter", batch_idx=index, data_batch=batch)
             data = model.data_preprocessor(batch, False)
-            with torch.no_grad(), autocast(enabled=loop.fp16):
+            with torch.no_grad(), half_precision(loop.fp16):
                 prob_map = network(data["inputs"])
             yield partial(evaluate, index, start_fetching(prob_map), data["metas"], batch)
 

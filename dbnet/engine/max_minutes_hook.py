@@ -191,7 +191,8 @@ def time_validation(runner: Any) -> float:
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Switch to evaluation, and leave random numbers as they are."""
-    with torch.random.fork_rng(), torch.no_grad():
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices), torch.no_grad():
         model.eval()
         try:
             yield

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from dbnet.checkpoints.foreign import place_graph
 from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.engine.checkpoint_files import find_resumable, holds_checkpoints, read_state
-from dbnet.errors import UserError, lack_of_memory
+from dbnet.errors import UserError, gpu_failure, lack_of_memory
 from dbnet.utils.bfloat16 import has_fast_bfloat16
 from dbnet.utils.log import log
 
@@ -70,6 +70,21 @@ def set_launcher(config: Config, launcher: str) -> None:
     check_sync_bn(config)
     if not torch.cuda.is_available():
         set_cpu_processes(config, launcher)
+    elif launcher == "pytorch":
+        check_local_rank(int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count())
+
+
+def check_local_rank(local_rank: int, num_gpus: int) -> None:
+    """Refuse more processes on a machine than it has GPUs; NCCL takes one for each.
+
+    Raises:
+        UserError: This is such a process.
+    """
+    if local_rank >= num_gpus:
+        raise UserError(
+            f"--launcher pytorch: process {local_rank} of this machine has no GPU, there are "
+            f"{num_gpus}; start with --nproc-per-node {num_gpus}"
+        )
 
 
 def set_cpu_processes(config: Config, launcher: str) -> None:
@@ -156,6 +171,8 @@ def take_seed(config: Config, checkpoint: str, stored: int, seed: int | None) ->
 def enable_amp(config: Config) -> None:
     """Set the optimizer wrapper to bfloat16 where the device has it, else to float16 on CUDA."""
     if has_fast_bfloat16():
+        # Products that autocast leaves in float32, those of deformable convolutions, in TF32.
+        torch.set_float32_matmul_precision("high")
         config.optim_wrapper.type = "Bfloat16OptimWrapper"
         for key in ("dtype", "loss_scale", "use_fp16"):  # of mmengine's AmpOptimWrapper
             config.optim_wrapper.pop(key, None)
@@ -184,7 +201,8 @@ def config_mistakes_reported(
     except (*REFUSALS, *BREAKAGES) as error:
         part = getattr(error, "part", None)  # of `dbnet.registry.naming`
         refused = isinstance(error, REFUSALS)
-        if built() or (part is None and not refused) or lack_of_memory(error):
+        elsewhere = lack_of_memory(error) or gpu_failure(error)
+        if built() or (part is None and not refused) or elsewhere:
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         where = "" if refused else f" ({place_of(error)})"

@@ -7,6 +7,7 @@ import torch
 from dbnet.config.find import config_folder
 from dbnet.config.load import load_config
 from dbnet.datasets import SampleKey
+from dbnet.datasets.device import pipeline_parts
 from dbnet.registry import DATASETS, MODELS
 from tests.onnx_graphs import detector, write
 from tests.scenes import write_scenes
@@ -52,14 +53,15 @@ def test_pipelines_run(name, tmp_path):
     root = write_scenes(tmp_path, count=1)
     content = (root / "train.json").read_text()
     config = load_config(name)
-    if "data_root" in config.train_dataloader.dataset:
+    if config.train_dataloader.dataset.type != "SyntheticTextDataset":
         config = load_config(name, data_root=str(root))
     for loader, has_targets in (("train_dataloader", True), ("val_dataloader", False)):
         if config.get(loader) is None:
             continue
         dataset = config[loader].dataset
-        if "ann_file" in dataset:
-            (root / dataset.ann_file).write_text(content)
+        for part in dataset.get("datasets", [dataset]):
+            if "ann_file" in part:
+                (root / part.ann_file).write_text(content)
         sample = DATASETS.build(dataset)[SampleKey(0, 0, 0)]
         assert ("targets" in sample) == has_targets
         if has_targets:
@@ -158,3 +160,19 @@ def test_parameters_and_state_dict_names():
         "det_head.threshold.6.bias",
     } <= keys
     assert not [key for key in keys if key.startswith(("data_preprocessor", "loss", "post"))]
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if "_gpu_" in name])
+def test_configs_for_minutes_on_a_gpu(name):
+    config = load_config(name)
+    assert config.default_hooks.device_data.type == "DeviceDataHook"
+    assert "EMAHook" in [hook.type for hook in config.custom_hooks]
+    batch = config.train_dataloader.batch_size
+    reference = 2e-4 if "ppocr" in name else 6e-4  # at batch 8
+    assert config.optim_wrapper.optimizer.lr == pytest.approx(reference * (batch / 8) ** 0.5, 0.01)
+    photos, scenes = config.train_dataloader.dataset.datasets
+    assert (photos.ann_file, scenes.type) == ("textdet_train.json", "SyntheticTextDataset")
+    pipeline_parts(DATASETS.build({**scenes, "length": 1}).pipeline.transforms)
+    assert not config.train_cfg.by_epoch and batch >= 16
+    warmup, decay = config.param_scheduler
+    assert warmup.end == decay.begin == config.train_cfg.max_iters // 20

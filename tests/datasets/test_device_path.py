@@ -17,10 +17,15 @@ from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from dbnet.cli import train as train_tool
-from dbnet.datasets import EpochKeySampler, SampleKey, TextDetDataset, collate_text_det
+from dbnet.datasets import (
+    ConcatDataset,
+    EpochKeySampler,
+    SampleKey,
+    TextDetDataset,
+    collate_text_det,
+)
 from dbnet.datasets.device import (
-    DeviceBatchMaker,
-    Planner,
+    PlannedDataset,
     SamplePlan,
     ShardKeySampler,
     batch_maker,
@@ -29,7 +34,10 @@ from dbnet.datasets.device import (
     lay_out,
     packing,
     pipeline_parts,
+    plan_dataset,
 )
+from dbnet.datasets.device.planned_dataset import make_shares
+from dbnet.datasets.device.shares import decode, substitutes_of
 from dbnet.datasets.device.store import Source, check_budget, num_versions
 from dbnet.datasets.device.target_maps import draw_target_maps
 from dbnet.datasets.device.warp import jitter_batch, warp_batch
@@ -43,7 +51,7 @@ from dbnet.datasets.transforms import (
 from dbnet.datasets.transforms.geometric import compose, crop_resize_matrix, flip_rotate_matrix
 from dbnet.datasets.transforms.photometric import JitterFactors
 from dbnet.datasets.transforms.targets import draw_targets, touching_instances
-from dbnet.engine.device_data_hook import check_loader, substitutes_of
+from dbnet.engine.device_data_hook import check_loader
 from dbnet.errors import UserError
 from dbnet.images import read_shape
 from tests.conftest import rectangle
@@ -78,14 +86,7 @@ def make_dataset(root, size=(128, 96), jitter=True, crop="RandomAffineCrop"):
 
 def on_device(dataset):
     """Make the dataset of plans, and what makes batches from them."""
-    crop, jitter, targets = pipeline_parts(dataset.pipeline.transforms)
-    paths = {i: dataset.get_data_info(i)["img_path"] for i in range(len(dataset))}
-    layout = lay_out({i: read_shape(path) for i, path in paths.items()}, crop.size)
-    store, _ = fill_store(layout, paths, CPU, LOGGER)
-    planned = copy.copy(dataset)
-    planned.pipeline = Planner(crop, jitter, targets, layout.versions)
-    maker = DeviceBatchMaker(store, crop.size, (targets.thresh_min, targets.thresh_max))
-    return planned, maker
+    return plan_dataset(dataset, CPU, None, LOGGER)
 
 
 # ---- the two paths agree
@@ -443,7 +444,8 @@ def test_image_of_another_size_than_its_head_says(tmp_path):
     cv2.imwrite(str(path), np.zeros((4, 6, 3), np.uint8))
     assert read_shape(str(path)) == (4, 6)
     layout = lay_out({0: (4, 7)}, (10, 10))
-    store, failed = fill_store(layout, {0: str(path)}, CPU, LOGGER)
+    pictures = [(0, decode(str(path), layout.versions[0]))]
+    store, failed = fill_store(layout, pictures, CPU, LOGGER)
     assert not store.any() and list(failed) == [0]
     assert "image.png: has another size" in str(failed[0])
 
@@ -479,41 +481,118 @@ def test_other_pipelines_are_refused(transforms):
 def test_loaders_without_image_files_or_keys_are_refused(scenes, monkeypatch):
     dataset = make_dataset(scenes)
     check_loader(DataLoader(dataset, sampler=EpochKeySampler(dataset, seed=0)))
-    with pytest.raises(UserError, match=r"train_dataloader\.dataset is a list"):
-        check_loader(DataLoader([1, 2]))
+    with pytest.raises(UserError, match=r"train_dataloader\.dataset is a list, not a TextDet"):
+        make_shares([1, 2])
     with pytest.raises(UserError, match="sampler is a SequentialSampler"):
         check_loader(DataLoader(dataset))
     with pytest.raises(UserError, match="batch_sampler"):
         check_loader(DataLoader(dataset, None, sampler=EpochKeySampler(dataset, seed=0)))
-    monkeypatch.setattr("dbnet.engine.device_data_hook.get_dist_info", lambda: (0, 9))
+    monkeypatch.setattr("dbnet.datasets.device.planned_dataset.get_dist_info", lambda: (0, 9))
     with pytest.raises(UserError, match="fewer images than there are processes, 9"):
-        check_loader(DataLoader(dataset, sampler=EpochKeySampler(dataset, seed=0)))
+        make_shares(dataset)
 
 
 # ---- shards
 
 
 def test_shards_divide_the_images():
-    samplers = [ShardKeySampler(10, rank, 4, True, seed=3) for rank in range(4)]
-    items = [[key.item for key in sampler] for sampler in samplers]
-    assert [len(sampler) for sampler in samplers] == [len(part) for part in items] == [3, 3, 3, 3]
     # 10 images on 4 processes: 0 4 8, 1 5 9, 2 6 and one of them again, 3 7 and one of them again.
-    assert [set(part) for part in items] == [{0, 4, 8}, {1, 5, 9}, {2, 6}, {3, 7}]
+    seen = []
+    for rank in range(4):
+        items = range(rank, 10, 4)
+        plans = PlannedDataset([{}] * 10, items, items, {}, lambda sample: sample["sample_idx"])
+        assert len(plans) == 3
+        seen.append([[plans[SampleKey(3, epoch, i)] for i in range(3)] for epoch in range(2)])
+    assert seen[0] == [[0, 4, 8]] * 2 and seen[1] == [[1, 5, 9]] * 2
+    assert seen[2] == [[2, 6, 2], [2, 6, 6]] and seen[3] == [[3, 7, 3], [3, 7, 7]]
 
 
 def test_shards_are_shuffled_by_epoch_and_go_on_in_the_middle():
-    sampler = ShardKeySampler(60, 1, 2, True, seed=3)
+    sampler = ShardKeySampler(30, 1, True, seed=3)
     first = list(sampler)
     assert {(key.seed, key.epoch) for key in first} == {(3, 0)}
     assert [key.item for key in first] != sorted(key.item for key in first)
     sampler.set_epoch(1)
     second = list(sampler)
     assert [key.item for key in second] != [key.item for key in first]
-    assert sorted(key.item for key in second) == list(range(1, 60, 2))
+    assert sorted(key.item for key in second) == list(range(30)) and len(sampler) == 30
     sampler.start = 20
     assert list(sampler) == second[20:]
-    unshuffled = ShardKeySampler(60, 1, 2, False, seed=3)
-    assert [key.item for key in unshuffled] == list(range(1, 60, 2))
+    assert [key.item for key in ShardKeySampler(30, 1, False, seed=3)] == list(range(30))
+
+
+# ---- several datasets, scenes among them
+
+
+def make_mixed(root, length=6, crop=(128, 96), weights=(2, 1), thresh_max=0.7):
+    drawn = [
+        dict(type="RandomScaleCrop", size=crop, scale=(0.8, 2.0)),
+        dict(type="GenerateDBTargets", thresh_max=thresh_max),
+        dict(type="PackTextDetInputs"),
+    ]
+    photos = [
+        dict(type="LoadImage"),
+        dict(type="RandomAffineCrop", size=(128, 96)),
+        dict(type="ColorJitter", brightness=0.2, saturation=0.5),
+        dict(type="GenerateDBTargets"),
+        dict(type="PackTextDetInputs"),
+    ]
+    scenes = dict(type="SyntheticTextDataset", size=(300, 200), length=length, difficulty=0.5)
+    files = dict(type="TextDetDataset", data_root=str(root), ann_file="train.json")
+    return ConcatDataset(
+        [dict(scenes, pipeline=drawn), dict(files, pipeline=photos)], weights=weights
+    )
+
+
+def assert_same_samples(dataset, planned, maker, keys, host_keys=None):
+    expected = collate_text_det([dataset[key] for key in host_keys or keys])
+    batch = maker(collate_plans([planned[key] for key in keys]))
+    assert batch["metas"] == expected["metas"]
+    difference = (batch["inputs"].int() - expected["inputs"].int()).abs()
+    assert difference.double().mean() < 1
+    assert_maps_agree(batch["targets"], expected["targets"])
+    assert expected["targets"]["shrink_map"].any()
+
+
+@pytest.mark.parametrize("weights", [None, (2, 1)])
+def test_scenes_and_files_together_agree_with_the_transforms(scenes, weights):
+    dataset = make_mixed(scenes, weights=weights)
+    planned, maker = on_device(dataset)
+    assert len(planned) == len(dataset) == 14
+    names = set()
+    for epoch in range(3):
+        keys = [SampleKey(1, epoch, i) for i in range(14)]
+        assert_same_samples(dataset, planned, maker, keys)
+        names |= {planned[key].metas["img_path"] for key in keys}
+    assert {f"synthetic_0_{i:06d}.png" for i in range(6)} <= names
+    assert {str(scenes / f"img_{i}.png") for i in range(8)} <= names
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_processes_have_every_second_scene_and_file(scenes, monkeypatch, rank):
+    where = "dbnet.datasets.device.planned_dataset.get_dist_info"
+    monkeypatch.setattr(where, lambda: (rank, 2))
+    dataset = make_mixed(scenes, length=5, weights=None)
+    planned, maker = on_device(dataset)
+    assert planned.lengths == [3, 4] and len(planned) == 7
+    # Of 5 scenes the first process has 0, 2, 4 and the other one 1, 3 and, in epoch 1, again 3.
+    items = [0, 2, 4, 5, 7, 9, 11] if rank == 0 else [1, 3, 3, 6, 8, 10, 12]
+    keys = [SampleKey(4, 1, i) for i in range(7)]
+    host_keys = [SampleKey(4, 1, item) for item in items]
+    assert_same_samples(dataset, planned, maker, keys, host_keys)
+    assert maker.store.shape[0] < 0.6 * on_one_process(dataset, monkeypatch).store.shape[0]
+
+
+def on_one_process(dataset, monkeypatch):
+    monkeypatch.undo()
+    return on_device(dataset)[1]
+
+
+def test_datasets_that_do_not_fit_together_are_refused(scenes):
+    with pytest.raises(UserError, match=r"datasets\.0 has crops of \(64, 64\), dataset\.datasets"):
+        on_device(make_mixed(scenes, crop=(64, 64)))
+    with pytest.raises(UserError, match="have different GenerateDBTargets"):
+        on_device(make_mixed(scenes, thresh_max=0.8))
 
 
 # ---- training
@@ -557,9 +636,27 @@ def test_mistakes_of_a_run_are_one_line(tmp_path, capsys):
     assert "the decoded training images take 0.000403 GB of 0.0001 GB" in error
 
 
+MIXED = """
+_files = dict(
+    type="TextDetDataset", data_root="{root}", ann_file="train.json", pipeline=_train_pipeline
+)
+_scenes = dict(
+    type="SyntheticTextDataset", size=(160, 160), length=8, pipeline=_train_pipeline[1:]
+)
+train_dataloader["dataset"] = dict(
+    _delete_=True, type="ConcatDataset", datasets=[_files, _scenes], weights=[1, 3]
+)
+"""
+
+
 @pytest.mark.slow
-def test_two_processes_keep_a_share_each(tmp_path):
-    config = write_config(write_scenes(tmp_path, count=8), "two", epochs=2)
+@pytest.mark.parametrize(
+    ("extra", "taken", "steps"),
+    [("", "4 images take 0.000202 GB", 2), (MIXED, "8 images take 0.000515 GB", 4)],
+)
+def test_two_processes_keep_a_share_each(tmp_path, extra, taken, steps):
+    root = write_scenes(tmp_path, count=8)
+    config = write_config(root, "two", epochs=2, extra=extra.format(root=root))
     tool = Path(__file__).parents[2] / "tools" / "train.py"
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     options = ["--launcher", "pytorch", "--work-dir", str(tmp_path), "--cfg-options", SWITCH]
@@ -571,5 +668,5 @@ def test_two_processes_keep_a_share_each(tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "device data: 4 images take 0.000202 GB" in done.stdout + done.stderr
-    assert len(losses(tmp_path)) == 2  # 8 images in 2 processes of 4, twice
+    assert f"device data: {taken}" in done.stdout + done.stderr
+    assert len(losses(tmp_path)) == steps  # of 4 images in each of 2 processes, in 2 epochs

@@ -157,7 +157,7 @@ def test_batch_norms_are_folded_in_float32_alone(config_path, tmp_path, monkeypa
     monkeypatch.setattr(evaluation_loops, "fold_batch_norms", fold)
     runner = make_runner(config_path, tmp_path)
     monkeypatch.setattr(runner.test_loop, "fp16", fp16)
-    monkeypatch.setattr(evaluation_loops, "autocast", lambda enabled: contextlib.nullcontext())
+    monkeypatch.setattr(evaluation_loops, "half_precision", lambda on: contextlib.nullcontext())
     evaluate(runner)
     assert len(folded) == (0 if fp16 else 1)
 
@@ -244,3 +244,25 @@ def test_testing_leaves_the_model_alone(config_path, tmp_path):
     }
     for key, value in runner.model.state_dict().items():
         assert torch.equal(value, state[key])
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_half_precision_is_bfloat16_where_a_gpu_has_it(monkeypatch, native, dtype):
+    monkeypatch.setattr(evaluation_loops, "get_device", lambda: "cuda")
+    monkeypatch.setattr(evaluation_loops, "has_fast_bfloat16", lambda device: native)
+    monkeypatch.setattr(torch, "autocast", lambda kind, chosen: (kind, chosen))
+    assert evaluation_loops.half_precision(True) == ("cuda", dtype)
+
+
+def test_algorithms_are_searched_for_images_of_one_size_alone(monkeypatch):
+    class Sized(list):
+        def size_of(self, idx):
+            return self[idx]
+
+    one_size = evaluation_loops.have_one_size
+    assert one_size(Sized([(720, 1280)] * 3)) and not one_size([1, 2])
+    assert not one_size(Sized([(720, 1280), (32, 32)])) and not one_size(Sized([None, None]))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    with evaluation_loops.searching(False):
+        assert not torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark

@@ -47,7 +47,7 @@ class SamplePlan(NamedTuple):
 
 
 class Planner:
-    """Plan a sample of `TextDetDataset`, in place of its pipeline.
+    """Plan a sample of a dataset, in place of its pipeline.
 
     Args:
         crop: The pipeline's geometric transform.
@@ -94,9 +94,13 @@ class Planner:
 
 
 def pipeline_parts(
-    transforms: Sequence[Any],
+    transforms: Sequence[Any], path: str = "train_dataloader.dataset"
 ) -> tuple[AffineCropTransform, ColorJitter, GenerateDBTargets]:
     """Take the parts of a training pipeline that have a counterpart on the device.
+
+    Args:
+        transforms: The pipeline; without `LoadImage` where the images are drawn.
+        path: Of the dataset in the config.
 
     Raises:
         UserError: The pipeline has another transform, or another order.
@@ -104,18 +108,17 @@ def pipeline_parts(
     given = [type(transform) for transform in transforms]
     crop = RandomScaleCrop if RandomScaleCrop in given else RandomAffineCrop
     known = [LoadImage, crop, ColorJitter, GenerateDBTargets, PackTextDetInputs]
-    without_jitter = given == [kind for kind in known if kind is not ColorJitter]
-    if given != known and not without_jitter:
+    left_out = [kind for kind in (LoadImage, ColorJitter) if kind not in given]
+    if given != [kind for kind in known if kind not in left_out]:
         raise UserError(
-            "default_hooks.device_data: train_dataloader.dataset.pipeline is "
+            f"default_hooks.device_data: {path}.pipeline is "
             f"{', '.join(kind.__name__ for kind in given)}; on the device it must be "
             f"{', '.join(kind.__name__ for kind in known)}: train without this hook"
         )
-    if crop is RandomScaleCrop and transforms[1].scale[0] <= 0.5:  # would need smaller versions
+    parts = {type(transform): transform for transform in transforms}
+    if crop is RandomScaleCrop and parts[crop].scale[0] <= 0.5:  # would need smaller versions
         raise UserError(
-            f"default_hooks.device_data: RandomScaleCrop.scale begins at {transforms[1].scale[0]}; "
+            f"default_hooks.device_data: RandomScaleCrop.scale begins at {parts[crop].scale[0]}; "
             "on the device it must be above 0.5"
         )
-    if without_jitter:
-        return transforms[1], ColorJitter(0.0, 0.0), transforms[2]
-    return transforms[1], transforms[2], transforms[3]
+    return parts[crop], parts.get(ColorJitter, ColorJitter(0.0, 0.0)), parts[GenerateDBTargets]

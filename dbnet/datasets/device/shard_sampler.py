@@ -8,25 +8,22 @@ from dbnet.datasets.samplers import SampleKey
 
 
 class ShardKeySampler(Sampler):
-    """Shuffle by epoch within this process's own images, those it keeps on its device.
+    """Shuffle by epoch within this process's own samples, whose images it keeps on its device.
 
     Deviation from `EpochKeySampler`, which deals all images again in each epoch: a process always
-    sees the same ones, every `world_size`-th. Where they cannot be dealt evenly, the processes with
-    one image less see one of theirs twice.
+    sees the same ones, see `PlannedDataset`.
 
     Args:
-        size: Images of all processes.
+        length: Samples of an epoch in this process.
         rank: Number of this process.
-        world_size: Count of all.
         shuffle: Draw a new order for each epoch.
         seed: The same in all processes.
     """
 
     start = 0
 
-    def __init__(self, size: int, rank: int, world_size: int, shuffle: bool, seed: int) -> None:
-        self.shard = range(rank, size, world_size)
-        self.length = -(-size // world_size)
+    def __init__(self, length: int, rank: int, shuffle: bool, seed: int) -> None:
+        self.length = length
         self.rank = rank
         self.shuffle = shuffle
         self.seed = seed
@@ -36,12 +33,11 @@ class ShardKeySampler(Sampler):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Samples of one epoch in this process."""
         return self.length
 
     def __iter__(self) -> Iterator[SampleKey]:
-        items = list(self.shard)
+        items = list(range(self.length))
         if self.shuffle:
             np.random.default_rng([self.seed, self.epoch, self.rank]).shuffle(items)
-        for item in itertools.islice(itertools.cycle(items), self.start, self.length):
+        for item in itertools.islice(items, self.start, None):
             yield SampleKey(self.seed, self.epoch, item)

@@ -1,11 +1,9 @@
 """Decoded images in one flat row of pixels on a device."""
 
-import os
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from logging import Logger
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +11,7 @@ from torch import Tensor
 
 from dbnet.datasets.transforms.geometric import average_down
 from dbnet.errors import ImageError, UserError
-from dbnet.images import read_image
 
-DECODED_AT_ONCE = 64  # images that wait on the host for their copy
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -43,12 +39,12 @@ class StoreLayout(NamedTuple):
     """Where every image lies.
 
     Attributes:
-        versions: For each image, by its index in the dataset, the image itself and its versions
-            averaged down by 2, 3, ..., as far as a crop can ask for them.
+        versions: For each image, by its key, the image itself and its versions averaged down by
+            2, 3, ..., as far as a crop can ask for them.
         num_pixels: Pixels of the whole store, of 3 bytes each.
     """
 
-    versions: dict[int, list[Source]]
+    versions: dict[Any, list[Source]]
     num_pixels: int
 
 
@@ -60,9 +56,9 @@ def num_versions(shape: tuple[int, int], size: tuple[int, int]) -> int:
     return max(int(np.ceil(max(shape[0] / size[1], shape[1] / size[0]))) - 1, 1)
 
 
-def lay_out(shapes: Mapping[int, tuple[int, int]], size: tuple[int, int]) -> StoreLayout:
+def lay_out(shapes: Mapping[Any, tuple[int, int]], size: tuple[int, int]) -> StoreLayout:
     """Return every image of (H, W) its place; `size` (W, H) is that of the samples."""
-    versions: dict[int, list[Source]] = {}
+    versions: dict[Any, list[Source]] = {}
     first = 0
     for item, (height, width) in shapes.items():
         versions[item] = []
@@ -100,52 +96,39 @@ def check_budget(num_bytes: int, device: torch.device, max_gb: float | None) -> 
 
 
 def fill_store(
-    layout: StoreLayout, paths: Mapping[int, str], device: torch.device, logger: Logger
-) -> tuple[Tensor, dict[int, ImageError]]:
-    """Decode all images, on several threads, to a (num_pixels, 3) uint8 BGR tensor on `device`.
+    layout: StoreLayout,
+    pictures: Iterable[tuple[Any, list[np.ndarray] | ImageError]],
+    device: torch.device,
+    logger: Logger,
+) -> tuple[Tensor, dict[Any, ImageError]]:
+    """Copy all images to a (num_pixels, 3) uint8 BGR tensor on `device`.
 
     Args:
         layout: Where they lie.
-        paths: File of each image of `layout`.
+        pictures: Each image's key, and its versions or why there are none, as they come.
         device: Where the store is.
         logger: Told of the progress.
 
     Returns:
-        The tensor, and what is wrong with the images that are unreadable or of another size than
-        their heads said; those are black.
+        The tensor, and what is wrong with the images that could not be had; those are black.
     """
-    failed: dict[int, ImageError] = {}
+    failed: dict[Any, ImageError] = {}
     store = torch.zeros((layout.num_pixels, 3), dtype=torch.uint8, device=device)
     started = reported = time.monotonic()
-    items = list(layout.versions)
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as threads:
-        for done in range(0, len(items), DECODED_AT_ONCE):
-            part = items[done : done + DECODED_AT_ONCE]
-            versions = [layout.versions[item] for item in part]
-            decoded = threads.map(_decode, [paths[item] for item in part], versions)
-            for item, sources, images in zip(part, versions, decoded):
-                if isinstance(images, ImageError):
-                    failed[item] = images
-                    continue
-                for source, image in zip(sources, images, strict=True):
-                    source.framed(store)[1:-1, 1:] = torch.from_numpy(image).to(device)
-            if time.monotonic() - reported > SECONDS_BETWEEN_LINES:
-                reported = time.monotonic()
-                logger.info(f"device data: {done + len(part)} of {len(items)} images decoded")
-    seconds = time.monotonic() - started
-    logger.info(f"device data: {len(items)} images decoded in {seconds:.1f} s")
+    total = len(layout.versions)
+    for done, (key, images) in enumerate(pictures, start=1):
+        if isinstance(images, ImageError):
+            failed[key] = images
+            continue
+        for source, image in zip(layout.versions[key], images, strict=True):
+            source.framed(store)[1:-1, 1:] = torch.from_numpy(image).to(device)
+        if time.monotonic() - reported > SECONDS_BETWEEN_LINES:
+            reported = time.monotonic()
+            logger.info(f"device data: {done} of {total} images ready")
+    logger.info(f"device data: {total} images ready in {time.monotonic() - started:.1f} s")
     return store, failed
 
 
-def _decode(path: str, versions: Iterable[Source]) -> list[np.ndarray] | ImageError:
-    try:
-        image = read_image(path)
-    except ImageError as error:
-        return error
-    images = [image]
-    for factor, source in enumerate(versions, start=1):
-        if factor > 1:
-            images.append(average_down(image, factor))
-        if images[-1].shape[:2] != source.shape:
-            return ImageError(f"image {path}: has another size than its head says; it is damaged")
-    return images
+def averaged_down(image: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return an image (H, W, 3) and its versions averaged down by 2, 3, ..., `count`."""
+    return [image, *(average_down(image, factor) for factor in range(2, count + 1))]
