@@ -33,8 +33,8 @@ class ExportedNetwork:
         amp: Refused: the file has its precision.
 
     Attributes:
-        streams: Batches that the network works on at once: two, or more of 4 threads each. Two of
-            one thread are faster than one after the other of two; a batch alone has all threads.
+        streams: Batches that the network works on at once, each on at least 4 threads, or fewer
+            where that pays; a batch alone has all threads.
     """
 
     def __init__(
@@ -49,8 +49,9 @@ class ExportedNetwork:
             raise UserError(f"--amp: {path} has its precision; export it with --precision bf16")
         self.runtime = open_runtime(path, device)
         threads = num_threads()
-        if device == "cpu" and self.runtime.parallel:
-            self.streams = min(threads, max(2, threads // THREADS_PER_STREAM))
+        least = self.runtime.least_streams
+        if device == "cpu" and least:
+            self.streams = min(threads, max(least, threads // THREADS_PER_STREAM))
         else:
             self.streams = 1
         self._open_shared = partial(open_runtime, path, device, threads, self.streams)
