@@ -1,3 +1,5 @@
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ def _scope_and_seed():
     init_default_scope("dbnet")
     torch.manual_seed(0)
     cv2.setNumThreads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # processes that tests start round as this one does
     torch.set_num_threads(1)  # the tensors are small, and other processes may share the machine
 
 

@@ -60,7 +60,7 @@ def test_gpu_in_miniature(tmp_path: Path) -> None:
     found = {row["stage"]: row for row in rows}
     assert list(found) == ["machine", "tests", "step", "test", "train", "check"]
     host = next(row for row in rows if row["what"].endswith(", host"))
-    assert host["images_per_s"] == pytest.approx(2 / host["ms"] * 1e3)
+    assert host["images_per_s"] == pytest.approx(2 / host["ms"] * 1e3, rel=0.5)
     assert 0 < found["test"]["share_of_products"] < 1.5
     # Convolutions are counted as dbnet model-info does; forward and backward take 3 times forward.
     network = next(row for row in rows if row["what"].endswith(", network"))
