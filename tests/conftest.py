@@ -1,5 +1,3 @@
-import os
-
 import cv2
 import numpy as np
 import pytest
@@ -25,12 +23,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("core")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Before fixtures of modules, whose runs are compared with those of processes of one thread."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _scope_and_seed():
     init_default_scope("dbnet")
     torch.manual_seed(0)
     cv2.setNumThreads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"  # processes that tests start round as this one does
     torch.set_num_threads(1)  # the tensors are small, and other processes may share the machine
 
 
