@@ -81,11 +81,16 @@ def order(doubts: Sequence[Doubt]) -> list[tuple[float, Doubt]]:
     if not doubts:
         return []
     columns = np.array([doubt[1:] for doubt in doubts], dtype=np.float64)
-    below = (columns[:, None] > columns[None]).mean(axis=1)
-    equal = (columns[:, None] == columns[None]).mean(axis=1)
-    places = (below + equal / 2).mean(axis=1)
+    places = np.mean([_places(column) for column in columns.T], axis=0)
     ordered = np.argsort(-places, kind="stable")
     return [(float(places[index]), doubts[index]) for index in ordered]
+
+
+def _places(values: np.ndarray) -> np.ndarray:
+    """Share of the values (N,) below each, those equal to it counted half."""
+    ordered = np.sort(values)
+    ends = [np.searchsorted(ordered, values, side=side) for side in ("left", "right")]
+    return np.mean(ends, axis=0) / len(values)
 
 
 def write_ranking(path: Path, doubts: Sequence[Doubt]) -> None:

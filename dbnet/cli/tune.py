@@ -19,7 +19,6 @@ from dbnet.cli.test import make_config
 from dbnet.config.find import find_config
 from dbnet.config.load import load_config
 from dbnet.datasets.image_paths import image_paths
-from dbnet.deploy.exported_network import num_threads
 from dbnet.engine.start import config_mistakes_reported
 from dbnet.errors import UserError
 from dbnet.models.postprocessors import DBPostprocessor
@@ -35,6 +34,7 @@ from dbnet.tuning.search import (
     used_settings,
 )
 from dbnet.utils.files import replace_when_complete
+from dbnet.utils.parallel import num_threads
 
 GIGABYTE = 10**9
 

@@ -17,6 +17,7 @@ from dbnet.deploy.runtimes import Runtime, open_runtime
 from dbnet.errors import UserError
 from dbnet.postprocessing import DBPostprocessor
 from dbnet.resizing import fitted_size
+from dbnet.utils.parallel import num_threads
 
 THREADS_PER_STREAM = 4
 PREFIX = "model.postprocessor."  # of the options that an exported model takes
@@ -112,12 +113,6 @@ class ExportedNetwork:
         """Start the network; return the function that waits for it and finds the texts."""
         prob_map = self._pool.submit(self.maps, samples)
         return lambda: self.postprocessor(prob_map.result(), [s["metas"] for s in samples])
-
-
-def num_threads() -> int:
-    """Threads that this process may use, `OMP_NUM_THREADS` if it is set."""
-    given = int(os.environ.get("OMP_NUM_THREADS") or 0)
-    return given or len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
 
 
 def padded(shape: tuple[int, int], divisor: int) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from dbnet.evaluation.counts import (
 )
 from dbnet.evaluation.files import GroundTruth, Prediction, make_scenes
 from dbnet.evaluation.protocols import NAMES
-from dbnet.evaluation.protocols.counting import PROTOCOLS
+from dbnet.evaluation.protocols.counting import count_scenes
 from dbnet.evaluation.protocols.notes import notes_on
 from dbnet.evaluation.protocols.scene import Scene
 from dbnet.images import read_image
@@ -143,9 +143,7 @@ def examine(
         ]
     )
     counts = {"icdar": count_images(overlaps)}
-    rows = np.array([[PROTOCOLS[key](scenes[i]) for key in NAMES] for i in progress], np.float64)
-    rows = rows.reshape(len(scenes), len(NAMES), 4)
-    counts |= {key: rows[:, index] for index, key in enumerate(NAMES)}
+    counts |= count_scenes((scenes[i] for i in progress), NAMES)
     best = metrics_of(counts["icdar"].sum(axis=0)).get("best_score_thr")
     threshold = None if best is None else float(best)
     return Examined(

@@ -39,3 +39,8 @@ def num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def num_threads() -> int:
+    """Count the threads that this process may use, `OMP_NUM_THREADS` if it is set."""
+    return int(os.environ.get("OMP_NUM_THREADS") or 0) or num_cores()

@@ -135,7 +135,7 @@ ALTO = """<alto xmlns="http://www.loc.gov/standards/alto/ns-v4#"><Description>
 HOCR = """<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/x.dtd">
 <html xmlns="http://www.w3.org/1999/xhtml"><head><title></title></head><body>
-<div class='ocr_page' id='page_1' title='image "/tmp/x/1.jpg"; bbox 0 0 400 200; ppageno 0'>
+<div class='ocr_page' id='page_1' title='image "/scans/1.jpg"; bbox 0 0 400 200; ppageno 0'>
 <p class='ocr_par'><span class='ocr_line' title="bbox 0 0 400 60; baseline 0 -5">
 <span class='ocrx_word' title='bbox 40 20 120 60; x_wconf 93'><strong>Exit&nbsp;</strong></span>
 <span class='ocrx_word' title='bbox 0 0 1 1; poly 10 10 50 10 30 40'>here</span>
