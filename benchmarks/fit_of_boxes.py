@@ -29,7 +29,7 @@ from mmengine.registry import init_default_scope
 from peers import importable
 
 from dbnet.apis.detector import init_detector
-from dbnet.apis.inferencer import build_pipeline
+from dbnet.apis.torch_network import build_pipeline
 from dbnet.cli.options.values import parse_size
 from dbnet.config.load import load_config
 from dbnet.datasets import collate_text_det

@@ -1,6 +1,8 @@
 """Benchmarks beside a peer that is installed, yet cannot be imported."""
 
+import ast
 import hashlib
+import importlib
 import json
 import os
 import subprocess
@@ -94,3 +96,14 @@ def test_a_failing_stage_is_reported_and_passed_over(tmp_path: Path, monkeypatch
     assert step["failed"] == "CUDA error: an illegal memory access was encountered"
     assert "in fail" in step["traceback"] and test["failed"] == "its process ended with 7"
     assert check["what"] == "all" and "failed" not in check
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_what_benchmarks_take_of_the_package_is_there(path: Path) -> None:
+    """Also inside functions; to run them all would take minutes."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dbnet"):
+            module = importlib.import_module(str(node.module))
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
