@@ -125,8 +125,9 @@ class InterruptHook(Hook):
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.received = signum
         self._restore()
-        # A data loader would raise in the middle of the step when its workers end.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # A data loader would raise in the middle of the step when its workers end. SIG_DFL is no
+        # choice: Python prints a traceback for a pending signal that has lost its handler.
+        signal.signal(signal.SIGCHLD, lambda signum, frame: None)
 
     def _restore(self) -> None:
         for signum, handler in self.former.items():

@@ -302,10 +302,28 @@ def test_the_first_signal_is_noted_and_a_second_one_ends_the_process(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
             assert hook.received == signal.SIGTERM
             assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == former
-            # A worker that ends with us must not raise in the middle of a step.
-            assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGCHLD, child)
+
+
+def test_workers_that_end_at_the_same_moment_are_passed_over(tmp_path, monkeypatch):
+    hook = InterruptHook()
+    raised, printed = [], []
+    monkeypatch.setattr(sys, "unraisablehook", lambda fault: printed.append(fault.exc_value))
+    child = signal.signal(signal.SIGCHLD, lambda signum, frame: raised.append(signum))
+    both = (signal.SIGTERM, signal.SIGCHLD)
+    try:
+        with hook.listening(fake_runner(tmp_path, "moment")):
+            signal.pthread_sigmask(signal.SIG_BLOCK, both)
+            for signum in both:
+                signal.raise_signal(signum)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+            assert hook.received == signal.SIGTERM
+            signal.raise_signal(signal.SIGCHLD)  # another worker, later in the step
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+        signal.signal(signal.SIGCHLD, child)
+    assert raised == [] and printed == []
 
 
 def test_a_worker_that_fails_by_itself_is_no_interruption(tmp_path):
