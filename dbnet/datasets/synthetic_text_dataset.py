@@ -10,6 +10,7 @@ from dbnet.errors import UserError
 from dbnet.registry import DATASETS
 from dbnet.synthetic.backgrounds import folder_photos
 from dbnet.synthetic.fonts import builtin_fonts, folder_fonts
+from dbnet.synthetic.page import draw_page
 from dbnet.synthetic.scene import Level, Scene, draw_scene
 from dbnet.utils.memory import keep_freed_memory
 
@@ -37,6 +38,7 @@ class SyntheticTextDataset(Dataset):
         font_dir: Folder of .ttf and .otf files to use instead of the fonts that matplotlib and
             Pillow bring along.
         background_dir: Folder of photos without text to use instead of drawn backgrounds.
+        page_share: Share of images that show a printed page full of words, in [0, 1].
         pipeline: Configs of the transforms.
         test_mode: For validation and tests, whose samples do not depend on the epoch: plain
             samplers will do.
@@ -54,16 +56,18 @@ class SyntheticTextDataset(Dataset):
         level: Level = "word",
         font_dir: str | None = None,
         background_dir: str | None = None,
+        page_share: float = 0.0,
         pipeline: Sequence[dict | Callable] = (),
         test_mode: bool = False,
     ) -> None:
-        check_arguments(size, length, seed, num_words, difficulty, level)
+        check_arguments(size, length, seed, num_words, difficulty, level, page_share)
         self.size = (size[0], size[1])
         self.length = length
         self.seed = seed
         self.num_words = (num_words[0], num_words[1])
         self.difficulty = difficulty
         self.level = level
+        self.page_share = page_share
         self.fonts = builtin_fonts() if font_dir is None else folder_fonts(font_dir)
         self.photos = () if background_dir is None else folder_photos(background_dir)
         self.pipeline = Compose(list(pipeline))
@@ -94,8 +98,11 @@ class SyntheticTextDataset(Dataset):
         """Draw the image and text of an index, before any transform."""
         if not 0 <= index < self.length:
             raise IndexError(f"index {index} of {self.length} images")
+        rng = np.random.default_rng([self.seed, index])
+        if self.page_share and rng.random() < self.page_share:
+            return draw_page(rng, self.size, self.difficulty, self.level, self.fonts)
         return draw_scene(
-            np.random.default_rng([self.seed, index]),
+            rng,
             self.size,
             self.num_words,
             self.difficulty,
@@ -116,6 +123,7 @@ def check_arguments(
     num_words: tuple[int, int],
     difficulty: float,
     level: str,
+    page_share: float,
 ) -> None:
     """Refuse what no scene can be drawn for.
 
@@ -130,6 +138,7 @@ def check_arguments(
         f"num_words={num_words}: give the least and the largest number": is_pair(num_words)
         and 0 <= num_words[0] <= num_words[1],
         f"difficulty={difficulty}: give a number in [0, 1]": 0 <= difficulty <= 1,
+        f"page_share={page_share}: give a number in [0, 1]": 0 <= page_share <= 1,
         f'level="{level}": give "word" or "line"': level in get_args(Level),
     }
     for message, holds in rules.items():

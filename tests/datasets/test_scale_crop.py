@@ -159,3 +159,34 @@ def test_scales_are_log_uniform_and_stretch_keeps_the_area():
 def test_no_texts_and_one_pixel():
     results = fixed()(sample(shape=(1, 1)))
     assert results["img"].shape == (48, 64, 3) and results["polygons"] == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_turn_by_right_angles_takes_image_and_texts_along(seed):
+    image = np.zeros((60, 90, 3), np.uint8)
+    image[20:31, 30:71] = 255  # pixel centres: the polygon's corners are these
+    source = dict(
+        img=image,
+        polygons=[rectangle(30, 20, 70, 30)],
+        ignored=[False],
+        rng=np.random.default_rng(seed),
+    )
+    results = fixed(size=(120, 120), turn_prob=1.0)(source)
+    quarters = np.round(np.rad2deg(np.arctan2(results["affine"][1, 0], results["affine"][0, 0])))
+    assert quarters in (90, 180, -180, -90)
+    ys, xs = np.nonzero(results["img"][..., 0] > 127)
+    (polygon,) = results["polygons"]
+    np.testing.assert_allclose(polygon.min(axis=0), (xs.min(), ys.min()), atol=0.51)
+    np.testing.assert_allclose(polygon.max(axis=0), (xs.max(), ys.max()), atol=0.51)
+    wide = np.ptp(polygon, axis=0)
+    assert tuple(np.round(wide)) == ((40, 10) if abs(quarters) == 180 else (10, 40))
+
+
+def test_share_of_turns():
+    def angles(prob):
+        affines = [fixed(turn_prob=prob)(sample(seed=seed))["affine"] for seed in range(300)]
+        return [round(np.rad2deg(np.arctan2(a[1, 0], a[0, 0]))) % 360 for a in affines]
+
+    assert set(angles(0.0)) == {0}
+    counts = np.bincount(np.array(angles(0.6)) // 90, minlength=4)
+    assert 90 < counts[0] < 150 and (np.abs(counts[1:] - 60) < 25).all()

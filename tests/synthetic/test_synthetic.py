@@ -20,6 +20,7 @@ from dbnet.synthetic import draw_scene
 from dbnet.synthetic.degradation import cut_grain, motion_kernel, sample_camera
 from dbnet.synthetic.fonts import BEYOND_ASCII, builtin_fonts, characters_of
 from dbnet.synthetic.lettering import Block, Style, set_block
+from dbnet.synthetic.page import draw_page
 from dbnet.synthetic.painting import LUMA, random_color, warp_mask
 from dbnet.synthetic.placement import Arc, Placement, Straight, Wave, translation
 from dbnet.synthetic.scene import annotate, draw_signs, is_illegible
@@ -53,6 +54,47 @@ def assert_same(one, other):
     np.testing.assert_array_equal(one.image, other.image)
     assert [p.tolist() for p in one.polygons] == [p.tolist() for p in other.polygons]
     assert (one.ignored, one.texts) == (other.ignored, other.texts)
+
+
+# ---- printed pages
+
+
+@pytest.mark.parametrize("size", [(512, 400), (64, 64), (160, 120)])
+def test_words_of_a_page_lie_apart_and_hold_the_ink(size):
+    count = 0
+    for seed in range(6):
+        page = draw_page(np.random.default_rng(seed), size, difficulty=0.0)
+        assert page.image.shape == (size[1], size[0], 3) and page.image.dtype == np.uint8
+        assert len(page.polygons) == len(page.ignored) == len(page.texts)
+        gray = page.image.astype(np.float32).mean(axis=2)
+        outside = np.full(gray.shape, 255, np.uint8)
+        for polygon in page.polygons:
+            assert (polygon >= 0).all() and (polygon <= np.array(size) - 1).all()
+            cv2.fillPoly(outside, [np.rint(polygon).astype(np.int32)], 0)
+        outside = cv2.erode(outside, np.ones((5, 5))) > 0  # JPEG and blur
+        assert np.abs(gray - np.median(gray))[outside].max() < 60 < np.ptp(gray) or not page.texts
+        shapes = [shapely.Polygon(polygon) for polygon in page.polygons]
+        common = sum(shape.area for shape in shapes) - shapely.union_all(shapes).area
+        assert common <= 1e-2 * len(shapes)
+        count += len(page.texts)
+    assert count > {512: 400, 64: -1, 160: 10}[size[0]]  # 64 may have no room
+
+
+def test_share_of_pages():
+    words = [
+        [
+            len(SyntheticTextDataset((256, 256), 60, page_share=share).scene(i).texts)
+            for i in range(60)
+        ]
+        for share in (0.0, 0.5, 1.0)
+    ]
+    assert max(words[0]) <= 6 < np.median(words[2]) / 3  # a scene has 2 to 6
+    pages = sum(count > 6 for count in words[2])
+    assert (
+        0.3 * pages < sum(count > 6 for count in words[1]) < 0.7 * pages
+    )  # standard deviation 3.9
+    plain = SyntheticTextDataset((256, 256), 60, page_share=0.0)
+    assert_same(plain.scene(3), SyntheticTextDataset((256, 256), 60).scene(3))
 
 
 # ---- the scene as a whole

@@ -35,6 +35,7 @@ class RandomScaleCrop(AffineCropTransform):
             between its inverse and itself.
         text_prob: Probability that the window lies around a text, if the image has one.
         min_visible: Share of a text's area that must lie in the window.
+        turn_prob: Probability of a turn by 90, 180 or 270 degrees more, each as likely.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class RandomScaleCrop(AffineCropTransform):
         max_stretch: float = 1.15,
         text_prob: float = 0.85,
         min_visible: float = 0.6,
+        turn_prob: float = 0.0,
     ) -> None:
         self.size = (size[0], size[1])
         self.scale = (scale[0], scale[1])
@@ -54,6 +56,7 @@ class RandomScaleCrop(AffineCropTransform):
         self.max_stretch = max_stretch
         self.text_prob = text_prob
         self.min_visible = min_visible
+        self.turn_prob = turn_prob
 
     def sample(
         self,
@@ -66,6 +69,8 @@ class RandomScaleCrop(AffineCropTransform):
         polygons, ignored = move_polygons(polygons, ignored, IDENTITY, image_box(shape))
         flip = bool(rng.random() < self.flip_prob)
         angle = rng.uniform(-self.max_angle, self.max_angle)
+        if self.turn_prob and rng.random() < self.turn_prob:
+            angle += 90.0 * rng.integers(1, 4)
         scale = _log_uniform(*self.scale, rng)
         stretch = _log_uniform(1 / self.max_stretch, self.max_stretch, rng)
         scaling = scale_matrix(scale * math.sqrt(stretch), scale / math.sqrt(stretch))
