@@ -13,6 +13,7 @@ ONNX = ["onnx>=1.16", "onnxscript>=0.7.1", "onnxruntime>=1.18"]
 OPENVINO = ["openvino>=2025.0"]
 SERVE = ["fastapi>=0.110", "python-multipart>=0.0.9", "uvicorn>=0.29"]
 DEMO = ["gradio>=5"]
+HUB = ["huggingface_hub>=0.25", "safetensors>=0.4"]
 
 setup(
     name="dbnet",
@@ -37,18 +38,19 @@ setup(
         "openvino": OPENVINO,
         "serve": SERVE,
         "demo": DEMO,
+        "hub": HUB,
         "dev": [
             *ONNX,
             *OPENVINO,
             *SERVE,
             *DEMO,
+            *HUB,
             "mypy>=1.8",
             "pycocotools>=2.0.7",
             "pre-commit>=3",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
-            "safetensors>=0.4",
             "scipy>=1.11",
             "selenium>=4.15",
         ],

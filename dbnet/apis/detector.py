@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 
 from dbnet.checkpoints.foreign import place_graph
+from dbnet.checkpoints.model_folder import is_model_folder
 from dbnet.checkpoints.read import load_weights
 from dbnet.config.check import RUNNER_KEYS, mistakes
 from dbnet.config.load import load_config
@@ -31,7 +32,7 @@ def init_detector(
 
     Args:
         config: A file, the name of one of the project's configs, or a loaded config, which is left
-            as it is.
+            as it is; or, without a checkpoint, a model's folder or "hf://OWNER/NAME".
         checkpoint: Path or URL of weights of this project or of MMOCR, or an ONNX file for a
             config whose backbone is an `ONNXGraph`. None leaves the random
             initialisation, and nothing is downloaded: not even ImageNet weights.
@@ -42,6 +43,8 @@ def init_detector(
         UserError: The config, the checkpoint or the device cannot be had, or they do not fit.
     """
     device = check_device(device)
+    if checkpoint is None and is_model_folder(config):
+        checkpoint = str(config)
     config = resolve_config(config, cfg_options)
     if not config.get("model"):
         raise UserError(f"config {config.filename}: no model in it")

@@ -17,7 +17,6 @@ from dbnet.utils.memory import FreedMemory
 from dbnet.utils.parallel import in_order
 from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import VERMILION, LineStyle, draw_polygons
-from dbnet.weights import shipped_model
 
 if TYPE_CHECKING:
     import torch
@@ -73,8 +72,9 @@ class TextDetInferencer:
         config: A file, the name of one of the project's configs, or a loaded config; or a file of
             `dbnet export`, which needs no other and no PyTorch. With neither config nor checkpoint
             the model that comes with the package is taken.
-        checkpoint: Path or URL of weights that fit the config, or a file of `dbnet export`; or an
-            ONNX file of another project's detector, which needs no config.
+        checkpoint: Path or URL of weights that fit the config, or a file of `dbnet export`; or,
+            without a config, "small" or "tiny", the models of the package, a model's folder,
+            "hf://OWNER/NAME", or an ONNX file of another project's detector.
         device: "cpu", "cuda", "cuda:1", ...
         amp: Run the network in bfloat16, or not; if not given, on CPUs that compute it natively.
 
@@ -249,18 +249,9 @@ def open_network(
         if config is not None:
             raise UserError(f"{checkpoint} holds its own settings: leave the config out")
         return network
-    if config is None and checkpoint is None:
-        config, checkpoint = shipped_model()
-    from dbnet.checkpoints.foreign import FOREIGN_CONFIG, is_onnx
+    from dbnet.checkpoints.choose import choose_model
 
-    if config is None and checkpoint is not None and is_onnx(os.fspath(checkpoint)):
-        config = FOREIGN_CONFIG
-    if config is None or checkpoint is None:
-        raise UserError(
-            f"no {'config' if config is None else 'checkpoint'} given: give both a config and "
-            "a checkpoint that fits it, an ONNX file alone, or neither for the weights that come "
-            "with the package"
-        )
+    config, checkpoint = choose_model(config, checkpoint)
     use_large_pages()
     from dbnet.apis.torch_network import TorchNetwork
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import torch
 
+from dbnet.checkpoints.model_folder import WEIGHTS, file_of, is_model_folder
 from dbnet.errors import UserError
 from dbnet.utils.files import sha256
 from dbnet.utils.log import log
@@ -23,7 +24,7 @@ from dbnet.weights import shipped_model
 
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 20  # bytes
-SHIPPED = "dbnet://shipped"
+SHIPPED = "dbnet://shipped"  # the weights that come with the package
 
 # `NAME-91cef9af.pth`, as OpenMMLab and torchvision publish files; `NAME-20240131.pth` has a date.
 HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8,64})\.\w+$")
@@ -32,7 +33,7 @@ HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8,64})\.\w+$")
 def fetch(source: str) -> Path:
     """Return the local file of a path, `file://`, `http(s)://` or "torchvision://resnet18".
 
-    "dbnet://shipped" are the weights that come with the package.
+    Of a model's folder, on a disk or at `hf://`, it is the weights.
 
     Downloads go to the folder that torch.hub and mmengine use, so files from there are found.
 
@@ -44,6 +45,8 @@ def fetch(source: str) -> Path:
         return download(source)
     if source == SHIPPED:
         return shipped_model().checkpoint
+    if is_model_folder(source):
+        return file_of(source, WEIGHTS)
     if scheme == "torchvision":
         return _from_torchvision(rest)
     if separator and scheme != "file":

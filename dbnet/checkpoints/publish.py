@@ -2,9 +2,10 @@
 
 import copy
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -12,7 +13,14 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from dbnet.checkpoints.foreign import place_graph
-from dbnet.checkpoints.read import match, read_checkpoint, state_dict_of, to_bytes
+from dbnet.checkpoints.model_folder import CARD, CONFIG, WEIGHTS
+from dbnet.checkpoints.read import (
+    match,
+    read_checkpoint,
+    safetensors_package,
+    state_dict_of,
+    to_bytes,
+)
 from dbnet.errors import UserError
 from dbnet.registry import MODELS
 from dbnet.utils.files import replace_when_complete
@@ -22,11 +30,14 @@ UNITS = {"epoch": "epochs", "iter": "steps"}  # of a checkpoint's meta data
 HASH_DIGITS = 8  # in the file's name, as PyTorch's own downloads have
 
 
-class Published(NamedTuple):
-    """What `publish` has written."""
+FRONT_MATTER = """\
+---
+library_name: dbnet
+pipeline_tag: object-detection
+tags: [text-detection, scene-text-detection, ocr]
+{license}---
 
-    weights: Path
-    card: Path
+"""  # what the hub reads of a card
 
 
 def publish(
@@ -37,7 +48,9 @@ def publish(
     half: bool = False,
     metrics: Mapping[str, float] | None = None,
     data: str | None = None,
-) -> Published:
+    license: str | None = None,
+    hub: bool = False,
+) -> list[Path]:
     """Write the weights of a checkpoint as `folder`/`name`-HASH.pth, and a card beside them.
 
     Where the run kept an average of the weights (EMA), it is the average that a checkpoint holds as
@@ -47,11 +60,16 @@ def publish(
         checkpoint: Path or URL.
         config: The config that the weights are for.
         name: Of the config.
-        folder: For both files.
+        folder: For all files.
         half: Write float16, half the size; loading makes float32 of it again. A tensor with a
             number above 65504, float16's largest, stays as it is.
         metrics: Of `results.json`.
         data: What was trained on, for the card; None for what the config names.
+        license: Of the weights, by its SPDX identifier, for the card.
+        hub: Write a model's folder, `folder`/`name`, instead: see `model_folder`.
+
+    Returns:
+        The files: weights, card and, in a model's folder, config.
 
     Raises:
         UserError: The checkpoint cannot be read or does not fit, or the files are there already.
@@ -61,33 +79,53 @@ def publish(
     if not state:
         raise UserError(f"checkpoint {checkpoint}: holds no weights")
     check_fits(state, config, name, checkpoint)
-    weights = {key: _rounded(value, half) for key, value in state.items()}
+    weights = {key: _rounded(value, half).contiguous() for key, value in state.items()}
     # Nothing in it depends on the moment, so that the same weights give the same hash.
-    written = to_bytes({"state_dict": weights, "meta": {"config": config.pretty_text}})
+    if hub:
+        written = safetensors_package().save(weights)
+    else:
+        written = to_bytes({"state_dict": weights, "meta": {"config": config.pretty_text}})
     digest = hashlib.sha256(written).hexdigest()
     stem = f"{name}-{digest[:HASH_DIGITS]}"
-    published = Published(folder / f"{stem}.pth", folder / f"{stem}.md")
-    for path in published:
-        if path.exists():
-            raise UserError(f"{path} is there already; it holds the same weights, remove it")
+    paths = [folder / f"{stem}.pth", folder / f"{stem}.md"]
+    if hub:
+        paths = [folder / name / file for file in (WEIGHTS, CARD, CONFIG)]
     num_weights = sum(value.numel() for key, value in state.items() if _is_weight(key))
     facts = {
         "config": f"`{name}`",
-        "weights": f"`{published.weights.name}`, {len(written) / 1e6:.2f} MB, "
+        "weights": f"`{paths[0].name}`, {len(written) / 1e6:.2f} MB, "
         + ("float16" if half else "float32"),
         "SHA-256": f"`{digest}`",
         "parameters": f"{num_weights / 1e6:.2f} M",
         "trained for": _progress(content),
         "averaged (EMA)": "yes" if "ema_state_dict" in content else "no",
         "trained on": data or describe_data(config),
+        **({"licence": license} if license else {}),
         "written by": f"dbnet {__version__}",
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    with replace_when_complete(published.weights) as partial:
-        partial.write_bytes(written)
-    with replace_when_complete(published.card) as partial:
-        partial.write_text(make_card(stem, name, facts, metrics), encoding="utf-8")
-    return published
+    source = f"hf://OWNER/{name}" if hub else f"{stem}.pth"
+    use = source if hub else f"{source} --config {name}"
+    card = make_card(name if hub else stem, name, facts, metrics, use, source)
+    if hub:
+        card = FRONT_MATTER.format(license=f"license: {license}\n" if license else "") + card
+    _write(dict(zip(paths, (written, card.encode(), _as_json(config)))))
+    return paths
+
+
+def _write(files: Mapping[Path, bytes]) -> None:
+    """Write files that are not there yet."""
+    for path in files:
+        if path.exists():
+            raise UserError(f"{path} is there already; remove it, or choose another folder")
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replace_when_complete(path) as partial:
+            partial.write_bytes(content)
+
+
+def _as_json(config: Config) -> bytes:
+    """Write a config as data, which nothing is executed of where it is loaded."""
+    return (json.dumps(config.to_dict(), indent=1) + "\n").encode()
 
 
 def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: str) -> None:
@@ -124,7 +162,12 @@ def describe_data(config: Config) -> str:
 
 
 def make_card(
-    title: str, name: str, facts: Mapping[str, str], metrics: Mapping[str, float] | None
+    title: str,
+    name: str,
+    facts: Mapping[str, str],
+    metrics: Mapping[str, float] | None,
+    use: str,
+    source: str,
 ) -> str:
     """Write a model card in Markdown.
 
@@ -133,6 +176,8 @@ def make_card(
         name: Of the config.
         facts: Rows of the first table.
         metrics: Rows of the second; None says that there are none.
+        use: What `dbnet infer --checkpoint` is given.
+        source: Of the weights, for training further.
     """
     lines = [f"# {title}", "", "| | |", "|---|---|"]
     lines += [f"| {key} | {value} |" for key, value in facts.items()]
@@ -144,8 +189,8 @@ def make_card(
         lines += ["None were given (`--results results.json` of `dbnet test --out`)."]
     lines += [
         *("", "## Use", "", "```"),
-        f"dbnet infer photo.jpg --config {name} --checkpoint {title}.pth --out found",
-        f"dbnet train {name} --cfg-options load_from={title}.pth",
+        f"dbnet infer photo.jpg --checkpoint {use} --out found",
+        f"dbnet train {name} --cfg-options load_from={source}",
         *("```", ""),
     ]
     return "\n".join(lines)

@@ -237,9 +237,9 @@ def safetensors_package() -> Any:
 
 def _read(path: Path, source: str) -> dict:
     try:
-        if source.endswith(".safetensors"):
+        if path.suffix == ".safetensors":
             return safetensors_package().load_file(str(path))
-        if source.endswith(".onnx"):
+        if path.suffix == ".onnx":
             raise UserError(
                 f"checkpoint {source}: is an ONNX file, which holds a network of its own; give it "
                 "as model.backbone.file"

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from dbnet.apis.detector import USED, init_detector
 from dbnet.apis.torch_network import test_pipeline
+from dbnet.checkpoints.choose import choose_model
 from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.cli.console import command
 from dbnet.config.check import walk
@@ -15,9 +16,7 @@ from dbnet.deploy.agreement import BATCHES, SHAPES
 from dbnet.deploy.export import Exported, calibration_paths, comparison_images, describe, export
 from dbnet.deploy.formats import Request, check_request
 from dbnet.deploy.metadata import Metadata
-from dbnet.errors import UserError
 from dbnet.utils.files import sha256
-from dbnet.weights import shipped_model
 
 
 @command("export")
@@ -26,11 +25,8 @@ def main(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     request = Request(*(getattr(args, name) for name in Request._fields))
     check_request(request)
-    name, checkpoint = args.config, args.checkpoint
-    if name is None:
-        name, checkpoint = shipped_model()
-    if checkpoint is None:
-        raise UserError(f"config {name}: a checkpoint must follow it, or give neither")
+    name, checkpoint = choose_model(args.config, args.checkpoint)
+    name = str(name)
     config = load_config(name, args.cfg_options, parts=USED)
     detector = init_detector(config, checkpoint)
     file = fetch_checkpoint(str(checkpoint))

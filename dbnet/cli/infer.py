@@ -22,7 +22,6 @@ from dbnet.evaluation.results import check_writable, write_results
 from dbnet.images import find_images, read_displayed, write_image
 from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import draw_polygons, resize_to_fit
-from dbnet.weights import shipped_model
 
 JPEG_SIDE = 65_500  # pixels, libjpeg's limit
 
@@ -61,21 +60,17 @@ def main(args: argparse.Namespace) -> int:
 
 def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:
     """Build what finds the texts; without config and checkpoint, the model of the package."""
-    name, checkpoint = args.config, args.checkpoint
-    if is_exported(checkpoint):
+    if is_exported(args.checkpoint):
         return exported_inferencer(args)
     importlib.import_module("dbnet.cli.lean_mmengine")  # before mmengine itself
     from mmengine.device import get_device
 
     from dbnet.apis.detector import USED
-    from dbnet.checkpoints.foreign import FOREIGN_CONFIG, is_onnx
+    from dbnet.checkpoints.choose import choose_model
     from dbnet.config.load import load_config
 
-    if name is None and checkpoint is None:
-        name, checkpoint = shipped_model()
-    if name is None and checkpoint is not None and is_onnx(checkpoint):
-        name = FOREIGN_CONFIG
-    config = name and load_config(name, args.cfg_options, test_size=args.test_size, parts=USED)
+    name, checkpoint = choose_model(args.config, args.checkpoint)
+    config = load_config(str(name), args.cfg_options, test_size=args.test_size, parts=USED)
     return TextDetInferencer(config, checkpoint, args.device or get_device(), args.amp)
 
 

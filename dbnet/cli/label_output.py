@@ -15,7 +15,9 @@ class LabelOutput:
     def __init__(self, args: argparse.Namespace, images: Sequence[str]) -> None:
         self.writer = WRITERS[args.format]
         self.out = args.out
-        self.model = f"dbnet {__version__} {Path(args.checkpoint or shipped_model()[1]).stem}"
+        self.model = (
+            f"dbnet {__version__} {Path(args.checkpoint or shipped_model().checkpoint).stem}"
+        )
         self.page_of = dict(zip(images, make_pages(images)))
         self.pages: list[Page] = []
         check_label_files([*self.page_of.values()], self.out, self.writer)

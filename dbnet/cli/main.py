@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dbnet.cli.console import one_line_errors
 from dbnet.cli.options import parse
 from dbnet.config.find import find_config
+from dbnet.weights import SHIPPED
 
 COMMANDS = {
     "train": "train a text detector",
@@ -62,7 +63,7 @@ def _leave_processes(status: int) -> None:
 
 
 def _work(command: str, args: argparse.Namespace) -> int:
-    if getattr(args, "config", None):
+    if getattr(args, "config", None) not in (None, *SHIPPED):
         find_config(args.config)  # a mistyped name is reported at once
     log, handler = logging.getLogger("dbnet"), logging.StreamHandler()
     log.addHandler(handler)

@@ -14,10 +14,11 @@ def main(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     metrics = None if args.results is None else read_metrics(args.results)
     name = Path(args.config).stem
+    facts = (metrics, args.data, args.license, args.hub)
     try:
-        published = publish(args.checkpoint, config, name, args.out, args.fp16, metrics, args.data)
+        paths = publish(args.checkpoint, config, name, args.out, args.fp16, *facts)
     except OSError as error:
         raise UserError(f"{error.filename or args.out}: {error.strerror or error}") from error
-    print(f"{published.weights}: {published.weights.stat().st_size / 1e6:.2f} MB")
-    print(f"{published.card}: its card")
+    for path, what in zip(paths, ("weights", "card", "config")):
+        print(f"{path}: {what}, {path.stat().st_size / 1e6:.2f} MB")
     return 0

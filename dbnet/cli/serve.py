@@ -12,7 +12,6 @@ from dbnet.cli.infer import make_inferencer
 from dbnet.errors import UserError
 from dbnet.utils.files import sha256
 from dbnet.version import __version__
-from dbnet.weights import shipped_model
 
 
 @command("serve")
@@ -76,9 +75,9 @@ def describe(inferencer: TextDetInferencer, args: argparse.Namespace) -> dict[st
     metadata = getattr(inferencer.network, "metadata", None)
     if metadata is not None:
         return {"dbnet": __version__, **asdict(metadata)}
-    config, checkpoint = args.config, args.checkpoint
-    if config is None and checkpoint is None:
-        config, checkpoint = shipped_model()
+    from dbnet.checkpoints.choose import choose_model
+
+    config, checkpoint = choose_model(args.config, args.checkpoint)
     settings = vars(inferencer.network.postprocessor)
     facts = dict(dbnet=__version__, config=Path(config).stem, checkpoint=Path(checkpoint).name)
     card = Path(checkpoint).with_suffix(".md")  # as `dbnet publish` writes it

@@ -68,6 +68,8 @@ def _let_import_from(folder: Path) -> None:
 
 def _parse_sources(path: Path, ancestors: tuple[Path, ...] = ()) -> dict[Path, ast.Module]:
     """Parse a config and the files of its `_base_`, the config itself first."""
+    if path.suffix == ".json":  # a model's folder has one: data alone, no bases, no names
+        return {path: ast.Module([], [])}
     if path.suffix != ".py":
         raise UserError(f"{path}: a config is a .py file")
     try:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from dbnet.errors import UserError
 
 FOLDER = Path(__file__).parent
+SHIPPED = ("small", "tiny")  # by the names that commands take
 
 
 class ShippedModel(NamedTuple):
@@ -20,16 +21,19 @@ class ShippedModel(NamedTuple):
     checkpoint: Path
 
 
-def shipped_model() -> ShippedModel:
+def shipped_model(name: str = "small") -> ShippedModel:
     """Find the weights in the package.
+
+    Args:
+        name: One of `SHIPPED`, which the name of its config holds.
 
     Raises:
         UserError: They were left out of this installation.
     """
-    files = sorted(FOLDER.glob("*-*.pth"))
+    files = sorted(FOLDER.glob(f"*-{name}_*.pth"))
     if not files:
         raise UserError(
-            f"{FOLDER} holds no weights: install the package whole, or give a config and a "
-            "checkpoint"
+            f"{FOLDER} holds no weights of the model {name}: install the package whole, or give a "
+            "config and a checkpoint"
         )
     return ShippedModel(files[-1].stem.rpartition("-")[0], files[-1])

@@ -72,5 +72,7 @@ def test_command_without_config(tmp_path):
 
 def test_installation_without_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
-    with pytest.raises(UserError, match="holds no weights: install the package whole"):
+    with pytest.raises(
+        UserError, match="holds no weights of the model small: install the package whole"
+    ):
         dbnet.TextDetInferencer()

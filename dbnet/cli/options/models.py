@@ -110,8 +110,9 @@ def infer() -> Parser:
     )
     parser.add(
         "--checkpoint",
-        help="file or URL, of this project, MMOCR or MhLiao/DB; or, without a config, a file of "
-        "dbnet export or another project's ONNX file",
+        help="file or URL, of this project, MMOCR or MhLiao/DB; or, without a config, small or "
+        "tiny (the package's models), a file of dbnet export, another project's ONNX file, a "
+        "folder of dbnet publish --hub, or hf://OWNER/NAME",
     )
     parser.add(
         "--out",
@@ -243,5 +244,5 @@ def demo() -> Parser:
 
 def _share_model(parser: Parser) -> None:
     parser.add("--config", help="config file, or its name; without it the package's model")
-    parser.add("--checkpoint", help="file or URL; or a file of dbnet export, without a config")
+    parser.add("--checkpoint", help="as for dbnet infer")
     share_network(parser)

@@ -52,10 +52,17 @@ def publish() -> Parser:
     )
     parser.share("config")
     parser.add("checkpoint", help="of that config: path or URL")
-    parser.add("--out", type=Path, required=True, help="folder for both files")
+    parser.add("--out", type=Path, required=True, help="folder for the files")
     parser.add("--fp16", action="store_true", help="half the size, rounded to 11 bits")
     parser.add("--results", type=Path, help="results.json of `dbnet test --out`, for the card")
     parser.add("--data", help="what was trained on and under which licence, for the card")
+    parser.add("--license", help="of the weights, such as apache-2.0, for the card")
+    parser.add(
+        "--hub",
+        action="store_true",
+        help="write a folder (config, safetensors, card) that can be uploaded to Hugging Face's "
+        "hub, and be used by its name: --checkpoint FOLDER or hf://OWNER/NAME",
+    )
     return parser
 
 
