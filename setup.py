@@ -13,6 +13,7 @@ ONNX = ["onnx>=1.16", "onnxscript>=0.7.1", "onnxruntime>=1.18"]
 OPENVINO = ["openvino>=2025.0"]
 SERVE = ["fastapi>=0.110", "python-multipart>=0.0.9", "uvicorn>=0.29"]
 DEMO = ["gradio>=5"]
+RAY = ["ray[data]>=2.9"]
 HUB = ["huggingface_hub>=0.25", "safetensors>=0.4"]
 
 setup(
@@ -39,6 +40,7 @@ setup(
         "serve": SERVE,
         "demo": DEMO,
         "hub": HUB,
+        "ray": RAY,
         "dev": [
             *ONNX,
             *OPENVINO,

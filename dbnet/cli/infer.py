@@ -15,6 +15,7 @@ import numpy as np
 from dbnet.apis.doubt import measure_doubt, write_ranking
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
 from dbnet.cli.console import INTERRUPTED, command
+from dbnet.cli.options.data import PART_FORMATS
 from dbnet.cli.progress import progress_line, with_progress
 from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError, lack_of_memory
@@ -32,6 +33,13 @@ def main(args: argparse.Namespace) -> int:
     images = list(dict.fromkeys(find_images(args.images)))
     if args.rank:
         return rank(images, args)
+    if args.ray and args.format == "json":
+        args.format = "jsonl"
+    if args.format in PART_FORMATS:
+        from dbnet.cli.infer_parts import infer_parts
+
+        return infer_parts(images, args)
+    check_parts_alone(args)
     output = Drawings(args.out, images) if args.format == "json" else label_output(args, images)
     if args.crops:
         check_crops(args.crops)
@@ -56,6 +64,16 @@ def main(args: argparse.Namespace) -> int:
             output.finish()
     print(f"{run.summary()}: {args.out}")
     return status
+
+
+def check_parts_alone(args: argparse.Namespace) -> None:
+    """Refuse what only results in parts can do."""
+    for option in ("ray", "resume", "actors", "gpus_per_actor"):
+        if getattr(args, option):
+            name = option.replace("_", "-")
+            raise UserError(
+                f"--{name}: not with --format {args.format}, only with jsonl or parquet"
+            )
 
 
 def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:

@@ -7,6 +7,7 @@ from dbnet.cli.options.values import as_seed, not_negative, parse_size, positive
 from dbnet.evaluation.protocols import NAMES
 
 # Formats of labels that are written, see dbnet/labels/writers.py.
+PART_FORMATS = ("jsonl", "parquet")
 WRITTEN = ("labelme", "paddleocr", "coco", "icdar", "labelstudio", "cvat", "yolo")
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dbnet.cli.options.data import WRITTEN
+from dbnet.cli.options.data import PART_FORMATS, WRITTEN
 from dbnet.cli.options.parser import Parser, share_network
 from dbnet.cli.options.values import above_zero, as_port, as_seed, parse_size, parse_tta, positive
 from dbnet.deploy.formats import LAYOUTS, PRECISIONS
@@ -123,10 +123,22 @@ def infer() -> Parser:
     )
     parser.add(
         "--format",
-        choices=("json", *WRITTEN),
+        choices=("json", *PART_FORMATS, *WRITTEN),
         default="json",
-        help="json: results.json and drawings; else the files of a labelling tool, to be corrected "
-        "there (default %(default)s)",
+        help="json: results.json and drawings; jsonl, parquet: rows in parts of 100 images, for "
+        "any number of them; else the files of a labelling tool, to be corrected there (default "
+        "%(default)s, with --ray jsonl)",
+    )
+    parser.add("--resume", action="store_true", help="skip what the parts in --out hold already")
+    parser.add(
+        "--ray",
+        metavar="auto|ADDRESS",
+        help="share the images among the actors of a Ray cluster: the one on this machine, which "
+        "is started if there is none, or one at an address",
+    )
+    parser.add("--actors", type=positive, metavar="N", help="default: one per GPU, or per CPU")
+    parser.add(
+        "--gpus-per-actor", type=above_zero, metavar="F", help="such as 0.25 (default 1, if any)"
     )
     parser.add(
         "--rank",

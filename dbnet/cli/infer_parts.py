@@ -1,0 +1,76 @@
+"""`dbnet infer --format jsonl|parquet`: for more images than one file of results should hold."""
+
+import argparse
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dbnet.cli.console import INTERRUPTED
+from dbnet.cli.infer import lack_of_memory_reported, make_inferencer, report, sigterm_exits
+from dbnet.cli.progress import with_progress
+from dbnet.errors import UserError
+from dbnet.evaluation.result_parts import ResultParts, row_of
+from dbnet.utils.files import sha256
+from dbnet.version import __version__
+
+PART = 100  # images; as many are done again where a process dies
+
+
+def infer_parts(images: Sequence[str], args: argparse.Namespace) -> int:
+    """Write parts; return the exit status, 1 if an image could not be read."""
+    if args.crops:
+        raise UserError(f"--crops: not with --format {args.format}")
+    parts = ResultParts(args.out, args.format, settings_of(args), args.resume)
+    done = parts.done()
+    todo = [image for image in images if image not in done]
+    if done:
+        print(f"{len(images) - len(todo)} of {len(images)} images are done already")
+    status, read, failed, texts = 0, 0, 0, 0
+    try:
+        with sigterm_exits(), lack_of_memory_reported():
+            for row in with_progress(written(todo, parts, args), len(todo), log=str(args.out)):
+                if row["error"]:
+                    failed += 1
+                    report(f"error: {row['error']}")
+                else:
+                    read += 1
+                    texts += len(row["scores"])
+        status = 1 if failed else 0
+    except (KeyboardInterrupt, SystemExit) as stop:
+        report(f"interrupted after {read + failed} of {len(todo)} images: continue with --resume")
+        status = int(stop.code or 0) if isinstance(stop, SystemExit) else INTERRUPTED
+    unread = f", {failed} not readable" if failed else ""
+    print(f"{read} images{unread}, {texts} texts: {args.out}")
+    return status
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Describe what the results depend on."""
+    names = ("config", "checkpoint", "test_size", "cfg_options", "amp")
+    settings = {name: getattr(args, name) for name in names}
+    if args.checkpoint and Path(args.checkpoint).is_file():
+        settings["checkpoint"] = f"{args.checkpoint} ({sha256(Path(args.checkpoint))[:8]})"
+    return dict(settings, dbnet=__version__)
+
+
+def written(
+    images: Sequence[str], parts: ResultParts, args: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Yield the row of each image once the part that holds it is written."""
+    if args.ray:
+        from dbnet.cli.infer_ray import find_by_ray
+
+        found = find_by_ray(images, PART, args)
+    else:
+        found = find_here(images, args)
+    for rows in found:
+        parts.add(rows)
+        yield from rows
+
+
+def find_here(images: Sequence[str], args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+    """Find the texts in this process; yield the rows of a part at a time."""
+    stream = make_inferencer(args).stream(images, args.batch_size)
+    rows = map(row_of, images, stream)
+    return iter(lambda: list(itertools.islice(rows, PART)), [])

@@ -1,0 +1,134 @@
+"""Results of any number of images as a folder of parts, each whole or not there.
+
+A part is a file of JSON lines or a Parquet file with a row per image: `img_path`, `polygons` (flat
+lists, pixels), `scores` and `error`, null or why the image could not be read. `parts.json` beside
+them says how they were found.
+"""
+
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dbnet.errors import UserError
+from dbnet.evaluation.results import check_writable
+from dbnet.utils.files import replace_when_complete
+
+SETTINGS = "parts.json"
+
+
+class ResultParts:
+    """The parts in a folder, of earlier runs too.
+
+    Args:
+        folder: Made if it is not there.
+        format: "jsonl" or "parquet".
+        settings: What the results depend on, as JSON has it.
+        resume: Continue the run whose parts are there.
+
+    Raises:
+        UserError: The folder holds parts and `resume` was not asked for, or parts of other
+            settings; it cannot be written to; or Parquet's package is missing.
+    """
+
+    def __init__(
+        self, folder: Path, format: str, settings: Mapping[str, Any], resume: bool
+    ) -> None:
+        self.folder, self.format = folder, format
+        self.arrow = arrow() if format == "parquet" else None
+        recorded = folder / SETTINGS
+        check_writable(recorded)
+        self.paths = sorted(folder.glob(f"part-*.{format}"))
+        if self.paths and not resume:
+            raise UserError(
+                f"--out {folder}: holds results; continue with --resume, or choose another"
+            )
+        if self.paths or recorded.exists():
+            check_same(recorded, settings if self.paths else {})
+        with replace_when_complete(recorded) as partial:
+            partial.write_text(json.dumps(dict(settings), indent=1))
+
+    def done(self) -> set[str]:
+        """Name the images that the parts hold."""
+        return {row["img_path"] for path in self.paths for row in self._read(path)}
+
+    def add(self, rows: Sequence[dict]) -> Path:
+        """Write one more part."""
+        number = int(self.paths[-1].stem.partition("-")[2]) + 1 if self.paths else 0
+        path = self.folder / f"part-{number:06d}.{self.format}"
+        try:
+            with replace_when_complete(path) as partial:
+                self._write(partial, rows)
+        except OSError as error:
+            raise UserError(f"--out {path}: {error.strerror}") from error
+        self.paths.append(path)
+        return path
+
+    def _write(self, path: Path, rows: Sequence[dict]) -> None:
+        if self.arrow is None:
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        else:
+            table = self.arrow.Table.from_pylist(list(rows), schema(self.arrow))
+            importlib.import_module("pyarrow.parquet").write_table(table, path)
+
+    def _read(self, path: Path) -> list[dict]:
+        try:
+            if self.arrow is None:
+                return [json.loads(line) for line in path.read_text().splitlines()]
+            parquet = importlib.import_module("pyarrow.parquet")
+            return parquet.read_table(path, columns=["img_path"]).to_pylist()
+        except (OSError, ValueError) as error:  # pyarrow's own are of these kinds
+            raise UserError(f"{path}: damaged ({error}); remove it, and it is done again") from None
+
+
+def arrow() -> Any:
+    """Import pyarrow.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        return importlib.import_module("pyarrow")
+    except ImportError:
+        raise UserError("--format parquet needs a package: pip install 'dbnet[ray]'") from None
+
+
+def schema(arrow: Any) -> Any:
+    """Make Parquet's schema, the same for all parts."""
+    numbers = arrow.list_(arrow.float32())
+    return arrow.schema(
+        [
+            ("img_path", arrow.string()),
+            ("polygons", arrow.list_(numbers)),
+            ("scores", numbers),
+            ("error", arrow.string()),
+        ]
+    )
+
+
+def check_same(path: Path, settings: Mapping[str, Any]) -> None:
+    """Check that the parts beside a file of settings were found with these."""
+    try:
+        before = json.loads(path.read_text())
+        missing = before.keys() ^ settings.keys() if settings else set()
+    except (OSError, ValueError, AttributeError):
+        missing = {"all"}
+    if missing:
+        raise UserError(f"{path}: is not of these parts; choose another --out")
+    now = json.loads(json.dumps(dict(settings)))
+    for key in now:
+        if before[key] != now[key]:
+            raise UserError(
+                f"--resume: the parts in {path.parent} are of {key} {before[key]}, not {now[key]}; "
+                "give the same, or choose another --out"
+            )
+
+
+def row_of(path: str, result: Mapping[str, Any] | UserError) -> dict[str, Any]:
+    """Make the row of an image."""
+    if isinstance(result, UserError):
+        return dict(img_path=path, polygons=[], scores=[], error=str(result))
+    polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
+    scores = result["scores"].tolist()
+    return dict(img_path=path, polygons=polygons, scores=scores, error=None)
