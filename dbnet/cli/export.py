@@ -16,6 +16,7 @@ from dbnet.deploy.export import Exported, calibration_paths, comparison_images, 
 from dbnet.deploy.formats import Request, check_request
 from dbnet.deploy.metadata import Metadata
 from dbnet.errors import UserError
+from dbnet.remote.paths import join
 from dbnet.utils.files import sha256
 from dbnet.weights import shipped_model
 
@@ -52,7 +53,7 @@ def test_images(config: Config) -> list[str]:
             annotation = Path(node.get("data_root") or "") / node["ann_file"]
             if annotation.is_file():
                 entries = json.loads(annotation.read_text(encoding="utf-8"))["data_list"]
-                return [str(annotation.parent / entry["img_path"]) for entry in entries]
+                return [join(str(annotation.parent), entry["img_path"]) for entry in entries]
     return []
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from dbnet.datasets.repair import read_polygon
 from dbnet.errors import UserError
+from dbnet.remote.paths import is_url
 from dbnet.utils.files import refuse_special
 
 
@@ -66,7 +67,7 @@ def parse_entry(node: dict) -> Entry:
         if finding.fault
     ]
     return Entry(
-        img_path=str(Path(node["img_path"])),
+        img_path=node["img_path"] if is_url(node["img_path"]) else str(Path(node["img_path"])),
         size=stated_size(node),
         points=np.concatenate(polygons) if polygons else np.zeros((0, 2), np.float32),
         lengths=[len(polygon) for polygon in polygons],

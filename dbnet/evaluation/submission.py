@@ -10,6 +10,7 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.geometry import signed_area
+from dbnet.remote.paths import file_name, is_url
 from dbnet.utils.files import refuse_special, replace_when_complete
 
 PREFIX = "res_"  # of a file's name in the zip; the image's stem follows
@@ -19,6 +20,7 @@ LINE = re.compile(r"\s*,\s*".join([r"(-?[0-9]+)"] * 8))
 
 def stem_of(name: str, prefix: str = "") -> str:
     """Name the image that a file or path stands for: `out/res_img_7.txt` is of `img_7`."""
+    name = file_name(name) if is_url(name) else name
     return PureWindowsPath(name).stem.removeprefix(prefix)  # knows both slashes, on any system
 
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 CHUNK = 1 << 20  # bytes
@@ -33,6 +33,26 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _sync(path.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock, if its system has such a thing; an absent file is made.
+
+    A process that is killed gives it back.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        fcntl = None  # type: ignore[assignment]
+    descriptor = os.open(path, os.O_RDONLY | (0 if path.exists() else os.O_CREAT), 0o666)
+    try:
+        if fcntl:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sync(path: Path) -> None:
