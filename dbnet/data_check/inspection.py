@@ -160,8 +160,9 @@ def check_marks(instances: list[Any], kept: list[int], ignored: list[bool]) -> l
     return findings
 
 
-def check_image(path: str, stated: Size | None) -> ImageFacts:
+def check_image(path: str | Path, stated: Size | None) -> ImageFacts:
     """Decode an image as training does; compare it with the entry's (height, width)."""
+    path = os.fspath(path)
     if is_url(path):
         try:
             read_content(path)

@@ -78,7 +78,7 @@ def refuse_special(path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: It is one, or cannot be found.
     """
-    mode = os.stat(path).st_mode
+    mode = (path.stat() if isinstance(path, Path) else os.stat(path)).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         kind = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
         raise OSError(errno.EINVAL, f"is {kind}, not a file; copy its content to a file", path)
