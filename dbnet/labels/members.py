@@ -13,8 +13,6 @@ from dbnet.remote.paths import split_member
 
 # Archives, and the names in each of their folders.
 _entered: dict[str, dict[str, dict[str, None]]] = {}
-    str, dict[str, dict[str, None]]
-] = {}  # archives, and the names in each of their folders
 
 
 class Member(PosixPath):
@@ -24,8 +22,8 @@ class Member(PosixPath):
     """
 
     def _find(self) -> tuple[str, str]:
-        """Return the archive, and the name in it, which is empty for all of it."""
-        archive = next(str(p) for p in (self, *self.parents) if str(p) in _entered)
+        """Return the archive, "" if it has been left, and the name, which is "" for all of it."""
+        archive = next((str(p) for p in (self, *self.parents) if str(p) in _entered), "")
         return archive, str(self)[len(archive) + 1 :]
 
     def __fspath__(self) -> str:
@@ -34,7 +32,7 @@ class Member(PosixPath):
 
     def _inside(self) -> dict[str, None] | None:
         archive, name = self._find()
-        return _entered[archive].get(name)
+        return _entered.get(archive, {}).get(name)
 
     def iterdir(self) -> "Generator[Member, None, None]":
         return (self / name for name in self._inside() or ())
@@ -47,6 +45,9 @@ class Member(PosixPath):
 
     def exists(self, **kwargs: Any) -> bool:
         return not self._find()[1] or self.name in (self.parent._inside() or ())
+
+    def is_symlink(self) -> bool:
+        return False
 
     def resolve(self, strict: bool = False) -> "Member":
         return self

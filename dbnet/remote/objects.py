@@ -59,7 +59,7 @@ def read(url: str, first: int = 0, end: int | None = None, most: int | None = MO
     def attempt() -> bytes:
         if WEB.match(url):
             return _read_web(url, first, end, last)
-        return file_system(url).cat_file(url, first, last)
+        return file_system(url).cat_file(url, start=first, end=last)
 
     data = persistently(attempt, url)
     if end is None and most is not None and len(data) > most:
