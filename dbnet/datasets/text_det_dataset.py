@@ -10,7 +10,7 @@ from dbnet.datasets.repair import UnreadableImages
 from dbnet.datasets.samplers import SampleKey, as_sample_key
 from dbnet.errors import ImageError, UserError
 from dbnet.registry import DATASETS
-from dbnet.remote.paths import join, refuse_password, shown
+from dbnet.remote.paths import join, shown
 from dbnet.utils.log import log
 from dbnet.utils.memory import keep_freed_memory
 
@@ -66,7 +66,6 @@ class TextDetDataset(Dataset):
         if cache not in (None, "ram"):
             raise UserError(f'dataset.cache: must be None or "ram", got {cache!r}')
         place = join(data_root, ann_file)
-        refuse_password(place)
         self.ann_file = shown(place)
         self.test_mode = test_mode
         self.annotations = Annotations.read(place, max_damaged)

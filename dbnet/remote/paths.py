@@ -11,7 +11,7 @@ from dbnet.errors import SetupError, UserError
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 ARCHIVE = re.compile(r"(zip|tar)://")
 WEB = re.compile(r"https?://", re.IGNORECASE)
-USER = re.compile(r"(?<=://)[^/?#@]*@")
+PASSWORD = re.compile(r"(?<=://)[^/?#@]*:[^/?#@]*@")
 NO_NAME = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # on some system
 LONGEST = 60  # characters of a name, of 4 bytes at most
 
@@ -82,7 +82,7 @@ def shown(path: str) -> str:
     if not is_url(path):
         return path
     parts = path.split("::", 1) if is_archive_url(path) else [path]
-    parts[-1] = USER.sub("", parts[-1])
+    parts[-1] = PASSWORD.sub("", parts[-1])
     if WEB.match(parts[-1]):
         parts[-1] = re.split(r"[?#]", parts[-1])[0]
     return "::".join(parts)
@@ -94,7 +94,7 @@ def refuse_password(url: str) -> None:
     Raises:
         SetupError: It has.
     """
-    if is_url(url) and USER.search(url.split("::", 1)[-1]):
+    if is_url(url) and PASSWORD.search(url.split("::", 1)[-1]):
         raise SetupError(
             f"{shown(url)}: leave user and password out; ~/.netrc is the place for them"
         )

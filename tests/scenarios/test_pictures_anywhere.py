@@ -101,6 +101,14 @@ def test_all_the_data_at_a_url(scenes, server):
     assert all((a == b).all() for a, b in zip(expected, found, strict=True))
 
 
+@pytest.mark.parametrize("secret", ["http://me:SECRET@host/set", "https://host/set?key=SECRET"])
+def test_a_config_has_no_secrets(scenes, secret):
+    config = write_config(scenes, "secrets", epochs=1)
+    with pytest.raises(UserError, match="leave password and query out") as caught:
+        load_config(config, data_root=secret)
+    assert "SECRET" not in str(caught.value)
+
+
 def test_a_picture_that_is_gone_in_the_middle_of_an_epoch(scenes, server, caplog):
     path = moved(scenes, f"{server.url}/", "?key=SECRET")
     dataset = dataset_of(scenes, path, max_damaged=0.2)
