@@ -6,8 +6,10 @@ needs the prepared training set, `pip install s3fs 'moto[server]'`, and nothing 
 machine: both servers are processes of it, on its loopback. From each place DBNet_r18 is trained for
 two epochs of `--images` images, crops of 128, with one worker. Then HTTP again from a server that
 fails 5 % of the requests and once is dead for 10 s; both without a cache on the disk. All losses
-must be equal to the last digit. The loading alone is timed before, one worker, in rounds in which
-the places take turns; ratios are medians of each round's.
+must be equal to the last digit. The loading alone is timed before, one
+worker, in rounds in which the places take turns: images per second, and per second of a core, that
+is of the processor time of the loading process and its worker, not of the servers. Ratios are
+medians of each round's.
 """
 
 import argparse
@@ -46,6 +48,7 @@ default_hooks = dict(logger=dict(interval=1))
 """
 TOOL = Path(__file__).parent.parent / "tools" / "train.py"
 BUCKET = "pictures"
+Seconds = dict[str, list[tuple[float, float]]]  # wall and processor time, by place
 FAILING = 0.05  # of the requests
 DEAD_AFTER, DEAD_FOR = 150, 10.0  # requests, seconds
 KEYS = dict(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1")
@@ -178,6 +181,7 @@ def train(annotation: Path, s3_port: int) -> tuple[list[dict], float]:
 def load_epochs(annotation: Path, link: Any) -> None:
     """Load all samples once, by one worker, for each number that arrives; send the seconds."""
     import torch
+    from data_path import cpu_seconds
     from mmengine.registry import init_default_scope
     from torch.utils.data import DataLoader
 
@@ -197,13 +201,13 @@ def load_epochs(annotation: Path, link: Any) -> None:
     loader = DataLoader(dataset, batch_size=16, sampler=sampler, **settings)
     for number in iter(link.recv, None):
         sampler.set_epoch(number)
-        start = time.perf_counter()
+        wall, core = time.perf_counter(), cpu_seconds()
         for _ in loader:
             pass
-        link.send(time.perf_counter() - start)
+        link.send((time.perf_counter() - wall, cpu_seconds() - core))
 
 
-def time_loading(annotations: dict[str, Path], s3_port: int, rounds: int) -> dict[str, list[float]]:
+def time_loading(annotations: dict[str, Path], s3_port: int, rounds: int) -> Seconds:
     """Time the loading from each place in each round, after one that starts workers."""
     os.environ.update(environment(s3_port))
     context = multiprocessing.get_context("spawn")
@@ -214,7 +218,7 @@ def time_loading(annotations: dict[str, Path], s3_port: int, rounds: int) -> dic
         links[name], theirs = multiprocessing.Pipe()
         processes.append(context.Process(target=load_epochs, args=(annotation, theirs)))
         processes[-1].start()
-    seconds: dict[str, list[float]] = {name: [] for name in links}
+    seconds: Seconds = {name: [] for name in links}
     for number in range(rounds + 1):
         for name, link in links.items():
             link.send(number)
@@ -236,12 +240,16 @@ def pack(folder: Path, images: list[Path]) -> None:
             tar.add(path, path.name)
 
 
-def report_loading(seconds: dict[str, list[float]], count: int) -> None:
+def report_loading(seconds: Seconds, count: int) -> None:
     """Print the table of the loading."""
-    print("loading alone, one worker   images/s   of the folder's")
+    print("loading alone, one worker   images/s  of the folder's  per core  of the folder's")
     for name, values in seconds.items():
-        ratio = statistics.median(f / v for f, v in zip(seconds["folder"], values))
-        print(f"{name:28}{count / statistics.median(values):8.1f}   {ratio:.2f}", flush=True)
+        row = []
+        for kind in range(2):
+            rate = count / statistics.median(value[kind] for value in values)
+            ratios = [own[kind] / value[kind] for own, value in zip(seconds["folder"], values)]
+            row.append(f"{rate:10.1f} {statistics.median(ratios):16.2f}")
+        print(f"{name:26}{'  '.join(row)}", flush=True)
 
 
 def report_training(annotations: dict[str, Path], s3_port: int) -> list[dict]:
