@@ -112,18 +112,21 @@ def read_content(path: str | os.PathLike[str]) -> bytes:
     Raises:
         ImageError: It cannot be read.
     """
-    name = os.fspath(path)
-    with _errors_named(name):
-        if is_url(name):
-            return remote.read(name)
-        refuse_special(path)
-        return Path(path).read_bytes()
+    with _errors_named(os.fspath(path)):
+        return _content(path)
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+    if is_url(name := os.fspath(path)):
+        return remote.read(name)
+    refuse_special(path)
+    return Path(path).read_bytes()
 
 
 def _source(path: str | os.PathLike[str]) -> Path | io.BytesIO:
     """Return what Pillow can open: a file, of which it need not read all, or an image's bytes."""
     if is_url(os.fspath(path)):
-        return io.BytesIO(read_content(path))
+        return io.BytesIO(_content(path))
     refuse_special(path)
     return Path(path)
 
@@ -139,7 +142,7 @@ def read_image(path: str | os.PathLike[str], upright: bool = False) -> np.ndarra
         ImageError: The file is missing, damaged, no image, or has too many pixels.
     """
     with _errors_named(os.fspath(path)):
-        data = read_content(path)
+        data = _content(path)
         return _decode_displayed(data) if upright else _decode_stored(data)
 
 
@@ -256,8 +259,6 @@ def _errors_named(name: str = "") -> Iterator[None]:
         problem = NO_IMAGE
     except Image.DecompressionBombError:
         problem = TOO_LARGE
-    except ImageError:  # which names it
-        raise
     except UserError as error:
         problem = str(error)
     except Exception as error:  # a damaged file can raise anything

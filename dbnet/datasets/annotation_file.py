@@ -9,7 +9,7 @@ import numpy as np
 
 from dbnet.datasets.repair import read_polygon
 from dbnet.errors import UserError
-from dbnet.remote.paths import is_url
+from dbnet.remote.paths import is_url, shown
 from dbnet.utils.files import refuse_special
 
 
@@ -61,7 +61,7 @@ def parse_entry(node: dict) -> Entry:
     num_chars = [len(text) if isinstance(text, str) else -1 for text in texts]
     polygons = [finding.polygon for finding in findings if finding.polygon is not None]
     faults = [
-        f"({node['img_path']}): instances[{i}]: {finding.fault}"
+        f"({shown(node['img_path'])}): instances[{i}]: {finding.fault}"
         + (", left out" if finding.polygon is None else "")
         for i, finding in enumerate(findings)
         if finding.fault

@@ -10,7 +10,7 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.geometry import signed_area
-from dbnet.remote.paths import file_name, is_url
+from dbnet.remote.paths import file_name, is_url, shown
 from dbnet.utils.files import refuse_special, replace_when_complete
 
 PREFIX = "res_"  # of a file's name in the zip; the image's stem follows
@@ -117,10 +117,10 @@ def submission_names(paths: Iterable[str]) -> list[str]:
         name = f"{PREFIX}{stem_of(path)}.txt"
         if name in owners:
             raise UserError(
-                f"two images would be {name} in a submission, {owners[name]} and {path}: rename "
-                "one, or leave out --submit"
+                f"two images would be {name} in a submission, {owners[name]} and {shown(path)}: "
+                "rename one, or leave out --submit"
             )
-        owners[name] = path
+        owners[name] = shown(path)
     return list(owners)
 
 

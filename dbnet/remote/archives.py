@@ -106,7 +106,7 @@ def index_of(archive: str) -> Index:
     return found
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(1024)
 def _index(archive: str, state: tuple[str, ...]) -> Index | str:
     """Map the index, or make it; or tell why there is none, which is found out but once."""
     try:
