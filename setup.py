@@ -11,6 +11,8 @@ exec((HERE / "dbnet" / "version.py").read_text(), VERSION)
 # Deformable convolutions need onnxscript 0.7.1 and ONNX Runtime 1.25 (Python 3.11).
 ONNX = ["onnx>=1.16", "onnxscript>=0.7.1", "onnxruntime>=1.18"]
 OPENVINO = ["openvino>=2025.0"]
+S3 = ["s3fs>=2024.6"]
+GS = ["gcsfs>=2024.6"]
 SERVE = ["fastapi>=0.110", "python-multipart>=0.0.9", "uvicorn>=0.29"]
 DEMO = ["gradio>=5"]
 RAY = ["ray[data]>=2.9"]
@@ -37,6 +39,8 @@ setup(
     extras_require={
         "onnx": ONNX,
         "openvino": OPENVINO,
+        "s3": S3,
+        "gs": GS,
         "serve": SERVE,
         "demo": DEMO,
         "hub": HUB,

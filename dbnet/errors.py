@@ -33,6 +33,10 @@ class UserError(Exception):
     """
 
 
+class SetupError(UserError):
+    """A package or setting of the machine is wrong, which no other picture would mend."""
+
+
 class ImageError(UserError):
     """An image file is missing, or cannot be decoded."""
 

@@ -1,4 +1,4 @@
-"""Image files: find them, read them as (H, W, 3) uint8 BGR, probe them, write them.
+"""Image files, or what `dbnet.remote` reads: find, read as (H, W, 3) uint8 BGR, probe, write.
 
 `read_image` returns the pixels as stored, which training and tests use; `read_displayed` turns them
 upright by EXIF's orientation, as a viewer does. Otherwise both see the same: transparent parts on a
@@ -18,7 +18,9 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from dbnet.errors import ImageError, UserError
+from dbnet import remote
+from dbnet.errors import ImageError, SetupError, UserError
+from dbnet.remote.paths import file_name, is_url, shown
 from dbnet.utils.files import is_visible, refuse_special
 from dbnet.utils.text import natural_key
 
@@ -58,13 +60,13 @@ class Probe(NamedTuple):
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Replace folders and glob patterns by the image files in them, in natural order.
+    """Replace folders, archives and glob patterns by the images in them, in natural order.
 
-    Folders are not searched below their first level, and hidden files are skipped. A path that
-    does not exist and is no pattern of existing files is kept for its reader to report.
+    Folders are not searched below their first level, archives are; hidden files are skipped. A path
+    that does not exist and is no pattern of existing files is kept for its reader to report.
 
     Raises:
-        UserError: A folder cannot be read, or has no image.
+        UserError: A folder or archive cannot be read, or has no image.
     """
     return [file for path in paths for file in _expand(os.fspath(path))]
 
@@ -72,25 +74,61 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
 def _expand(path: str) -> list[str]:
     if os.path.isdir(path):
         return _list_folder(path)
-    if os.path.lexists(path):
+    if (is_url(path) or os.path.isfile(path)) and remote.holds_many(path):
+        return _images_of(remote.list_inside(path), shown(path))
+    if is_url(path) or os.path.lexists(path):
         return [path]
     matches = glob.glob(path, recursive=True)
     return sorted((m for m in matches if os.path.isfile(m)), key=natural_key) or [path]
 
 
+def is_collection(path: str) -> bool:
+    """Return whether `find_images` looks for images inside of a path."""
+    return os.path.isdir(path) or remote.holds_many(path)
+
+
 def _list_folder(folder: str) -> list[str]:
     try:
-        names = sorted(os.listdir(folder), key=natural_key)
+        names = os.listdir(folder)
     except OSError as error:
         raise UserError(f"folder {folder}: {error.strerror}") from None
+    return _images_of([os.path.join(folder, name) for name in names], f"folder {folder}")
+
+
+def _images_of(paths: Iterable[str], place: str) -> list[str]:
     files = [
-        os.path.join(folder, name)
-        for name in names
-        if is_visible(Path(name)) and Path(name).suffix.lower() in SUFFIXES
+        path
+        for path in sorted(paths, key=natural_key)
+        if is_visible(name := Path(file_name(path))) and name.suffix.lower() in SUFFIXES
     ]
     if not files:
-        raise UserError(f"folder {folder}: no images in it ({' '.join(SUFFIXES)})")
+        raise UserError(f"{place}: no images in it ({' '.join(SUFFIXES)})")
     return files
+
+
+def read_content(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of an image, wherever it lies.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    with _errors_named(os.fspath(path)):
+        return _content(path)
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+    if is_url(name := os.fspath(path)):
+        return remote.read(name)
+    refuse_special(path)
+    return Path(path).read_bytes()
+
+
+def _source(path: str | os.PathLike[str]) -> Path | io.BytesIO:
+    """Return what Pillow can open: a file, of which it need not read all, or an image's bytes."""
+    if is_url(os.fspath(path)):
+        return io.BytesIO(_content(path))
+    refuse_special(path)
+    return Path(path)
 
 
 def read_image(path: str | os.PathLike[str], upright: bool = False) -> np.ndarray:
@@ -104,8 +142,7 @@ def read_image(path: str | os.PathLike[str], upright: bool = False) -> np.ndarra
         ImageError: The file is missing, damaged, no image, or has too many pixels.
     """
     with _errors_named(os.fspath(path)):
-        refuse_special(path)
-        data = Path(path).read_bytes()
+        data = _content(path)
         return _decode_displayed(data) if upright else _decode_stored(data)
 
 
@@ -136,23 +173,21 @@ def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
         ImageError: The file is missing or no image.
     """
-    with _errors_named(os.fspath(path)):
-        refuse_special(path)
-        with Image.open(path) as image:
-            return image.height, image.width
+    with _errors_named(os.fspath(path)), Image.open(_source(path)) as image:
+        return image.height, image.width
 
 
-def read_orientation(path: Path) -> int:
+def read_orientation(path: str | os.PathLike[str]) -> int:
     """Read EXIF's orientation, 1 to 8, from the header of an image file; 1 is upright.
 
     Raises:
         ImageError: The file is missing or no image.
     """
-    with _errors_named(os.fspath(path)), _opened(path) as image:
+    with _errors_named(os.fspath(path)), _opened(_source(path)) as image:
         return _orientation_of(image)
 
 
-def probe(path: Path) -> Probe:
+def probe(path: str | os.PathLike[str]) -> Probe:
     """Read size and orientation of an image file, and check that it is complete.
 
     Some versions of OpenCV silently fill up a truncated file. So a file that does not end as a
@@ -161,12 +196,14 @@ def probe(path: Path) -> Probe:
     """
     shape, orientation = None, 1
     try:
-        refuse_special(path)
-        with _opened(path) as image:
+        source = _source(path)
+        with _opened(source) as image:
             shape, orientation = (image.height, image.width), _orientation_of(image)
-            if not _is_whole_jpeg(image, _tail(path)):
+            if not _is_whole_jpeg(image, _tail(source)):
                 image.load()
             return Probe(shape, orientation, None)
+    except SetupError:
+        raise
     except Exception as error:  # a damaged file can raise anything
         return Probe(shape, orientation, _reason(error))
 
@@ -180,8 +217,10 @@ def _opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
             yield image
 
 
-def _tail(path: Path) -> bytes:
-    with path.open("rb") as file:
+def _tail(source: Path | io.BytesIO) -> bytes:
+    if isinstance(source, io.BytesIO):
+        return source.getvalue()[-2:]
+    with source.open("rb") as file:
         file.seek(-2, os.SEEK_END)
         return file.read()
 
@@ -210,7 +249,7 @@ def _errors_named(name: str = "") -> Iterator[None]:
     try:
         yield
         return
-    except MemoryError:
+    except (MemoryError, SetupError):
         raise
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
@@ -225,6 +264,7 @@ def _errors_named(name: str = "") -> Iterator[None]:
     except Exception as error:  # a damaged file can raise anything
         system = error.strerror if isinstance(error, OSError) else None
         problem = system or f"damaged, or of an unknown kind ({_reason(error)})"
+    name = shown(name)
     # A name with a null character or half a surrogate pair is no path.
     place = f"image {name if name.isprintable() else repr(name)}: " if name else ""
     raise ImageError(place + problem) from None

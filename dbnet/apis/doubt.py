@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dbnet.apis.inferencer import TextDetInferencer
+from dbnet.remote.paths import shown
 from dbnet.utils.files import replace_when_complete
 
 BAND = 0.15  # probabilities so near to `bin_thresh` are in doubt
@@ -49,7 +50,7 @@ def measure_doubt(inferencer: TextDetInferencer, path: str) -> Doubt:
     finder.box_thresh = lowest - WEAK
     [found] = finder(prob_map[None], [sample["metas"]])
     weak = int((found["scores"] < lowest).sum())
-    return Doubt(path, float(near.mean()), weak, disagreement(prob_map, mirrored))
+    return Doubt(shown(path), float(near.mean()), weak, disagreement(prob_map, mirrored))
 
 
 def disagreement(first: np.ndarray, second: np.ndarray) -> float:

@@ -11,7 +11,14 @@ from PIL import Image
 
 from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError
-from dbnet.images import decode, find_images, from_array, from_pillow, read_displayed
+from dbnet.images import (
+    decode,
+    find_images,
+    from_array,
+    from_pillow,
+    is_collection,
+    read_displayed,
+)
 from dbnet.utils.environment import use_large_pages
 from dbnet.utils.memory import FreedMemory
 from dbnet.utils.parallel import in_order
@@ -119,7 +126,7 @@ class TextDetInferencer:
         """Find the texts of one or more images.
 
         Args:
-            images: A path, a folder (of which all images are taken, in natural order), an array,
+            images: A path or URL, a folder or archive (of which all images are taken), an array,
                 grey (H, W), BGR (H, W, 3) or BGRA (H, W, 4), uint8 or uint16, an image of Pillow,
                 the bytes of an image file, or a sequence of these.
             batch_size: Images that the network gets at once. The results do not depend on it, but
@@ -264,7 +271,7 @@ def list_sources(images: ImageSource | Sequence[ImageSource]) -> list[ImageSourc
         images = [images]
     sources: list[ImageSource] = []
     for image in images:
-        if isinstance(image, str | os.PathLike) and os.path.isdir(image):
+        if isinstance(image, str | os.PathLike) and is_collection(os.fspath(image)):
             sources.extend(find_images([image]))
         else:
             sources.append(image)

@@ -14,6 +14,7 @@ from dbnet.engine.start import config_mistakes_reported, default_work_dir
 from dbnet.errors import UserError
 from dbnet.images import write_image
 from dbnet.registry import DATA_SAMPLERS, DATASETS
+from dbnet.remote.paths import file_name
 from dbnet.visualization.samples import draw_sample, draw_small_sample
 from dbnet.visualization.sheet import contact_sheet, shorten
 
@@ -82,7 +83,7 @@ def write_samples(folder: Path, dataset: BaseDataset, keys: Iterable[int | Sampl
                 f"pipeline: its samples lack img, polygons or ignored before {PACKER}, which "
                 "must be the last transform"
             )
-        path = Path(sample.get("img_path", ""))
+        path = Path(file_name(sample.get("img_path", "")))
         title = f"{shorten(path.name, 32)}  {describe(key)}"
         write_image(folder / f"{number:03d}_{path.stem}.jpg", draw_sample(sample, title))
         if number < MAX_TILES:

@@ -26,6 +26,7 @@ from dbnet.data_check.training_size import TARGETS, measure_training
 from dbnet.errors import UserError
 from dbnet.models.postprocessors import DBPostprocessor
 from dbnet.registry import MODELS
+from dbnet.remote.paths import shown
 from dbnet.utils.parallel import in_order
 
 MARK = b"dbnet check"  # near the beginning of each report
@@ -124,7 +125,8 @@ def _lost_examples(
             f"post-processing of {args.config} even if its maps are perfect"
         )
     for each in lost:
-        yield Example(Place(0, each.item), entries[each.item]["img_path"], each.finding())
+        name = shown(entries[each.item]["img_path"])
+        yield Example(Place(0, each.item), name, each.finding())
 
 
 def inspect_all(files: list[list[Any]], args: argparse.Namespace) -> Iterator[Inspection]:
@@ -148,7 +150,7 @@ def level_examples(files: list[list[Any]]) -> Iterator[Example]:
 def twin_examples(summary: Summary, files: list[list[Any]]) -> Iterator[Example]:
     """Find the pictures that look the same as one before."""
     for kind, place, twin in summary.find_twins():
-        other = files[twin.file][twin.item]["img_path"]
+        other = shown(files[twin.file][twin.item]["img_path"])
         detail = f"like {summary.files[twin.file].path}: data_list[{twin.item}] {other}"
-        name = files[place.file][place.item]["img_path"]
+        name = shown(files[place.file][place.item]["img_path"])
         yield Example(place, name, Finding(kind, detail), twin)

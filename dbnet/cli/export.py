@@ -16,6 +16,7 @@ from dbnet.deploy.agreement import BATCHES, SHAPES
 from dbnet.deploy.export import Exported, calibration_paths, comparison_images, describe, export
 from dbnet.deploy.formats import Request, check_request
 from dbnet.deploy.metadata import Metadata
+from dbnet.remote.paths import join
 from dbnet.utils.files import sha256
 
 
@@ -48,7 +49,7 @@ def test_images(config: Config) -> list[str]:
             annotation = Path(node.get("data_root") or "") / node["ann_file"]
             if annotation.is_file():
                 entries = json.loads(annotation.read_text(encoding="utf-8"))["data_list"]
-                return [str(annotation.parent / entry["img_path"]) for entry in entries]
+                return [join(str(annotation.parent), entry["img_path"]) for entry in entries]
     return []
 
 

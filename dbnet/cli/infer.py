@@ -21,6 +21,7 @@ from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError, lack_of_memory
 from dbnet.evaluation.results import check_writable, write_results
 from dbnet.images import find_images, read_displayed, write_image
+from dbnet.remote.paths import file_name, shown
 from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import draw_polygons, resize_to_fit
 
@@ -108,7 +109,7 @@ def name_drawings(folder: Path, images: Sequence[str]) -> list[Path]:
     names: set[str] = set()
     drawings = []
     for image in images:
-        stem = name = Path(image).stem
+        stem = name = Path(file_name(image)).stem
         number = 1
         while name.lower() in names:  # some file systems ignore the case
             number += 1
@@ -199,7 +200,7 @@ class Drawings:
         """Draw the texts of an image, and keep them."""
         polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
         scores = result["scores"].tolist()
-        self.entries.append(dict(img_path=path, polygons=polygons, scores=scores))
+        self.entries.append(dict(img_path=shown(path), polygons=polygons, scores=scores))
         draw(read_displayed(path), result, drawing)
 
     def finish(self) -> None:

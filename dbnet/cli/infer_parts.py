@@ -11,6 +11,7 @@ from dbnet.cli.infer import lack_of_memory_reported, make_inferencer, report, si
 from dbnet.cli.progress import with_progress
 from dbnet.errors import UserError
 from dbnet.evaluation.result_parts import ResultParts, row_of
+from dbnet.remote.paths import shown
 from dbnet.utils.files import sha256
 from dbnet.version import __version__
 
@@ -21,9 +22,11 @@ def infer_parts(images: Sequence[str], args: argparse.Namespace) -> int:
     """Write parts; return the exit status, 1 if an image could not be read."""
     if args.crops:
         raise UserError(f"--crops: not with --format {args.format}")
+    if len(set(map(shown, images))) < len(images):
+        raise UserError(f"--format {args.format}: some URLs differ in their queries alone")
     parts = ResultParts(args.out, args.format, settings_of(args), args.resume)
     done = parts.done()
-    todo = [image for image in images if image not in done]
+    todo = [image for image in images if shown(image) not in done]
     if done:
         print(f"{len(images) - len(todo)} of {len(images)} images are done already")
     status, read, failed, texts = 0, 0, 0, 0

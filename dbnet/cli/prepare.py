@@ -16,6 +16,7 @@ from dbnet.errors import UserError
 from dbnet.labels import OWN_DATA, PREPARERS, Preparer, describe
 from dbnet.labels.entries import Entries, annotation_writer, sample_indices
 from dbnet.labels.faults import gathering, write_faults
+from dbnet.labels.members import enter, is_archive
 from dbnet.labels.request import Request
 
 FAULTY = "faulty.csv"  # in the folder of the annotation files
@@ -30,6 +31,7 @@ def main(args: argparse.Namespace) -> int:
             print(f"{name}: {describe(preparer)}")
         return 0
     preparer = find_preparer(args.name)
+    _enter_archives(args)
     _check_folders(args)
     if args.val_fraction is not None and not 0 < args.val_fraction < 1:
         raise UserError(f"--val-fraction must lie between 0 and 1, got {args.val_fraction}")
@@ -46,6 +48,22 @@ def find_preparer(name: str) -> Preparer:
         nearest = difflib.get_close_matches(name.lower(), PREPARERS, n=1, cutoff=0)[0]
         raise UserError(f"unknown dataset {name!r}, did you mean {nearest!r}? --list shows all")
     return PREPARERS[name]
+
+
+def _enter_archives(args: argparse.Namespace) -> None:
+    """Let archives that the user names as folders be some.
+
+    Raises:
+        UserError: They cannot be read, or were to be unpacked.
+    """
+    if args.copy and args.in_place:
+        raise UserError("--copy and --in-place exclude each other; leave one out")
+    for option in ("raw", "images", "labels"):
+        path = getattr(args, option)
+        if path is not None and is_archive(path):
+            if not args.in_place:
+                raise UserError(f"--{option} {path} is an archive; add --in-place, or unpack it")
+            setattr(args, option, enter(path))
 
 
 def _check_folders(args: argparse.Namespace) -> None:

@@ -47,12 +47,12 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def image_files(gt: Path, truths: Mapping[str, GroundTruth]) -> Sequence[Path | None]:
+def image_files(gt: Path, truths: Mapping[str, GroundTruth]) -> Sequence[str | None]:
     """List the files of the images, in the order of `truths`; None where no annotation names it."""
     if gt.suffix.lower() != ".json":
         return [None] * len(truths)
     annotations = Annotations.read(gt)
-    return [Path(annotations.path_of(item)) for item in range(len(annotations))]
+    return [annotations.path_of(item) for item in range(len(annotations))]
 
 
 def notes_of(
@@ -80,7 +80,7 @@ def notes_of(
     return [f"{result.name}: {note}" for note in notes]
 
 
-def missing_notes(stems: Sequence[str], gt: Path, images: Sequence[Path | None]) -> list[str]:
+def missing_notes(stems: Sequence[str], gt: Path, images: Sequence[str | None]) -> list[str]:
     """Tell which images cannot be drawn, and that their contrast is not known."""
     if not stems:
         return []

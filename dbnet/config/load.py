@@ -16,6 +16,7 @@ from dbnet.config.check import RUNNER_KEYS, mistakes, nearest, walk
 from dbnet.config.find import find_config
 from dbnet.config.override import override, set_data_root, set_test_size
 from dbnet.errors import UserError
+from dbnet.remote.paths import shown
 
 
 def load_config(
@@ -55,8 +56,20 @@ def load_config(
         settings = set_data_root(settings, data_root)
     if test_size is not None:
         settings = set_test_size(settings, test_size)
+    _refuse_secrets(settings)
     settings = _without_idle_persistence(settings)
     return Config(settings, loaded.text, loaded.filename, loaded.env_variables)
+
+
+def _refuse_secrets(settings: dict) -> None:
+    """Refuse what may be secret in the URLs of data, since logs show configs."""
+    for path, value in walk(settings):
+        is_place = path.endswith(("data_root", "ann_file")) and isinstance(value, str)
+        if is_place and value != shown(value):
+            raise UserError(
+                f"{path}={shown(value)}: leave password and query out, which logs would show; "
+                "docs/pictures.md says where credentials come from"
+            )
 
 
 def _let_import_from(folder: Path) -> None:

@@ -13,8 +13,9 @@ from dbnet.data_check.polygons import Measures, check_polygons, resize_factor
 from dbnet.data_check.raw_entries import check_word, entry_problem
 from dbnet.datasets.annotation_file import stated_size
 from dbnet.errors import ImageError
-from dbnet.images import probe, read_image
+from dbnet.images import probe, read_content, read_image
 from dbnet.labels.text_lines import UNREADABLE
+from dbnet.remote.paths import is_url, join, shown
 
 Size = tuple[int, int]
 
@@ -43,7 +44,7 @@ class Inspection(NamedTuple):
 
     Attributes:
         place: Of the entry.
-        img_path: As it is written there, "" if it is missing.
+        img_path: As it is written there, a URL without its query; "" if it is missing.
         shape: (H, W) that the entry states, else that of the file; None if neither is known.
         fingerprint: Perceptual hash of the image.
         num_words: Items of `instances`.
@@ -86,7 +87,7 @@ def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, 
         _, measures = check_polygons([], [], None, 1.0)
         return Inspection(place, "", None, None, 0, 0, found, measures, np.zeros(0, dtype=bool))
     stated = stated_size(entry)
-    image = check_image(folder / entry["img_path"], stated)
+    image = check_image(join(str(folder), entry["img_path"]), stated)
     shape = stated or image.shape
     instances = entry["instances"]
 
@@ -104,7 +105,7 @@ def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, 
     findings += check_marks(instances, kept, ignored)
     return Inspection(
         place=place,
-        img_path=entry["img_path"],
+        img_path=shown(entry["img_path"]),
         shape=shape,
         fingerprint=image.fingerprint,
         num_words=len(instances),
@@ -159,9 +160,15 @@ def check_marks(instances: list[Any], kept: list[int], ignored: list[bool]) -> l
     return findings
 
 
-def check_image(path: Path, stated: Size | None) -> ImageFacts:
-    """Decode an image file as training does; compare it with the entry's (height, width)."""
-    if not os.path.isfile(path):  # False too for a name that no file can have
+def check_image(path: str | Path, stated: Size | None) -> ImageFacts:
+    """Decode an image as training does; compare it with the entry's (height, width)."""
+    path = os.fspath(path)
+    if is_url(path):
+        try:
+            read_content(path)
+        except ImageError as error:
+            return ImageFacts(None, None, [unreadable(path, error)])
+    elif not os.path.isfile(path):  # False too for a name that no file can have
         return ImageFacts(None, None, [Finding("missing-image", "not found")])
     header = probe(path)
     findings = check_size(header.shape, stated, header.orientation) if header.shape else []
@@ -171,12 +178,16 @@ def check_image(path: Path, stated: Size | None) -> ImageFacts:
     try:
         image = read_image(path)
     except (ImageError, cv2.error) as error:  # the latter of a size beyond the memory
-        reason = " ".join(str(error).split()).removeprefix(f"image {path}: ")
-        return ImageFacts(header.shape, None, [*findings, Finding("unreadable-image", reason)])
+        return ImageFacts(header.shape, None, [*findings, unreadable(path, error)])
     shape = (image.shape[0], image.shape[1])
     if header.shape is None:
         findings = check_size(shape, stated, header.orientation)
     return ImageFacts(shape, fingerprint(image), findings)
+
+
+def unreadable(path: str, error: Exception) -> Finding:
+    reason = " ".join(str(error).split()).removeprefix(f"image {shown(path)}: ")
+    return Finding("unreadable-image", reason)
 
 
 def check_size(shape: Size, stated: Size | None, orientation: int) -> list[Finding]:

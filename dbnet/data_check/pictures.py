@@ -11,6 +11,7 @@ from dbnet.data_check.raw_entries import points_of
 from dbnet.errors import ImageError
 from dbnet.geometry import transform
 from dbnet.images import read_image
+from dbnet.remote.paths import join
 from dbnet.visualization.draw import GREEN, GREY, VERMILION, LineStyle, draw_polygons, resize_to_fit
 from dbnet.visualization.page import to_source
 
@@ -41,7 +42,7 @@ def draw_entry(folder: Path, entry: Any, words: Collection[int], close: bool) ->
         close: Show these words with their surroundings, not the whole image.
     """
     try:
-        image = read_image(folder / entry["img_path"])
+        image = read_image(join(str(folder), entry["img_path"]))
     except (ImageError, cv2.error):
         return None
     polygons = written_polygons(entry["instances"])

@@ -12,6 +12,7 @@ from dbnet.data_check.kinds import Finding
 from dbnet.data_check.raw_entries import entry_problem
 from dbnet.datasets.transforms.targets import is_too_small
 from dbnet.errors import ImageError
+from dbnet.remote.paths import join
 
 NUM_SAMPLES = 50
 FEW = 0.5  # share of the words below which there is a warning
@@ -85,5 +86,5 @@ def _sample(entry: Any, folder: Path) -> dict[str, Any] | None:
     if any(np.abs(polygon).max() > LARGEST for polygon in polygons):
         return None
     ignored = [bool(entry["instances"][index]["ignore"]) for index in kept]
-    img_path = str(folder / entry["img_path"])
+    img_path = join(str(folder), entry["img_path"])
     return dict(img_path=img_path, polygons=polygons, ignored=ignored)

@@ -9,6 +9,7 @@ import numpy as np
 
 from dbnet.datasets.repair import read_polygon
 from dbnet.errors import UserError
+from dbnet.remote.paths import is_url, shown
 from dbnet.utils.files import refuse_special
 
 
@@ -60,13 +61,13 @@ def parse_entry(node: dict) -> Entry:
     num_chars = [len(text) if isinstance(text, str) else -1 for text in texts]
     polygons = [finding.polygon for finding in findings if finding.polygon is not None]
     faults = [
-        f"({node['img_path']}): instances[{i}]: {finding.fault}"
+        f"({shown(node['img_path'])}): instances[{i}]: {finding.fault}"
         + (", left out" if finding.polygon is None else "")
         for i, finding in enumerate(findings)
         if finding.fault
     ]
     return Entry(
-        img_path=str(Path(node["img_path"])),
+        img_path=node["img_path"] if is_url(node["img_path"]) else str(Path(node["img_path"])),
         size=stated_size(node),
         points=np.concatenate(polygons) if polygons else np.zeros((0, 2), np.float32),
         lengths=[len(polygon) for polygon in polygons],

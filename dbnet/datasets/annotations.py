@@ -9,6 +9,8 @@ import numpy as np
 from dbnet.datasets.annotation_file import Entry
 from dbnet.datasets.annotation_table import columns_of, join_columns, read_table
 from dbnet.datasets.mapped_arrays import Holders, share
+from dbnet.remote import local_copy
+from dbnet.remote.paths import SCHEME, is_url, join
 
 
 class Annotations:
@@ -16,10 +18,10 @@ class Annotations:
 
     Args:
         holders: Of the arrays of `read_table`.
-        folder: That paths are relative to.
+        folder: That paths are relative to, which may be a URL.
     """
 
-    def __init__(self, holders: Holders, folder: Path = Path()) -> None:
+    def __init__(self, holders: Holders, folder: str | Path = Path()) -> None:
         self.holders, self.folder = holders, folder
         self.paths = holders["paths"]
         self.path_ends = holders["path_ends"]
@@ -31,9 +33,11 @@ class Annotations:
         self.num_chars = holders["num_chars"]
 
     @classmethod
-    def read(cls, path: Path, max_damaged: float = 0.1) -> "Annotations":
-        """Read an annotation file, see `read_table`."""
-        return cls(read_table(path, max_damaged), path.parent)
+    def read(cls, path: str | Path, max_damaged: float = 0.1) -> "Annotations":
+        """Read an annotation file, which may lie at a URL; see `read_table`."""
+        if is_url(str(path)):
+            return cls(read_table(local_copy(str(path)), max_damaged), join(str(path), ".."))
+        return cls(read_table(Path(path), max_damaged), Path(path).parent)
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> "Annotations":
@@ -59,9 +63,10 @@ class Annotations:
     def path_of(self, item: int) -> str:
         """Return the path of an image."""
         start, end = self.path_ends.array[item : item + 2].tolist()
-        return str(
-            self.folder / self.paths.array[start:end].tobytes().decode(errors="surrogateescape")
-        )
+        name = self.paths.array[start:end].tobytes().decode(errors="surrogateescape")
+        if SCHEME.match(name) or not isinstance(self.folder, Path):
+            return join(str(self.folder), name)
+        return str(self.folder / name)
 
     def size_of(self, item: int) -> tuple[int, int] | None:
         """Return (H, W) of an image as the file states it, if it does."""

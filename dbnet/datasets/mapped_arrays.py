@@ -1,17 +1,15 @@
 """Arrays in a file that all processes of a machine map, made once from another file."""
 
-import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dbnet.datasets.shared_memory import SharedArray
-from dbnet.utils.files import replace_when_complete, sha256
+from dbnet.utils.files import locked, replace_when_complete, sha256
 from dbnet.utils.log import log
 
 VERSION = 1
@@ -71,15 +69,6 @@ def cached_arrays(source: Path, make: Callable[[], Mapping[str, np.ndarray]]) ->
             log(f"{place}: {error.strerror}; {source.name} will be read again at the next start")
             return share(made)
     return read_arrays(place, source) or share(made)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock, if its file system has such a thing."""
-    with path.open("rb") as file:
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield  # closing the file frees it
 
 
 def write_arrays(path: Path, source: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -1,6 +1,4 @@
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from mmengine.dataset import Compose
@@ -12,6 +10,7 @@ from dbnet.datasets.repair import UnreadableImages
 from dbnet.datasets.samplers import SampleKey, as_sample_key
 from dbnet.errors import ImageError, UserError
 from dbnet.registry import DATASETS
+from dbnet.remote.paths import join, shown
 from dbnet.utils.log import log
 from dbnet.utils.memory import keep_freed_memory
 
@@ -35,7 +34,7 @@ class TextDetDataset(Dataset):
 
     Args:
         ann_file: Annotation file, relative to `data_root`; image paths in it are relative to its
-            own folder.
+            own folder. They, and `data_root`, may be URLs, see docs/pictures.md.
         data_root: Folder.
         pipeline: Configs of the transforms.
         test_mode: For validation and tests, whose samples do not depend on the epoch: plain
@@ -66,9 +65,10 @@ class TextDetDataset(Dataset):
     ) -> None:
         if cache not in (None, "ram"):
             raise UserError(f'dataset.cache: must be None or "ram", got {cache!r}')
-        self.ann_file = os.path.join(data_root, ann_file)
+        place = join(data_root, ann_file)
+        self.ann_file = shown(place)
         self.test_mode = test_mode
-        self.annotations = Annotations.read(Path(self.ann_file), max_damaged)
+        self.annotations = Annotations.read(place, max_damaged)
         if sort_by_size:
             heights, widths = self.annotations.sizes.array.T
             self.annotations = self.annotations.take(np.lexsort((widths, heights)))

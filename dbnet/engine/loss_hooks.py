@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dbnet.errors import UserError
 from dbnet.registry import HOOKS
+from dbnet.remote.paths import shown
 
 
 class Step(NamedTuple):
@@ -53,7 +54,7 @@ class BatchedRuntimeInfoHook(RuntimeInfoHook):
         clipped = getattr(runner.optim_wrapper, "log_scalars", {})  # of AsyncOptimWrapper
         losses = {name: _detached(value) for name, value in {**clipped, **(outputs or {})}.items()}
         clipped.clear()
-        images = [meta["img_path"] for meta in (data_batch or {}).get("metas", [])]
+        images = [shown(meta["img_path"]) for meta in (data_batch or {}).get("metas", [])]
         self.pending.append(Step(runner.epoch + 1, runner.iter + 1, losses, images))
         if len(self.pending) >= self.MAX_PENDING or self._line_is_due(runner, batch_idx):
             self._read(runner)

@@ -13,6 +13,7 @@ from dbnet.datasets.image_paths import image_paths
 from dbnet.errors import UserError
 from dbnet.images import has_mark, read_image, write_image
 from dbnet.registry import HOOKS
+from dbnet.remote.paths import file_name, is_url
 from dbnet.utils.worst import Worst
 from dbnet.visualization.detections import (
     LEGEND,
@@ -120,7 +121,7 @@ class ShowPredictionsHook(Hook):
         path, truth = meta["img_path"], meta["gt_polygons"]
         verdict = judge_image(truth, meta["gt_ignored"], polygons)
         layers = layers_of(verdict, truth, polygons)
-        facts = (original_image(meta, inputs), Path(path).name, verdict, layers)
+        facts = (original_image(meta, inputs), file_name(path), verdict, layers)
         write_image(self._target(path), draw_detections(*facts), MARK)
         self.worst.add(
             (verdict.num_errors, path), lambda: encode_tile(draw_small_detections(*facts))
@@ -138,7 +139,7 @@ class ShowPredictionsHook(Hook):
         return self.targets[path]
 
     def _free_stem(self, path: str) -> str:
-        stem = free = Path(path).stem
+        stem = free = Path(file_name(path)).stem
         number = 1
         # Some file systems ignore the case.
         while self.images.setdefault(free.lower(), path) != path:
@@ -162,7 +163,7 @@ def check_replaceable(target: Path) -> None:
 
 def original_image(meta: dict, inputs: Tensor) -> np.ndarray:
     """Read a test image; one without a file, of `SyntheticTextDataset`, comes from the batch."""
-    if Path(meta["img_path"]).is_file():
+    if is_url(meta["img_path"]) or Path(meta["img_path"]).is_file():
         return read_image(meta["img_path"])
     height, width = meta["img_shape"]
     image = np.ascontiguousarray(inputs[:, :height, :width].cpu().numpy().transpose(1, 2, 0))

@@ -24,6 +24,7 @@ from dbnet.evaluation.submission import (
 )
 from dbnet.labels.entries import Instance
 from dbnet.labels.icdar_lines import parser_of
+from dbnet.remote.paths import shown
 from dbnet.utils.files import is_visible, refuse_special
 from dbnet.utils.text import natural_key
 
@@ -202,7 +203,7 @@ def _read_annotation(path: Path) -> list[tuple[str, GroundTruth]]:
     _check_readable(path)
     annotations = Annotations.read(path)
     entries = [annotations[item] for item in range(len(annotations))]
-    return [(e.pop("img_path"), GroundTruth(**e)) for e in entries]
+    return [(shown(e.pop("img_path")), GroundTruth(**e)) for e in entries]
 
 
 def _check_readable(path: Path) -> None:

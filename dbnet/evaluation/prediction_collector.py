@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from mmengine.evaluator import BaseMetric
 
 from dbnet.registry import METRICS
+from dbnet.remote.paths import shown
 
 
 @METRICS.register_module()
@@ -28,7 +29,7 @@ class PredictionCollector(BaseMetric):
         """
         for meta, prediction in zip(data_batch["metas"], data_samples):
             image = dict(
-                img_path=meta["img_path"],
+                img_path=shown(meta["img_path"]),
                 polygons=[polygon.flatten().tolist() for polygon in prediction["polygons"]],
                 scores=prediction["scores"].tolist(),
             )

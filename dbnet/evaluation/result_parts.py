@@ -13,6 +13,7 @@ from typing import Any
 
 from dbnet.errors import UserError
 from dbnet.evaluation.results import check_writable
+from dbnet.remote.paths import shown
 from dbnet.utils.files import replace_when_complete
 
 SETTINGS = "parts.json"
@@ -126,7 +127,8 @@ def check_same(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 def row_of(path: str, result: Mapping[str, Any] | UserError) -> dict[str, Any]:
-    """Make the row of an image."""
+    """Make the row of an image; secrets of a URL are left out of its name."""
+    path = shown(path)
     if isinstance(result, UserError):
         return dict(img_path=path, polygons=[], scores=[], error=str(result))
     polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]

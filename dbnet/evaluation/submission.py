@@ -10,6 +10,7 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.geometry import signed_area
+from dbnet.remote.paths import file_name, is_url, shown
 from dbnet.utils.files import refuse_special, replace_when_complete
 
 PREFIX = "res_"  # of a file's name in the zip; the image's stem follows
@@ -19,6 +20,7 @@ LINE = re.compile(r"\s*,\s*".join([r"(-?[0-9]+)"] * 8))
 
 def stem_of(name: str, prefix: str = "") -> str:
     """Name the image that a file or path stands for: `out/res_img_7.txt` is of `img_7`."""
+    name = file_name(name) if is_url(name) else name
     return PureWindowsPath(name).stem.removeprefix(prefix)  # knows both slashes, on any system
 
 
@@ -115,10 +117,10 @@ def submission_names(paths: Iterable[str]) -> list[str]:
         name = f"{PREFIX}{stem_of(path)}.txt"
         if name in owners:
             raise UserError(
-                f"two images would be {name} in a submission, {owners[name]} and {path}: rename "
-                "one, or leave out --submit"
+                f"two images would be {name} in a submission, {owners[name]} and {shown(path)}: "
+                "rename one, or leave out --submit"
             )
-        owners[name] = path
+        owners[name] = shown(path)
     return list(owners)
 
 

@@ -36,11 +36,9 @@ def prepare_cocotext(request: Request) -> dict[str, Entries]:
     without words are among the entries, in the order of the file.
     """
     images, truth = find_downloads(request.raw, COCOTEXT_DOWNLOADS, COCOTEXT_ORIGIN)
-    image_folder = to_folder(images, request.out, request.copy)
+    image_folder = to_folder(images, request)
     is_json = truth.suffix == ".json"
-    document = read_json(
-        truth if is_json else to_folder(truth, request.out, request.copy) / COCOTEXT_TRUTH
-    )
+    document = read_json(truth if is_json else to_folder(truth, request) / COCOTEXT_TRUTH)
     imgs = document.field("imgs")
     set_of = {name: imgs.field(name).field("set").text() for name in _image_ids(document)}
     parts: dict[str, Entries] = {}
@@ -56,7 +54,7 @@ def prepare_textocr(request: Request) -> dict[str, Entries]:
     The ground truth of the test images is not public, so the validation images are "test".
     """
     images, train, val = find_downloads(request.raw, TEXTOCR_DOWNLOADS, TEXTOCR_ORIGIN)
-    folder = to_folder(images, request.out, request.copy)
+    folder = to_folder(images, request)
     parts: dict[str, Entries] = {}
     for part, truth in (("train", train), ("test", val)):
         document = read_json(truth)

@@ -14,6 +14,7 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.images import read_shape
+from dbnet.remote.paths import is_url, shown
 from dbnet.utils.files import replace_when_complete
 
 METAINFO = {
@@ -79,12 +80,15 @@ def make_entry(image: Path, folder: Path, instances: Iterable[Instance]) -> Entr
     }
 
 
-def relative_path(path: Path, folder: Path) -> str:
-    """Return the path from `folder` to `path` with forward slashes.
+def relative_path(path: Path | str, folder: Path) -> str:
+    """Return the path from `folder` to `path` with forward slashes; a URL stays as it is.
 
     Both folders are resolved first, since `..` behind a symbolic link leaves the link's target. The
     file itself is not: a link's name is the name that the annotation means.
     """
+    if is_url(os.fspath(path)):
+        return shown(os.fspath(path))
+    path = Path(path)
     return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
 
 

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from dbnet.errors import UserError
 from dbnet.images import SUFFIXES
 from dbnet.labels.faults import note_doubt, note_fault
+from dbnet.labels.members import enter, is_archive
+from dbnet.labels.request import Request
 from dbnet.utils.files import is_visible, partial_name
 from dbnet.utils.text import natural_key
 
@@ -37,12 +39,16 @@ def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> l
     return [path for path in found if path is not None]
 
 
-def to_folder(download: Path, out: Path, copy: bool) -> Path:
+def to_folder(download: Path, request: Request) -> Path:
     """Return the folder of a download's files.
 
-    A zip is unpacked to `out`/its name. A folder stays where it is unless `copy` is set and it is
-    not below `out` already. Running again finds what an earlier run made.
+    A zip is unpacked to `out`/its name, or read where it lies if `in_place` is set. A folder stays
+    where it is unless `copy` is set and it is not below `out` already. Running again finds what an
+    earlier run made.
     """
+    out, copy = request.out, request.copy
+    if request.in_place and is_archive(download):
+        return innermost_folder(enter(download))
     if download.is_dir() and (not copy or download.resolve().is_relative_to(out.resolve())):
         return innermost_folder(download)
     target = out / download.name.removesuffix(".zip")
@@ -71,23 +77,22 @@ def to_folder(download: Path, out: Path, copy: bool) -> Path:
 
 
 def find_archive(
-    raw: Path, names: Sequence[str], contents: Sequence[str], out: Path, copy: bool, origin: str
+    request: Request, names: Sequence[str], contents: Sequence[str], origin: str
 ) -> Path:
     """Return the folder of a dataset that is a single zip, of which `raw` may be the content.
 
     Args:
-        raw: The folder with the zip or its folder, or that folder itself.
+        request: Its `raw` is the folder with the zip or its folder, or that folder itself.
         names: See `wanted` of `find_downloads`.
         contents: Names in it, by which its folder is recognised.
-        out: See `to_folder`.
-        copy: See `to_folder`.
         origin: See `find_downloads`.
     """
+    raw = request.raw
     if raw.is_dir() and all((raw / name).exists() for name in contents):
-        return to_folder(raw.resolve(), out, copy)  # resolved, as "." has no name
+        return to_folder(raw.resolve(), request)  # resolved, as "." has no name
     layout = f"{origin}, or pass the folder that contains {' and '.join(contents)} as --raw"
     (download,) = find_downloads(raw, [names], layout)
-    folder = to_folder(download, out, copy)
+    folder = to_folder(download, request)
     missing = [name for name in contents if not (folder / name).exists()]
     if missing:
         raise UserError(f"{folder} lacks {', '.join(missing)}; download it again from {origin}")

@@ -13,6 +13,7 @@ from dbnet.labels.faults import note_doubt
 from dbnet.labels.json_node import JsonNode
 from dbnet.labels.parts import PART_WORDS, list_visible
 from dbnet.labels.request import Request
+from dbnet.remote.paths import shown
 
 MOVED = "images are found by their names, in other folders than the labels give"
 RESPELT = "images are found whose names differ from the labels' in case or Unicode form"
@@ -67,8 +68,8 @@ class ImageFinder:
         """
         if found is None:
             name.fail(
-                f"no image {name.text()} in {self.folder}; put it there, name its folder with "
-                "--images, or delete its labels"
+                f"no image {shown(name.text())} in {self.folder}; put it there, name its folder "
+                "with --images, or delete its labels"
             )
         place = os.path.normpath(found)  # not resolved: two links to a file are two images
         if place in self.named:

@@ -12,6 +12,7 @@ from dbnet.errors import UserError
 from dbnet.images import read_orientation, read_shape
 from dbnet.labels.entries import Entry, Instance
 from dbnet.labels.user_entries import to_stored
+from dbnet.remote.paths import file_name, is_url
 from dbnet.utils.files import replace_when_complete
 
 MIRRORED_BACK = {6: 8, 8: 6}  # EXIF orientations that undo others; the other ones undo themselves
@@ -21,7 +22,7 @@ class Page(NamedTuple):
     """An image and its texts, as a writer takes them.
 
     Attributes:
-        image: The image's file, absolute.
+        image: The image's file, absolute, or its URL.
         name: Its path from the folder that all images are in, with forward slashes.
         folder: The name of that folder.
         shape: (H, W) of the picture in the writer's view.
@@ -29,7 +30,7 @@ class Page(NamedTuple):
         scores: Of predictions; None for labels.
     """
 
-    image: Path
+    image: Path | str
     name: str
     folder: str
     shape: tuple[int, int]
@@ -54,9 +55,17 @@ class Writer(NamedTuple):
 
 def make_pages(images: Sequence[str | Path]) -> list[Page]:
     """Return a page without texts for each image, none of which is opened."""
-    paths = [Path(os.path.abspath(image)) for image in images]
-    root = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
-    return [Page(p, p.relative_to(root).as_posix(), root.name, (1, 1), ()) for p in paths]
+    names = [os.fspath(image) for image in images]
+    parents = [os.path.dirname(os.path.abspath(name)) for name in names if not is_url(name)]
+    root = Path(os.path.commonpath(parents)) if parents else Path()
+    return [_make_page(name, root) for name in names]
+
+
+def _make_page(image: str, root: Path) -> Page:
+    if is_url(image):
+        return Page(image, file_name(image), "pictures", (1, 1), ())
+    path = Path(os.path.abspath(image))
+    return Page(path, path.relative_to(root).as_posix(), root.name, (1, 1), ())
 
 
 def fill(

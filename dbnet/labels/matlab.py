@@ -23,7 +23,9 @@ def read_variable(file: Path | BinaryIO, source: str, name: str) -> np.ndarray:
     except ImportError:
         raise UserError(f"{source} is a MATLAB file: pip install scipy, and run again") from None
     try:
-        variables = loadmat(file, variable_names=[name])
+        content = file.open("rb") if isinstance(file, Path) else file
+        with content:
+            variables = loadmat(content, variable_names=[name])
     # What SciPy raises for other files, newer ones (NotImplementedError), and cut off ones.
     except (ValueError, TypeError, NotImplementedError, matlab.MatReadError, OSError) as error:
         reason = " ".join(str(error).split())

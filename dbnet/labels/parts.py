@@ -34,7 +34,7 @@ def open_raw(request: Request) -> Path:
         return raw
     if target.is_relative_to(source):
         raise UserError(f"--copy: --out {out} is inside --raw {raw}; choose an --out outside of it")
-    to_folder(source, out, copy)
+    to_folder(source, request)
     return out / source.name
 
 

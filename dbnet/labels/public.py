@@ -56,15 +56,15 @@ class PairedDataset:
 
     def __call__(self, request: Request) -> dict[str, Entries]:
         """Read the entries of every part, in natural order of the images' names."""
-        raw, out, copy = request.raw, request.out, request.copy
+        raw, out = request.raw, request.out
         names = [names for part in self.parts.values() for names in (*part.images, part.truth)]
         if self.archive:
             contents = list(dict.fromkeys(name for (name,) in names))
-            root = find_archive(raw, [self.archive], contents, out, copy, self.origin)
+            root = find_archive(request, [self.archive], contents, self.origin)
             folders = iter([root / name for (name,) in names])
         else:
             downloads = find_downloads(raw, names, self.origin)
-            folders = iter([to_folder(download, out, copy) for download in downloads])
+            folders = iter([to_folder(download, request) for download in downloads])
         entries: dict[str, Entries] = {}
         for name, part in self.parts.items():
             images = [next(folders) for _ in part.images]

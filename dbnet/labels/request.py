@@ -13,6 +13,7 @@ class Request:
         out: The folder of the annotation files, below which zips are unpacked.
         copy: Whether folders are copied below `out` too, instead of being referenced where they
             lie.
+        in_place: Whether archives are read where they lie, instead of being unpacked.
         images: The folder of a user's images, None to look for it in `raw`.
         labels: The folder of a user's labels, None to look for it in `raw`.
         keep_difficult: Whether what PPOCRLabel calls difficult counts as text.
@@ -25,6 +26,7 @@ class Request:
     raw: Path
     out: Path
     copy: bool = False
+    in_place: bool = False
     images: Path | None = None
     labels: Path | None = None
     keep_difficult: bool = False

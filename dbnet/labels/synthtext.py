@@ -18,7 +18,7 @@ TRUTH = "gt.mat"
 
 def prepare_synthtext(request: Request) -> dict[str, Entries]:
     """Prepare SynthText: 858,750 drawn images to pretrain on, words as quads; needs SciPy."""
-    folder = find_archive(request.raw, ["SynthText"], [TRUTH], request.out, request.copy, ORIGIN)
+    folder = find_archive(request, ["SynthText"], [TRUTH], ORIGIN)
     truth = folder / TRUTH
     # One variable after the other, each reduced before the next is read; the largest, charBB, is
     # not read at all.

@@ -33,7 +33,7 @@ RECORD = re.compile(
 def prepare_totaltext(request: Request) -> dict[str, Entries]:
     """Prepare Total-Text: 1255 training and 300 test images, words as polygons."""
     downloads = find_downloads(request.raw, DOWNLOADS, ORIGIN)
-    images, truths = (to_folder(download, request.out, request.copy) for download in downloads)
+    images, truths = (to_folder(download, request) for download in downloads)
     if (truths / "Polygon").is_dir():  # next to the rectangles of the same words
         truths = truths / "Polygon"
     return {part: _read_part(images, truths, part, request.out) for part in ("train", "test")}

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -159,7 +158,7 @@ def examine(
     )
 
 
-def examine_images(results: Sequence[Examined], images: Sequence[Path | None]) -> Iterator[int]:
+def examine_images(results: Sequence[Examined], images: Sequence[str | None]) -> Iterator[int]:
     """Measure texts and predictions of each image for the slices; yield images that are missing.
 
     Yields:
@@ -191,7 +190,7 @@ def _measure_kept(result: Examined, index: int, picture: Array | None) -> dict[s
     return found
 
 
-def read_or_none(path: Path | None) -> Array | None:
+def read_or_none(path: str | None) -> Array | None:
     """Read an image as stored, as training does; None if there is none."""
     try:
         return None if path is None else read_image(path)

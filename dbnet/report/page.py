@@ -41,7 +41,7 @@ def write_report(
     path: Path,
     results: Sequence[Examined],
     truths: Mapping[str, GroundTruth],
-    images: Sequence[Path | None],
+    images: Sequence[str | None],
     notes: Sequence[str],
 ) -> None:
     """Write the page.
@@ -101,7 +101,7 @@ def path_of(curve: Iterable[Point]) -> str:
 
 
 def _changed(
-    results: Sequence[Examined], stems: Sequence[str], images: Sequence[Path | None], change: Change
+    results: Sequence[Examined], stems: Sequence[str], images: Sequence[str | None], change: Change
 ) -> Picture:
     lines = [f"{stems[change.image]}: {describe(change)}"]
     lines += [f"{result.name}: {_errors(result, change.image)}" for result in results]
@@ -129,7 +129,7 @@ def _by_cause(causes: list[str]) -> str:
 
 
 def _picture(
-    results: Sequence[Examined], path: Path | None, image: int, lines: list[str]
+    results: Sequence[Examined], path: str | None, image: int, lines: list[str]
 ) -> Picture:
     picture = read_or_none(path)
     if picture is None:

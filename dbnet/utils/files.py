@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 CHUNK = 1 << 20  # bytes
@@ -35,6 +35,26 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
         _sync(path.parent)
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock, if its system has such a thing; an absent file is made.
+
+    A process that is killed gives it back.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows
+        fcntl = None  # type: ignore[assignment]
+    descriptor = os.open(path, os.O_RDONLY | (0 if path.exists() else os.O_CREAT), 0o666)
+    try:
+        if fcntl:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
@@ -58,7 +78,7 @@ def refuse_special(path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: It is one, or cannot be found.
     """
-    mode = os.stat(path).st_mode
+    mode = (path.stat() if isinstance(path, Path) else os.stat(path)).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         kind = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
         raise OSError(errno.EINVAL, f"is {kind}, not a file; copy its content to a file", path)

@@ -125,6 +125,12 @@ def test_options_that_do_not_go_together(photos, tmp_path, capsys, options, mess
     assert not (tmp_path / "o").exists()
 
 
+def test_pictures_that_only_a_query_tells_apart(tmp_path, capsys):
+    urls = [f"https://host/picture?id={number}" for number in range(2)]
+    assert main([*urls, "--out", str(tmp_path / "o"), "--format", "jsonl"]) == 1
+    assert "some URLs differ in their queries alone" in capsys.readouterr().err
+
+
 def test_without_the_packages(photos, tmp_path, capsys, monkeypatch):
     for package in ("ray", "pyarrow"):
         monkeypatch.setitem(sys.modules, package, None)

@@ -24,6 +24,11 @@ def prepare() -> Parser:
     )
     parser.add("--seed", type=int, default=0, help="seed of that sample (default 0)")
     parser.add("--copy", action="store_true", help="copy folders below --out too")
+    parser.add(
+        "--in-place",
+        action="store_true",
+        help="leave archives as they are: the annotation names pictures as zip://NAME::ARCHIVE",
+    )
     parser.add("--images", type=Path, metavar="DIR", help="your images, if they are not found")
     parser.add("--labels", type=Path, metavar="DIR", help="your labels, if they are not found")
     parser.add(

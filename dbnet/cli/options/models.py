@@ -104,7 +104,12 @@ def tune() -> Parser:
 
 def infer() -> Parser:
     parser = Parser("infer", "Find the texts in images.")
-    parser.add("images", nargs="+", metavar="IMAGES", help="files, folders or quoted patterns")
+    parser.add(
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="files, folders, archives, URLs or quoted patterns",
+    )
     parser.add(
         "--config", help="config file, or its name; without it the model of the package is used"
     )

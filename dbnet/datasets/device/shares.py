@@ -15,6 +15,7 @@ from dbnet.datasets.synthetic_text_dataset import SyntheticTextDataset
 from dbnet.datasets.text_det_dataset import TextDetDataset
 from dbnet.errors import ImageError, UserError
 from dbnet.images import read_image, read_shape
+from dbnet.remote.paths import shown
 from dbnet.utils.memory import keep_freed_memory
 from dbnet.utils.parallel import in_order, num_cores
 
@@ -135,7 +136,7 @@ def decode(path: str, versions: Sequence[Source]) -> list[np.ndarray] | ImageErr
     except ImageError as error:
         return error
     if any(image.shape[:2] != source.shape for image, source in zip(images, versions)):
-        return ImageError(f"image {path}: has another size than its head says; it is damaged")
+        return ImageError(f"image {shown(path)}: is damaged: its head states another size")
     return images
 
 
