@@ -1,14 +1,17 @@
 """What the documents print works: the worked example, links, and the command-line reference."""
 
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from dbnet.cli import main as console
+from dbnet.cli.options import parse
 from dbnet.config.load import load_config
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +52,42 @@ def test_what_is_often_wanted_loads(tmp_path, piece):
     (tmp_path / "mine.py").write_text(f"_base_ = [{str(base)!r}]\n{piece}\n")
     config = load_config(str(tmp_path / "mine.py"))
     assert config.pretty_text != load_config(str(base)).pretty_text
+
+
+JOBS = [code for code in blocks(ROOT / "docs/cluster.md", "bash") if "srun" in code]
+LAUNCHES = [code for code in blocks(ROOT / "docs/cluster.md", "bash") if "dist_" in code]
+
+
+@pytest.mark.parametrize("code", JOBS, ids=lambda code: code.splitlines()[0])
+def test_jobs_for_slurm_parse(code):
+    assert subprocess.run(["bash", "-n"], input=code, text=True).returncode == 0
+    (words,) = (shlex.split(line) for line in joined(code) if line.startswith("srun"))
+    if "dbnet" in words:
+        command, *rest = words[words.index("dbnet") + 1 :]
+    else:
+        script, *rest = words[words.index("python") + 1 :]
+        command = Path(script).stem
+    args = parse(command, rest)
+    load_config(args.config, args.cfg_options)
+    many = "--ntasks=1" not in code
+    assert (args.launcher == "slurm") == many
+    if command == "train":
+        assert args.resume == "auto" and "--signal=TERM" in code and "#SBATCH --requeue" in code
+
+
+def joined(code):
+    return code.replace("\\\n", " ").splitlines()
+
+
+@pytest.mark.parametrize("line", [line for code in LAUNCHES for line in joined(code)])
+def test_lines_for_several_hosts_parse(line):
+    echoed = {**os.environ, "PYTHON": "echo"}
+    done = subprocess.run(line, shell=True, cwd=ROOT, env=echoed, capture_output=True, text=True)
+    words = done.stdout.split()
+    tool = next(index for index, word in enumerate(words) if word.endswith(".py"))
+    args = parse(Path(words[tool]).stem, words[tool + 1 :])
+    assert "--nnodes=2" in words and args.launcher == "pytorch"
+    load_config(args.config, getattr(args, "cfg_options", None))
 
 
 @pytest.mark.slow

@@ -65,9 +65,9 @@ def test_other_errors_are_none_of_a_gpu():
 
 
 def test_more_processes_than_gpus_are_refused():
-    start.check_local_rank(1, num_gpus=2)
+    start.check_local_rank("pytorch", 1, num_gpus=2)
     with pytest.raises(UserError, match="process 1 of this machine has no GPU, there are 1; start"):
-        start.check_local_rank(1, num_gpus=1)
+        start.check_local_rank("pytorch", 1, num_gpus=1)
 
 
 def test_an_unusable_gpu_is_told(tmp_path, monkeypatch):

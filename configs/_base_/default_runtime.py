@@ -3,7 +3,8 @@ default_scope = "dbnet"
 env_cfg = dict(
     cudnn_benchmark=True,  # training images all have one size
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
+    # Seconds until a process notices that another one has fallen silent; NCCL's own default.
+    dist_cfg=dict(backend="nccl", timeout=600),
 )
 # One seed fixes initialisation, order and augmentation; `--seed` gives another. Augmentation is a
 # function of (seed, epoch, image), so a resumed run continues as the uninterrupted one would.

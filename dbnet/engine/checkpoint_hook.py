@@ -6,6 +6,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from dbnet.engine.checkpoint_files import INTERRUPTED, point_to, remove_leftovers
+from dbnet.engine.processes import average_buffers
 from dbnet.registry import HOOKS
 
 
@@ -37,6 +38,7 @@ class SafeCheckpointHook(CheckpointHook):
         path = Path(self.out_dir) / self.filename_tmpl.format(step)
         self.last_ckpt = str(path)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        average_buffers(runner.model)
         runner.save_checkpoint(
             self.out_dir,
             path.name,

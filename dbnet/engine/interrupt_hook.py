@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from dbnet.engine.checkpoint_files import INTERRUPTED, point_to
+from dbnet.engine.processes import average_buffers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -145,6 +146,7 @@ class InterruptHook(Hook):
                 if isinstance(hook, EMAHook):  # put the weights that train back in their place
                     hook.after_val_epoch(runner)
         meta = dict(epoch=runner.epoch, iter=iterations)
+        average_buffers(runner.model)
         runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta)
         if is_main_process():
             point_to(work_dir / INTERRUPTED, work_dir)

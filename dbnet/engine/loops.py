@@ -22,6 +22,7 @@ from dbnet.registry import LOOPS
 # have seen, in the message hub, which every checkpoint holds. Samples, since a run may be resumed
 # with another batch size or another number of processes.
 SAMPLES_DONE = "samples_done"
+SAMPLES_PER_STEP = "samples_per_step"  # of all processes together, likewise
 
 
 def samples_per_step(dataloader: DataLoader) -> int:
@@ -81,6 +82,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         samples, step = self._samples_done(), samples_per_step(self.dataloader)
+        self.runner.message_hub.update_info(SAMPLES_PER_STEP, step)
         batches = batches_after(self.dataloader, samples)
         for index, data_batch in enumerate(batches, start=samples // step):
             samples += step
@@ -141,6 +143,8 @@ class ResumableIterLoop(BaseLoop):
         self.runner.call_hook("before_train_epoch")
         if self._iter > 0:
             validate_if_due(self, self._iter, self.max_iters)  # the checkpoint came before this
+        step = samples_per_step(self.dataloader)
+        self.runner.message_hub.update_info(SAMPLES_PER_STEP, step)
         batches = self._batches()
         while self._iter < self.max_iters and not self.stop_training:
             self.runner.model.train()

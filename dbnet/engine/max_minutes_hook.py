@@ -3,8 +3,7 @@
 import bisect
 import io
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,19 +12,15 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 
 from dbnet.engine.loops import ResumableEpochLoop
+from dbnet.engine.schedules import LENGTH, length_of, restart_schedules
 from dbnet.errors import UserError
 from dbnet.utils.log import log
-
-# In the message hub, which every checkpoint holds: epochs, or iterations of a run that counts them.
-LENGTH = "length_by_max_minutes"
 
 WARM_UP = 2  # steps that are not measured
 LEAST_STEPS = 5  # that are measured, in the time of
 MEASURED = 0.04  # of the whole, at least
 USED = 0.975  # of the time; steps are not equally long
 MOST = 10**9
-
-POINTS = ("begin", "end", "T_max", "step_size", "milestones", "total_steps")  # of a schedule
 
 
 class Costs(NamedTuple):
@@ -218,38 +213,7 @@ def time_checkpoint(runner: Any) -> tuple[float, int]:
 
 def stretch(runner: Any, length: int) -> None:
     """Give a run another length, and move the points of its schedules in proportion."""
-    loop, config = runner.train_loop, runner.cfg.get("param_scheduler")
-    by_epoch = isinstance(loop, ResumableEpochLoop)
-    factor = length / (loop.max_epochs if by_epoch else loop.max_iters)
+    loop = runner.train_loop
+    factor = length / length_of(loop)
     set_length(loop, length)
-    if not config:
-        return
-    for group in runner.optim_wrapper.param_groups:
-        for name in [name for name in group if name.startswith("initial_")]:
-            group[name.removeprefix("initial_")] = group.pop(name)
-    several = config if isinstance(config, Sequence) else [config]
-    scaled = [scale_schedule(schedule, factor) for schedule in several]
-    runner.param_schedulers = runner.build_param_scheduler(scaled)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Detected call of `scheduler.step")
-        for scheduler in runner.param_schedulers:
-            for _ in range(runner.epoch if scheduler.by_epoch else runner.iter + 1):
-                scheduler.step()
-
-
-def scale_schedule(schedule: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """Move the points of a schedule's config in proportion, to whole epochs or iterations.
-
-    >>> scale_schedule(dict(type="PolyLR", begin=100, end=1200), 0.1)
-    {'type': 'PolyLR', 'begin': 10, 'end': 120}
-    """
-
-    def moved(value: Any) -> Any:
-        if isinstance(value, Sequence):
-            return [moved(each) for each in value]
-        return value if value in (0, float("inf")) else max(round(value * factor), 1)
-
-    return {
-        key: moved(value) if key in POINTS and value is not None else value
-        for key, value in schedule.items()
-    }
+    restart_schedules(runner, factor, runner.iter + 1)

@@ -8,8 +8,14 @@ from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
 from dbnet.checkpoints.read import load_weights, match, read_checkpoint, state_dict_of
-from dbnet.engine.loops import ResumableEpochLoop, ResumableIterLoop
-from dbnet.engine.schedules import check_schedules
+from dbnet.engine.loops import (
+    SAMPLES_PER_STEP,
+    ResumableEpochLoop,
+    ResumableIterLoop,
+    samples_per_step,
+)
+from dbnet.engine.processes import check_same_start, warn_of_separate_folders
+from dbnet.engine.schedules import check_schedules, take_other_step
 from dbnet.errors import UserError
 from dbnet.models.detectors.dbnet import unwrap
 from dbnet.registry import naming
@@ -60,6 +66,8 @@ class SafeRunner(NamingRunner):
 
         It comes after all parts have been initialised, so that none of them undoes it.
         """
+        check_same_start(self._load_from, self.work_dir)
+        warn_of_separate_folders(self)
         if self._load_from is None or self._resume:
             super().load_or_resume()
         elif not self._has_loaded:
@@ -68,6 +76,9 @@ class SafeRunner(NamingRunner):
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Resume from a checkpoint of the same model.
+
+        Where it was trained with another number of samples per step, on fewer hosts for example,
+        iterations and schedules go on at the same sample.
 
         Raises:
             UserError: It is of another one.
@@ -81,6 +92,10 @@ class SafeRunner(NamingRunner):
                 f"fit (first: {wrong[0]}); resume with the config that it was trained with"
             )
         super().resume(filename, *args, **kwargs)
+        before = self.message_hub.get_info(SAMPLES_PER_STEP, None)
+        now = samples_per_step(self.train_dataloader)
+        if before not in (None, now):
+            take_other_step(self, before, now)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build a loop; without a `type`, `by_epoch` selects one of this project's."""

@@ -1,9 +1,17 @@
-"""Check the schedules of a config against the length of the run, before anything is trained."""
+"""Schedules: checked against the length of the run, and put where a run is that has changed."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dbnet.engine.loops import SAMPLES_DONE, ResumableEpochLoop
 from dbnet.errors import UserError
+
+# In the message hub, which every checkpoint holds: epochs, or iterations of a run that counts them,
+# where these are not the config's.
+LENGTH = "length_by_max_minutes"
+
+POINTS = ("begin", "end", "T_max", "step_size", "milestones", "total_steps")  # of a schedule
 
 
 class Misfit(NamedTuple):
@@ -70,3 +78,76 @@ def check_schedules(schedulers: Any, max_epochs: int, max_iters: int) -> str | N
     if joints:
         raise UserError(f"{problem}; lower them, such as --cfg-options {fitting}")
     return f"{problem}, so it is cut off; to fit it in, --cfg-options {fitting}"
+
+
+def scale_schedule(schedule: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Move the points of a schedule's config in proportion, to whole epochs or iterations.
+
+    >>> scale_schedule(dict(type="PolyLR", begin=100, end=1200), 0.1)
+    {'type': 'PolyLR', 'begin': 10, 'end': 120}
+    """
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Sequence):
+            return [moved(each) for each in value]
+        return value if value in (0, float("inf")) else max(round(value * factor), 1)
+
+    return {
+        key: moved(value) if key in POINTS and value is not None else value
+        for key, value in schedule.items()
+    }
+
+
+def length_of(loop: Any) -> int:
+    """Epochs of a run, or iterations of one that counts them."""
+    return loop.max_epochs if isinstance(loop, ResumableEpochLoop) else loop.max_iters
+
+
+def restart_schedules(runner: Any, factor: float, iterations: int) -> None:
+    """Build the schedules of the config anew and put them where they are after some iterations.
+
+    Args:
+        runner: Its optimizer's rates start from their `initial_` values.
+        factor: By which the points of the schedules are moved.
+        iterations: Done so far.
+    """
+    for group in runner.optim_wrapper.param_groups:
+        for name in [name for name in group if name.startswith("initial_")]:
+            group[name.removeprefix("initial_")] = group.pop(name)
+    if not (config := runner.cfg.get("param_scheduler")):
+        return
+    several = config if isinstance(config, Sequence) else [config]
+    scaled = [scale_schedule(schedule, factor) for schedule in several]
+    runner.param_schedulers = runner.build_param_scheduler(scaled)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected call of `scheduler.step")
+        for scheduler in runner.param_schedulers:
+            for _ in range(runner.epoch if scheduler.by_epoch else iterations):
+                scheduler.step()
+
+
+def take_other_step(runner: Any, before: int, now: int) -> None:
+    """Let a resumed run go on with another number of samples per step.
+
+    Epochs keep their samples: iterations are counted anew, schedules stand at the same sample, and
+    with `auto_scale_lr` the learning rate is scaled. A run that counts iterations keeps their
+    number.
+
+    Args:
+        runner: Has resumed everything.
+        before: Samples of all processes per step, so far.
+        now: The same from now on.
+    """
+    loop, scaled = runner.train_loop, (runner.auto_scale_lr or {}).get("enable", False)
+    if isinstance(loop, ResumableEpochLoop):
+        done = runner.message_hub.get_info(SAMPLES_DONE, 0)
+        loop._iter = loop.epoch * len(loop.dataloader) + done // now
+    for group in runner.optim_wrapper.param_groups if scaled else ():
+        key = "initial_lr" if "initial_lr" in group else "lr"
+        group[key] *= now / before
+    length = runner.message_hub.get_info(LENGTH, length_of(loop))
+    restart_schedules(runner, length / length_of(loop), loop.iter)
+    rate = f"times {now / before:.3g}" if scaled else "as before (auto_scale_lr.enable=False)"
+    runner.logger.info(
+        f"{now} samples per step, {before} before: iteration {loop.iter}, learning rate {rate}"
+    )

@@ -4,10 +4,12 @@ import atexit
 import errno
 import logging
 import os
+import subprocess
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -68,30 +70,58 @@ def set_launcher(config: Config, launcher: str) -> None:
     if variable not in os.environ:
         raise UserError(f"--launcher {launcher}: {variable} is not set; start with `{start}`")
     check_sync_bn(config)
+    if launcher == "slurm":
+        take_places_of_slurm()
     if not torch.cuda.is_available():
-        set_cpu_processes(config, launcher)
-    elif launcher == "pytorch":
-        check_local_rank(int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count())
+        set_cpu_processes(config)
+    else:
+        local_rank = int(os.environ.get("LOCAL_RANK", 0))
+        check_local_rank(launcher, local_rank, torch.cuda.device_count())
 
 
-def check_local_rank(local_rank: int, num_gpus: int) -> None:
+def take_places_of_slurm() -> None:
+    """Set the variables that torch.distributed reads from those of srun.
+
+    Every job has a port of its own, as several may share a machine; `MASTER_PORT` and `MASTER_ADDR`
+    hold if they are set.
+    """
+    of_slurm = dict(RANK="PROCID", WORLD_SIZE="NTASKS", LOCAL_RANK="LOCALID")
+    os.environ.update({ours: os.environ[f"SLURM_{name}"] for ours, name in of_slurm.items()})
+    os.environ.setdefault("MASTER_PORT", str(20000 + int(os.environ["SLURM_JOB_ID"]) % 10000))
+    if "MASTER_ADDR" not in os.environ:
+        command = ["scontrol", "show", "hostnames", os.environ["SLURM_NODELIST"]]
+        try:
+            hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UserError(
+                f"--launcher slurm: `{' '.join(command)}` fails ({error}); set MASTER_ADDR to the "
+                "job's first host"
+            ) from error
+        os.environ["MASTER_ADDR"] = hosts.split()[0]
+
+
+def check_local_rank(launcher: str, local_rank: int, num_gpus: int) -> None:
     """Refuse more processes on a machine than it has GPUs; NCCL takes one for each.
 
     Raises:
         UserError: This is such a process.
     """
     if local_rank >= num_gpus:
+        ways = dict(
+            pytorch=f"start with --nproc-per-node {num_gpus}",
+            slurm="ask for as many with --gpus-per-node, which all tasks of a node must see",
+        )
         raise UserError(
-            f"--launcher pytorch: process {local_rank} of this machine has no GPU, there are "
-            f"{num_gpus}; start with --nproc-per-node {num_gpus}"
+            f"--launcher {launcher}: process {local_rank} of this machine has no GPU, there are "
+            f"{num_gpus}; {ways[launcher]}"
         )
 
 
-def set_cpu_processes(config: Config, launcher: str) -> None:
+def set_cpu_processes(config: Config) -> None:
     """Connect processes without a GPU by gloo; mmengine would ask for a GPU each."""
-    if launcher != "pytorch":
-        raise UserError(f"--launcher {launcher}: no CUDA GPU; on CPUs use torchrun and pytorch")
-    torch.distributed.init_process_group("gloo")
+    seconds = (config.get("env_cfg") or {}).get("dist_cfg", {}).get("timeout")
+    timeout = None if seconds is None else timedelta(seconds=seconds)
+    torch.distributed.init_process_group("gloo", timeout=timeout)
     # gloo's threads outlive the interpreter otherwise, which now and then aborts the process.
     atexit.register(torch.distributed.destroy_process_group)
     config.model_wrapper_cfg = dict(

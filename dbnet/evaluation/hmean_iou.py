@@ -36,7 +36,8 @@ class HmeanIOUMetric(BaseMetric):
     If a prediction comes without scores (None), only the official ones and these exist.
 
     Args:
-        collect_device: "cpu" or "gpu", by which results of several processes are gathered.
+        collect_device: How results of several processes are gathered: "gpu" by messages, also on
+            CPUs; "cpu" by files, for which all hosts must share the current folder.
         prefix: Instead of `icdar`.
         bootstrap: Resamples of the images, of which `hmean_low`, `hmean_high` and the same of
             `official_hmean` come, the ends of their 95 % intervals; 0 for none.
@@ -45,7 +46,7 @@ class HmeanIOUMetric(BaseMetric):
     default_prefix = "icdar"
 
     def __init__(
-        self, collect_device: str = "cpu", prefix: str | None = None, bootstrap: int = 0
+        self, collect_device: str = "gpu", prefix: str | None = None, bootstrap: int = 0
     ) -> None:
         super().__init__(collect_device, prefix)
         self.bootstrap = bootstrap

@@ -19,6 +19,9 @@ class PredictionCollector(BaseMetric):
 
     images: Sequence[dict] = ()
 
+    def __init__(self) -> None:
+        super().__init__(collect_device="gpu")  # by messages: hosts need not share a folder
+
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep a batch's predictions as lists.
 

@@ -18,7 +18,7 @@ class ProtocolMetric(BaseMetric):
 
     Args:
         protocol: Name of the protocol, as in `dbnet evaluate --protocol`; see docs/metrics.md.
-        collect_device: "cpu" or "gpu", by which results of several processes are gathered.
+        collect_device: See `HmeanIOUMetric`.
         prefix: Instead of the name.
         bootstrap: Resamples of the images, of which `hmean_low` and `hmean_high` come, the ends of
             a 95 % interval; 0 for none.
@@ -27,7 +27,7 @@ class ProtocolMetric(BaseMetric):
     def __init__(
         self,
         protocol: str,
-        collect_device: str = "cpu",
+        collect_device: str = "gpu",
         prefix: str | None = None,
         bootstrap: int = 0,
     ) -> None:

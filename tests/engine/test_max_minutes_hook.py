@@ -8,7 +8,8 @@ import torch
 
 import dbnet
 from dbnet.engine import max_minutes_hook
-from dbnet.engine.max_minutes_hook import MOST, Costs, scale_schedule
+from dbnet.engine.max_minutes_hook import MOST, Costs
+from dbnet.engine.schedules import scale_schedule
 from dbnet.errors import UserError
 from tests.scenes import write_config, write_scenes
 

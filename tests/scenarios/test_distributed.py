@@ -157,7 +157,9 @@ def evaluate(samples, indices):
 
 def evaluate_in_processes(rank, folder):
     torch.set_num_threads(1)
-    os.chdir(folder)
+    own = Path(folder, f"host{rank}")  # hosts need not share a folder
+    own.mkdir()
+    os.chdir(own)
     samples = metric_samples()
     for size in (4, 3, 2):
         if rank < size:
