@@ -212,7 +212,9 @@ def state_of(folder):
 def fake_runner(folder, name):
     hub = MessageHub.get_instance(name)
     logger = SimpleNamespace(info=lambda text: None)
-    return FakeRunner(work_dir=str(folder), message_hub=hub, seen=[], logger=logger, iter=0)
+    return FakeRunner(
+        work_dir=str(folder), message_hub=hub, seen=[], logger=logger, iter=0, model=None
+    )
 
 
 @pytest.mark.parametrize("keep", [1, 2])
