@@ -13,5 +13,5 @@ def log(message: str, level: int = logging.INFO) -> None:
     if "mmengine.logging" in sys.modules:  # else there is no run, and torch would be imported
         current = sys.modules["mmengine.logging"].MMLogger.get_current_instance()
         # This name has the logger that mmengine makes where there is no run.
-        run = run if current.name == "mmengine" else current
+        run = run if current.instance_name == "mmengine" else current
     run.log(level, message)
