@@ -447,7 +447,7 @@ def test_image_of_another_size_than_its_head_says(tmp_path):
     pictures = [(0, decode(str(path), layout.versions[0]))]
     store, failed = fill_store(layout, pictures, CPU, LOGGER)
     assert not store.any() and list(failed) == [0]
-    assert "image.png: has another size" in str(failed[0])
+    assert "image.png: is damaged: its head states another size" in str(failed[0])
 
 
 def test_stand_ins_are_the_next_readable_images_of_the_process():
