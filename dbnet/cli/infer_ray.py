@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 from dbnet.cli.infer import make_inferencer
 from dbnet.errors import UserError
 from dbnet.evaluation.result_parts import row_of
+
+BLOCKS_PER_ACTOR = 4
 
 
 class Finder:
@@ -39,9 +42,9 @@ class Finder:
 
 
 def find_by_ray(
-    images: Sequence[str], count: int, args: argparse.Namespace
+    images: Sequence[str], most: int, args: argparse.Namespace
 ) -> Iterator[list[dict[str, Any]]]:
-    """Find the texts on a cluster; yield the rows of `count` images at a time, in any order.
+    """Find the texts on a cluster; yield the rows of `most` images at a time, in any order.
 
     What a process that died had under way is done again by another; Ray hands over the rows of
     each block once.
@@ -50,20 +53,19 @@ def find_by_ray(
         UserError: Ray is not installed or not reached, or the model cannot be opened there.
     """
     ray = connect(args.ray)
-    blocks = [json.dumps(images[i : i + count]) for i in range(0, len(images), count)]
+    share, actors = share_out(ray.cluster_resources(), args)
+    # Fewer at a time where there are few, so that all actors have work to the end.
+    count = min(most, math.ceil(len(images) / (BLOCKS_PER_ACTOR * actors)))
+    blocks = [json.dumps(images[i : i + count]) for i in range(0, len(images), max(count, 1))]
     if not blocks:
         return
-    gpus = ray.cluster_resources().get("GPU", 0.0)
-    share = args.gpus_per_actor if args.gpus_per_actor is not None else float(gpus > 0)
-    most = gpus / share if share else ray.cluster_resources().get("CPU", 1.0)
-    actors = min(args.actors or max(int(most), 1), len(blocks))
     found = ray.data.from_items(
         [{"images": block} for block in blocks], override_num_blocks=len(blocks)
     ).map_batches(
         Finder,
         fn_constructor_args=(args, os.getcwd()),
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=actors),
+        compute=ray.data.ActorPoolStrategy(size=min(actors, len(blocks))),
         num_cpus=1,
         num_gpus=share,
     )
@@ -72,6 +74,20 @@ def find_by_ray(
             yield json.loads(row["rows"])
     except ray.exceptions.RayError as error:
         raise UserError(f"--ray {args.ray}: {last_line(error)}") from None
+
+
+def share_out(resources: Mapping[str, float], args: argparse.Namespace) -> tuple[float, int]:
+    """Decide on the GPUs of an actor and the number of actors.
+
+    >>> share_out({"CPU": 8.0, "GPU": 2.0}, argparse.Namespace(gpus_per_actor=0.5, actors=None))
+    (0.5, 4)
+    >>> share_out({"CPU": 8.0}, argparse.Namespace(gpus_per_actor=None, actors=None))
+    (0.0, 8)
+    """
+    gpus = resources.get("GPU", 0.0)
+    share = args.gpus_per_actor or float(gpus > 0)
+    room = gpus / share if share else resources.get("CPU", 1.0)
+    return share, args.actors or max(int(room), 1)
 
 
 def connect(address: str) -> Any:
@@ -85,6 +101,7 @@ def connect(address: str) -> Any:
         import ray.data
     except ImportError:
         raise UserError("--ray needs a package: pip install 'dbnet[ray]'") from None
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet = dict(logging_level=logging.ERROR, log_to_driver=False, ignore_reinit_error=True)
     try:
         ray.init(address=address, **quiet)
