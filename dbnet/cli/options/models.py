@@ -130,9 +130,9 @@ def infer() -> Parser:
         "--format",
         choices=("json", *PART_FORMATS, *WRITTEN),
         default="json",
-        help="json: results.json and drawings; jsonl, parquet: rows in parts of 100 images at most, "
-        "for any number of them; else the files of a labelling tool, to be corrected there (default "
-        "%(default)s, with --ray jsonl)",
+        help="json: results.json and drawings; jsonl, parquet: rows in parts of 100 images at "
+        "most, for any number of them; else the files of a labelling tool, to be corrected there "
+        "(default %(default)s, with --ray jsonl)",
     )
     parser.add("--resume", action="store_true", help="skip what the parts in --out hold already")
     parser.add(
