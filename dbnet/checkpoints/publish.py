@@ -50,6 +50,7 @@ def publish(
     data: str | None = None,
     license: str | None = None,
     hub: bool = False,
+    average: tuple[str, float] | None = None,
 ) -> list[Path]:
     """Write the weights of a checkpoint as `folder`/`name`-HASH.pth, and a card beside them.
 
@@ -67,6 +68,7 @@ def publish(
         data: What was trained on, for the card; None for what the config names.
         license: Of the weights, by its SPDX identifier, for the card.
         hub: Write a model's folder, `folder`/`name`, instead: see `model_folder`.
+        average: Another checkpoint and its share, in [0, 1], of the weights that are written.
 
     Returns:
         The files: weights, card and, in a model's folder, config.
@@ -75,10 +77,10 @@ def publish(
         UserError: The checkpoint cannot be read or does not fit, or the files are there already.
     """
     content = read_checkpoint(checkpoint)
-    state = {k: v for k, v in state_dict_of(content, checkpoint).items() if isinstance(v, Tensor)}
-    if not state:
-        raise UserError(f"checkpoint {checkpoint}: holds no weights")
+    state = weights_of(content, checkpoint)
     check_fits(state, config, name, checkpoint)
+    if average is not None:
+        state = averaged(state, *average, checkpoint)
     weights = {key: _rounded(value, half).contiguous() for key, value in state.items()}
     # Nothing in it depends on the moment, so that the same weights give the same hash.
     if hub:
@@ -99,6 +101,9 @@ def publish(
         "parameters": f"{num_weights / 1e6:.2f} M",
         "trained for": _progress(content),
         "averaged (EMA)": "yes" if "ema_state_dict" in content else "no",
+        **(
+            {"averaged with": f"`{Path(average[0]).name}`, {average[1]:g} of it"} if average else {}
+        ),
         "trained on": data or describe_data(config),
         **({"licence": license} if license else {}),
         "written by": f"dbnet {__version__}",
@@ -126,6 +131,49 @@ def _write(files: Mapping[Path, bytes]) -> None:
 def _as_json(config: Config) -> bytes:
     """Write a config as data, which nothing is executed of where it is loaded."""
     return (json.dumps(config.to_dict(), indent=1) + "\n").encode()
+
+
+def weights_of(content: Mapping[str, Any], source: str) -> dict[str, Tensor]:
+    """Take the weights out of a checkpoint's content.
+
+    Raises:
+        UserError: There are none.
+    """
+    state = {k: v for k, v in state_dict_of(dict(content), source).items() if isinstance(v, Tensor)}
+    if not state:
+        raise UserError(f"checkpoint {source}: holds no weights")
+    return state
+
+
+def averaged(
+    state: Mapping[str, Tensor], other: str, share: float, source: str
+) -> dict[str, Tensor]:
+    """Average weights with those that they were trained from, which keeps what both can do.
+
+    Wortsman et al., "Robust fine-tuning of zero-shot models" (CVPR 2022): on the line between the
+    two a network is often better than at its ends.
+
+    Args:
+        state: Weights.
+        other: Checkpoint of the others.
+        share: Of the others, in [0, 1].
+        source: Of `state`, for the message.
+
+    Raises:
+        UserError: The other checkpoint is of another network.
+    """
+    others = weights_of(read_checkpoint(other), other)
+    shapes, wanted = ({k: v.shape for k, v in s.items()} for s in (others, state))
+    if shapes != wanted:
+        raise UserError(
+            f"--average {other}: has other weights than {source}; give one it came from"
+        )
+    return {
+        key: (1 - share) * value.float() + share * others[key].float()
+        if value.is_floating_point()
+        else value
+        for key, value in state.items()
+    }
 
 
 def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: str) -> None:

@@ -14,7 +14,8 @@ def main(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     metrics = None if args.results is None else read_metrics(args.results)
     name = Path(args.config).stem
-    facts = (metrics, args.data, args.license, args.hub)
+    average = None if args.average is None else (args.average, args.share)
+    facts = (metrics, args.data, args.license, args.hub, average)
     try:
         paths = publish(args.checkpoint, config, name, args.out, args.fp16, *facts)
     except OSError as error:

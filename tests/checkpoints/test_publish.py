@@ -163,3 +163,24 @@ def test_folder_that_cannot_be_written_to(checkpoint, tmp_path, capsys, monkeypa
     assert main([NAME, str(checkpoint), "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert error.endswith(": Permission denied\n") and error.count("\n") == 1
+
+
+def test_the_mean_of_two_checkpoints(model, tmp_path, capsys):
+    state = model.state_dict()
+    torch.save(state, tmp_path / "tuned.pth")
+    start = {k: v + 1 if v.is_floating_point() else v for k, v in state.items()}
+    torch.save(dict(state_dict=start), tmp_path / "start.pth")
+    command = [NAME, str(tmp_path / "tuned.pth"), "--out", str(tmp_path / "out")]
+    command += ["--average", str(tmp_path / "start.pth"), "--share"]
+    assert main([*command, "0.25"]) == 0
+    weights, card = published(tmp_path / "out")
+    written = torch.load(weights, weights_only=True)["state_dict"]
+    for key, value in state.items():
+        expected = value + 0.25 if value.is_floating_point() else value
+        torch.testing.assert_close(written[key], expected, rtol=0, atol=1e-6)
+    assert "| averaged with | `start.pth`, 0.25 of it |" in card.read_text()
+    with pytest.raises(SystemExit):
+        main([*command, "1.5"])
+    torch.save({k: v[:1] if v.ndim else v for k, v in state.items()}, tmp_path / "start.pth")
+    assert main([*command, "0.5"]) == 1
+    assert "start.pth: has other weights than" in capsys.readouterr().err

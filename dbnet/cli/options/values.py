@@ -25,6 +25,17 @@ def above_zero(text: str) -> float:
     return number
 
 
+def as_share(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return number
+
+
 def as_port(text: str) -> int:
     """Parse the number of a TCP port."""
     return _whole(text, 0, "from 0 to 65535", 65535)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dbnet.checkpoints import FORMATS
 from dbnet.cli.options.parser import Parser
-from dbnet.cli.options.values import parse_size
+from dbnet.cli.options.values import as_share, parse_size
 
 ZOO_NAME = "of the model, an alias or the first digits of the file's hash"
 
@@ -57,6 +57,14 @@ def publish() -> Parser:
     parser.add("--results", type=Path, help="results.json of `dbnet test --out`, for the card")
     parser.add("--data", help="what was trained on and under which licence, for the card")
     parser.add("--license", help="of the weights, such as apache-2.0, for the card")
+    parser.add(
+        "--average",
+        metavar="CHECKPOINT",
+        help="write the mean with another checkpoint, such as that which training began with",
+    )
+    parser.add(
+        "--share", type=as_share, default=0.5, metavar="S", help="of --average (default 0.5)"
+    )
     parser.add(
         "--hub",
         action="store_true",
