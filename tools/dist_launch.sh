@@ -6,6 +6,10 @@
 # NNODES=2:4 starts with two and takes up to four. See docs/cluster.md.
 set -euo pipefail
 
+if [[ ! $1 =~ ^([1-9][0-9]*|gpu|cpu|auto)$ || ! ${NNODES:-1} =~ ^[1-9][0-9]*(:[1-9][0-9]*)?$ ]]; then
+    echo "error: PROCESSES=$1 NNODES=${NNODES:-1}: must be numbers, such as 8 and 2 or 2:4" >&2
+    exit 2
+fi
 if [[ ${NNODES:-1} == 1 ]]; then
     rendezvous=(--standalone)
 else

@@ -54,8 +54,8 @@ def init_detector(
     try:
         with DefaultScope.overwrite_default_scope(scope_of(config)):
             detector = MODELS.build(config.model)
-    except ValueError as error:
-        reason = str(error).strip().splitlines()[-1]
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise UserError(f"config {config.filename}: {reason}") from error
     if checkpoint is not None:
         load_weights(detector, checkpoint)

@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from dbnet.checkpoints.foreign import place_graph
-from dbnet.checkpoints.model_folder import CARD, CONFIG, WEIGHTS
+from dbnet.checkpoints.model_folder import CARD, CONFIG, WEIGHTS, code_in
 from dbnet.checkpoints.read import (
     match,
     read_checkpoint,
@@ -27,6 +27,7 @@ from dbnet.utils.files import replace_when_complete
 from dbnet.version import __version__
 
 UNITS = {"epoch": "epochs", "iter": "steps"}  # of a checkpoint's meta data
+PRIVATE = ("work_dir", "load_from", "resume")  # keys that are about one's own disk
 HASH_DIGITS = 8  # in the file's name, as PyTorch's own downloads have
 
 
@@ -78,6 +79,7 @@ def publish(
     """
     content = read_checkpoint(checkpoint)
     state = weights_of(content, checkpoint)
+    described = [_as_json(config, name)] if hub else []
     check_fits(state, config, name, checkpoint)
     if average is not None:
         state = averaged(state, *average, checkpoint)
@@ -113,7 +115,7 @@ def publish(
     card = make_card(name if hub else stem, name, facts, metrics, use, source)
     if hub:
         card = FRONT_MATTER.format(license=f"license: {license}\n" if license else "") + card
-    _write(dict(zip(paths, (written, card.encode(), _as_json(config)))))
+    _write(dict(zip(paths, (written, card.encode(), *described))))
     return paths
 
 
@@ -128,9 +130,12 @@ def _write(files: Mapping[Path, bytes]) -> None:
             partial.write_bytes(content)
 
 
-def _as_json(config: Config) -> bytes:
+def _as_json(config: Config, name: str) -> bytes:
     """Write a config as data, which nothing is executed of where it is loaded."""
-    return (json.dumps(config.to_dict(), indent=1) + "\n").encode()
+    tree = {k: v for k, v in config.to_dict().items() if k not in PRIVATE}
+    if code := next(code_in(tree), None):
+        raise UserError(f"config {name}: {code} is code, which no model's folder has; omit --hub")
+    return (json.dumps(tree, indent=1) + "\n").encode()
 
 
 def weights_of(content: Mapping[str, Any], source: str) -> dict[str, Tensor]:

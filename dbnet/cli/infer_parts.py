@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dbnet.checkpoints.model_folder import CONFIG, WEIGHTS, file_of, is_model_folder
 from dbnet.cli.console import INTERRUPTED
 from dbnet.cli.infer import lack_of_memory_reported, make_inferencer, report, sigterm_exits
 from dbnet.cli.progress import with_progress
 from dbnet.errors import UserError
-from dbnet.evaluation.result_parts import ResultParts, row_of
+from dbnet.evaluation.result_parts import ResultParts, alone_in, row_of
 from dbnet.remote.paths import shown
 from dbnet.utils.files import sha256
 from dbnet.version import __version__
@@ -22,13 +23,22 @@ def infer_parts(images: Sequence[str], args: argparse.Namespace) -> int:
     """Write parts; return the exit status, 1 if an image could not be read."""
     if args.crops:
         raise UserError(f"--crops: not with --format {args.format}")
+    if not args.ray and (args.actors or args.gpus_per_actor):
+        raise UserError("--actors, --gpus-per-actor: are of --ray; add it, or leave them out")
     if len(set(map(shown, images))) < len(images):
         raise UserError(f"--format {args.format}: some URLs differ in their queries alone")
+    with alone_in(args.out):
+        return _infer(images, args)
+
+
+def _infer(images: Sequence[str], args: argparse.Namespace) -> int:
     parts = ResultParts(args.out, args.format, settings_of(args), args.resume)
     done = parts.done()
     todo = [image for image in images if shown(image) not in done]
+    lost = sum(done.get(shown(image)) is not None for image in images)
     if done:
-        print(f"{len(images) - len(todo)} of {len(images)} images are done already")
+        unread = f", {lost} of them not readable" if lost else ""
+        print(f"{len(images) - len(todo)} of {len(images)} images are done already{unread}")
     status, read, failed, texts = 0, 0, 0, 0
     try:
         with sigterm_exits(), lack_of_memory_reported():
@@ -39,7 +49,7 @@ def infer_parts(images: Sequence[str], args: argparse.Namespace) -> int:
                 else:
                     read += 1
                     texts += len(row["scores"])
-        status = 1 if failed else 0
+        status = 1 if failed or lost else 0
     except (KeyboardInterrupt, SystemExit) as stop:
         report(f"interrupted after {read + failed} of {len(todo)} images: continue with --resume")
         status = int(stop.code or 0) if isinstance(stop, SystemExit) else INTERRUPTED
@@ -52,15 +62,28 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """Describe what the results depend on."""
     names = ("config", "checkpoint", "test_size", "cfg_options", "amp")
     settings = {name: getattr(args, name) for name in names}
-    if args.checkpoint and Path(args.checkpoint).is_file():
-        settings["checkpoint"] = f"{args.checkpoint} ({sha256(Path(args.checkpoint))[:8]})"
+    for name in ("config", "checkpoint"):
+        if settings[name]:
+            digests = "".join(f" {sha256(file)[:8]}" for file in files_of(settings[name]))
+            settings[name] += digests
     return dict(settings, dbnet=__version__)
+
+
+def files_of(source: str) -> list[Path]:
+    """Find the files of a model or config whose content may change under the same name."""
+    if is_model_folder(source):
+        return [file_of(source, CONFIG), file_of(source, WEIGHTS)]
+    path = Path(source)
+    weights = [path.with_suffix(".bin")] if path.suffix == ".xml" else []  # OpenVINO's
+    return [file for file in (path, *weights) if file.is_file()]
 
 
 def written(
     images: Sequence[str], parts: ResultParts, args: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of each image once the part that holds it is written."""
+    if not images:
+        return
     if args.ray:
         from dbnet.cli.infer_ray import find_by_ray
 

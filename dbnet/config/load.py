@@ -12,6 +12,7 @@ from typing import Any
 from mmengine import Config
 from mmengine.utils import import_modules_from_strings
 
+from dbnet.checkpoints.model_folder import read_data
 from dbnet.config.check import RUNNER_KEYS, mistakes, nearest, walk
 from dbnet.config.find import find_config
 from dbnet.config.override import override, set_data_root, set_test_size
@@ -40,11 +41,14 @@ def load_config(
             check what is not used may take long, as its classes are imported.
     """
     path = find_config(name_or_path)
-    _let_import_from(path.parent)
+    if path.suffix != ".json":
+        _let_import_from(path.parent)
     sources = _parse_sources(path)
     loaded = _execute(path, sources)
     _check_leaf(path, sources, set(loaded))
     tree = _without_delete(loaded.to_dict())
+    if path.suffix == ".json" and (unknown := sorted(set(tree) - RUNNER_KEYS)):
+        raise UserError(f"{path}: {unknown[0]}: unknown key{nearest(unknown[0], RUNNER_KEYS)}")
     settings = {key: value for key, value in tree.items() if key in RUNNER_KEYS}
     settings.setdefault("default_scope", "dbnet")
     _check(settings, f"{path}: ", parts)
@@ -116,7 +120,11 @@ def _base_names(path: Path, module: ast.Module) -> Iterator[tuple[int, str]]:
 
 def _execute(path: Path, sources: dict[Path, ast.Module]) -> Config:
     try:
+        if path.suffix == ".json":  # mmengine would execute bases, and insert environment variables
+            return Config(read_data(path), filename=str(path))
         return Config.fromfile(str(path), import_custom_modules=False, lazy_import=False)
+    except UserError:
+        raise
     except Exception as error:  # whatever a config can raise is its author's mistake
         named = {os.path.abspath(source): source for source in sources}
         frames = traceback.extract_tb(error.__traceback__)

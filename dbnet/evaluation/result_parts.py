@@ -7,16 +7,34 @@ them says how they were found.
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dbnet.errors import UserError
 from dbnet.evaluation.results import check_writable
 from dbnet.remote.paths import shown
-from dbnet.utils.files import replace_when_complete
+from dbnet.utils.files import locked, replace_when_complete
 
 SETTINGS = "parts.json"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make a folder and hold it for one command, where the file system has locks.
+
+    Raises:
+        UserError: Another command has it, or it cannot be written to.
+    """
+    check_writable(folder / SETTINGS)
+    try:
+        with locked(folder, wait=False):
+            yield
+    except BlockingIOError:
+        raise UserError(
+            f"--out {folder}: another command writes there; wait for it, or choose another folder"
+        ) from None
 
 
 class ResultParts:
@@ -37,10 +55,10 @@ class ResultParts:
         self, folder: Path, format: str, settings: Mapping[str, Any], resume: bool
     ) -> None:
         self.folder, self.format = folder, format
+        settings = {**settings, "format": format}
         self.arrow = arrow() if format == "parquet" else None
         recorded = folder / SETTINGS
-        check_writable(recorded)
-        self.paths = sorted(folder.glob(f"part-*.{format}"))
+        self.paths = [p for p in sorted(folder.glob("part-*")) if p.stem[5:].isdecimal()]
         if self.paths and not resume:
             raise UserError(
                 f"--out {folder}: holds results; continue with --resume, or choose another"
@@ -48,15 +66,15 @@ class ResultParts:
         if self.paths or recorded.exists():
             check_same(recorded, settings if self.paths else {})
         with replace_when_complete(recorded) as partial:
-            partial.write_text(json.dumps(dict(settings), indent=1))
+            partial.write_text(json.dumps(settings, indent=1))
 
-    def done(self) -> set[str]:
-        """Name the images that the parts hold."""
-        return {row["img_path"] for path in self.paths for row in self._read(path)}
+    def done(self) -> dict[str, str | None]:
+        """Name the images that the parts hold, each with its error."""
+        return {name: error for path in self.paths for name, error in self._names(path)}
 
     def add(self, rows: Sequence[dict]) -> Path:
         """Write one more part."""
-        number = int(self.paths[-1].stem.partition("-")[2]) + 1 if self.paths else 0
+        number = max((int(path.stem[5:]) for path in self.paths), default=-1) + 1
         path = self.folder / f"part-{number:06d}.{self.format}"
         try:
             with replace_when_complete(path) as partial:
@@ -73,13 +91,15 @@ class ResultParts:
             table = self.arrow.Table.from_pylist(list(rows), schema(self.arrow))
             importlib.import_module("pyarrow.parquet").write_table(table, path)
 
-    def _read(self, path: Path) -> list[dict]:
+    def _names(self, path: Path) -> list[tuple[str, str | None]]:
         try:
             if self.arrow is None:
-                return [json.loads(line) for line in path.read_text().splitlines()]
-            parquet = importlib.import_module("pyarrow.parquet")
-            return parquet.read_table(path, columns=["img_path"]).to_pylist()
-        except (OSError, ValueError) as error:  # pyarrow's own are of these kinds
+                rows = [json.loads(line) for line in path.read_text().splitlines()]
+            else:
+                parquet = importlib.import_module("pyarrow.parquet")
+                rows = parquet.read_table(path, columns=["img_path", "error"]).to_pylist()
+            return [(row["img_path"], row["error"]) for row in rows]
+        except (OSError, ValueError, LookupError, TypeError) as error:  # pyarrow's are of these
             raise UserError(f"{path}: damaged ({error}); remove it, and it is done again") from None
 
 

@@ -70,7 +70,7 @@ class Member(PosixPath):
 
 def is_archive(path: Path) -> bool:
     """Return whether a path is that of an archive."""
-    return path.suffix.lower() in remote.SUFFIXES and path.is_file()
+    return path.name.lower().endswith(remote.SUFFIXES) and path.is_file()
 
 
 def enter(archive: Path) -> Member:

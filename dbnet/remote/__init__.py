@@ -13,7 +13,8 @@ from dbnet.remote import archives, cache, objects
 from dbnet.remote.paths import is_archive_url, is_url, shown, split_member
 from dbnet.utils.files import replace_when_complete
 
-SUFFIXES = (".zip", ".tar")
+# The last ones are refused, in a line that says what to do.
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 def read(url: str) -> bytes:

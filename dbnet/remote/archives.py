@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import posixpath
 import struct
 import tarfile
 import zipfile
@@ -170,17 +171,28 @@ def scan(archive: str) -> tuple[list[str], Index]:
     Raises:
         UserError: It cannot be read.
     """
-    names, rows = list[str](), list[tuple[int, ...]]()
+    names, rows, links = list[str](), list[tuple[int, ...]](), list[tuple[int, int]]()
     try:
         with _opened(archive) as file:
             members = _zip_rows(file) if zipfile.is_zipfile(file) else _tar_rows(file)
             for name, *row in members:
                 names.append(name)
-                rows.append((key_of(name), *row))
+                if len(row) == 1:  # of a tar: is another's content
+                    links.append((key_of(name), key_of(row[0])))
+                else:
+                    rows.append((key_of(name), *row))
     except (*DAMAGE, RuntimeError):
-        raise UserError("the archive is no zip or tar, damaged, cut off, or compressed") from None
+        raise UserError(
+            "the archive is no zip or tar, damaged, cut off, or compressed (gunzip it)"
+        ) from None
     except OSError as error:
         raise UserError(f"the archive: {(error.strerror or '').lower()}") from None
+    if links:
+        place_of = {row[0]: row[1:] for row in rows}
+        for key, target in links:  # one that leads nowhere stays a name, which cannot be read
+            if target in place_of:
+                place_of[key] = place_of[target]
+                rows.append((key, *place_of[key]))
     table = np.array(rows, np.int64).reshape(-1, 7)[::-1]  # of a name that is there twice the last
     return names, np.ascontiguousarray(table[np.unique(table[:, 0], return_index=True)[1]].T)
 
@@ -210,6 +222,10 @@ def _tar_rows(file: BinaryIO | io.BufferedReader) -> Iterator[tuple]:
             if member.isreg() and not member.issparse():
                 first, size = member.offset_data, member.size
                 yield member.name, first, first + size, size, size, 0, RAW
+            elif member.islnk():
+                yield member.name, member.linkname
+            elif member.issym():
+                yield member.name, posixpath.normpath(f"{member.name}/../{member.linkname}")
 
 
 def _opened(archive: str) -> BinaryIO | io.BufferedReader:

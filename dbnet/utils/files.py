@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 CHUNK = 1 << 20  # bytes
@@ -36,10 +36,13 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock, if its system has such a thing; an absent file is made.
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a file or folder, if its system has such a thing; an absent file is made.
 
     A process that is killed gives it back.
+
+    Raises:
+        BlockingIOError: Another has it, and this one is not to wait.
     """
     try:
         import fcntl
@@ -47,9 +50,13 @@ def locked(path: Path) -> Iterator[None]:
         fcntl = None  # type: ignore[assignment]
     descriptor = os.open(path, os.O_RDONLY | (0 if path.exists() else os.O_CREAT), 0o666)
     try:
-        if fcntl:
-            with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            if fcntl:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # the file system has no locks
         yield
     finally:
         os.close(descriptor)

@@ -1,8 +1,10 @@
 """A model as one folder: written, loaded from a disk, and from a hub."""
 
+import functools
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +21,8 @@ from dbnet.checkpoints import model_folder
 from dbnet.checkpoints.choose import choose_model
 from dbnet.cli.infer import main as infer
 from dbnet.cli.publish import main as publish
+from dbnet.config.find import find_config
+from dbnet.config.load import load_config
 from dbnet.errors import UserError
 from dbnet.weights import shipped_model
 
@@ -95,12 +99,76 @@ def test_names_of_the_package(tmp_path, monkeypatch):
 def test_a_folder_without_its_weights_is_none(tmp_path, folder, sign, capsys):
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     assert infer([str(sign), "--checkpoint", str(tmp_path), "--out", str(tmp_path / "o")]) == 1
-    assert "no config given" in capsys.readouterr().err
+    assert f"{tmp_path}: holds no model.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"custom_imports": {"imports": ["stranger"]}}, "custom_imports={'imports': ['stranger']}"),
+        ({"_base_": "stranger.py"}, "_base_: unknown key"),
+        ({"model.data_preprocessor": {"type": "stranger.make"}}, "type='stranger.make' would run"),
+        ({"model.data_preprocessor": {"type": "mmengine.load", "file": "x"}}, "'mmengine.load' wo"),
+        ({"default_scope": "stranger"}, "default_scope='stranger' would run code"),
+        ({"model.data_preprocessor": 5}, "data_preprocessor: DBNet takes"),
+        ({"model": "DBNet"}, "holds no config of a model"),
+        ({"text": 1}, "text is reserved"),
+    ],
+)
+def test_nothing_of_a_config_is_executed(tmp_path, folder, sign, capsys, change, message):
+    place = tmp_path / "model"
+    shutil.copytree(folder, place)
+    for name in ("stranger.py", "stranger/registry.py"):
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nmake = dict\n")
+    config = json.loads((place / "config.json").read_text())
+    for key, value in change.items():
+        *above, last = key.split(".")
+        functools.reduce(dict.__getitem__, above, config)[last] = value
+    (place / "config.json").write_text(json.dumps(config))
+    assert infer([str(sign), "--checkpoint", str(place), "--out", str(tmp_path / "o")]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: ") and message in line
+    assert not (tmp_path / "ran").exists() and str(place) not in sys.path
+
+
+def test_a_config_sees_no_environment(tmp_path, folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["experiment_name"] = "{{$HOME:}}"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_config(str(tmp_path)).experiment_name == "{{$HOME:}}"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"model": ', b"[1, 2]", b"\xff\xfe", b"[" * 100_000])
+def test_damaged_config(tmp_path, folder, sign, capsys, content):
+    shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_bytes(content)
+    options = ["--checkpoint", str(tmp_path / "model"), "--out", str(tmp_path / "o")]
+    assert infer([str(sign), *options]) == 1
+    assert "config.json: " in (line := capsys.readouterr().err) and line.count("\n") == 1
+    assert "get the model's folder again" in line
+
+
+def test_a_config_with_code_gets_no_folder(tmp_path, capsys):
+    config = tmp_path / "mine.py"
+    found = find_config(NAME)
+    config.write_text(f"_base_ = [{str(found)!r}]\ncustom_imports = dict(imports=['json'])\n")
+    assert publish([str(config), str(SHIPPED), "--out", str(tmp_path / "o"), "--hub"]) == 1
+    assert "omit --hub" in capsys.readouterr().err and not (tmp_path / "o").exists()
+    assert publish([str(config), str(SHIPPED), "--out", str(tmp_path / "o")]) == 0
 
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UserError, match=r"hf://a/b: needs a package: pip install 'dbnet\[hub\]'"):
+        model_folder.file_of("hf://a/b", "config.json")
+
+
+def test_an_endpoint_that_is_none(monkeypatch, tmp_path):
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setenv("HF_ENDPOINT", "nonsense")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"hf://a/b: .*missing an 'http"):
         model_folder.file_of("hf://a/b", "config.json")
 
 

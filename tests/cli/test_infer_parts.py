@@ -1,5 +1,6 @@
 """Results in parts: each image once, whatever ends in the middle, here and through Ray."""
 
+import argparse
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from dbnet.cli import infer_parts
 from dbnet.cli.infer import main
 from dbnet.errors import UserError
-from dbnet.evaluation.result_parts import ResultParts, row_of
+from dbnet.evaluation.result_parts import ResultParts, alone_in, row_of
 
 SIZE = ["--test-size", "320,160"]
 
@@ -67,14 +68,14 @@ def test_resuming_does_what_is_missing(photos, tmp_path, capsys):
     (tmp_path / "part-000001.jsonl").unlink()
     assert main(command) == 1
     assert "holds results; continue with --resume" in capsys.readouterr().err
-    assert main([*command, "--resume"]) == 0  # what could not be read is in a part
-    assert "5 of 8 images are done already" in capsys.readouterr().out
+    assert main([*command, "--resume"]) == 1  # what could not be read is in a part
+    assert "5 of 8 images are done already, 1 of them not readable" in capsys.readouterr().out
     after = rows_in(tmp_path)
     assert len(after) == 8 and sorted(map(json.dumps, after)) == sorted(map(json.dumps, before))
     assert sorted(p.name for p in tmp_path.glob("part-*")) == [
         *("part-000000.jsonl", "part-000002.jsonl", "part-000003.jsonl")
     ]
-    assert main([*command, "--resume"]) == 0
+    assert main([*command, "--resume"]) == 1
     assert len(list(tmp_path.glob("part-*"))) == 3
 
 
@@ -86,15 +87,64 @@ def test_parts_of_other_settings_are_not_mixed(photos, tmp_path, capsys):
     assert "are of test_size [320, 160], not [640, 320]" in error
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_parts_of_another_format_are_not_mixed(tmp_path, monkeypatch, resume):
+    monkeypatch.setitem(sys.modules, "pyarrow", object())
+    ResultParts(tmp_path, "jsonl", {"model": 1}, False).add([row_of("a.png", UserError("no"))])
+    before = (tmp_path / "parts.json").read_bytes()
+    with pytest.raises(UserError, match="of format jsonl, not parquet" if resume else "--resume"):
+        ResultParts(tmp_path, "parquet", {"model": 1}, resume)
+    assert (tmp_path / "parts.json").read_bytes() == before
+
+
+def test_a_model_that_changes_under_its_name_is_not_mixed(tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    paths = [model / "config.json", model / "model.safetensors"]
+    paths += [tmp_path / name for name in ("mine.py", "mine.pth", "a.xml", "a.bin")]
+    given = [(None, str(model)), ("mine.py", str(tmp_path / "mine.pth"))]
+    given += [(str(tmp_path / "mine.py"), "x.pth"), (None, str(tmp_path / "a.xml"))]
+
+    def settings():
+        empty = dict.fromkeys(("test_size", "cfg_options", "amp"))
+        return [
+            infer_parts.settings_of(argparse.Namespace(config=c, checkpoint=w, **empty))
+            for c, w in given
+        ]
+
+    for path in paths:
+        path.write_text("before")
+    for path, place in zip(paths, (0, 0, 2, 1, 3, 3)):
+        before = settings()
+        path.write_text("after")
+        changed = [a != b for a, b in zip(before, settings())]
+        assert changed == [index == place for index in range(4)], path
+
+
+def test_two_commands_do_not_share_a_folder(photos, tmp_path, capsys):
+    command = [str(photos), "--out", str(tmp_path), "--format", "jsonl", "--resume", *SIZE]
+    with alone_in(tmp_path):
+        assert main(command) == 1
+    assert "another command writes there" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert main(command) == 1  # the file that is no picture
+    assert len(rows_in(tmp_path)) == 8
+
+
 def test_faulty_folders_and_parts(tmp_path):
     def parts(resume=True, settings=None):
         return ResultParts(tmp_path, "jsonl", settings or {"a": 1}, resume)
 
     parts().add([row_of("a.png", UserError("a.png: no image"))])
-    assert parts().done() == {"a.png"}
+    assert parts().done() == {"a.png": "a.png: no image"}
     (tmp_path / "part-000001.jsonl").write_text('{"img_path": "b')
     with pytest.raises(UserError, match=r"part-000001.jsonl: damaged .* remove it"):
         parts().done()
+    (tmp_path / "part-000001.jsonl").write_text('{"path": "b"}\n')
+    with pytest.raises(UserError, match=r"part-000001.jsonl: damaged"):
+        parts().done()
+    (tmp_path / "part-000001.jsonl").rename(tmp_path / "part-000000.jsonl.bak")
+    assert parts().done() == {"a.png": "a.png: no image"}  # a copy of the user's is no part
     (tmp_path / "parts.json").unlink()
     with pytest.raises(UserError, match=r"parts\.json: is not of these parts"):
         parts()
@@ -116,6 +166,7 @@ def test_faulty_folders_and_parts(tmp_path):
         (["--resume"], "--resume: not with --format json"),
         (["--actors", "2", "--format", "coco"], "--actors: not with --format coco"),
         (["--gpus-per-actor", "0.5"], "--gpus-per-actor: not with --format json"),
+        (["--format", "jsonl", "--actors", "2"], "of --ray; add it"),
         (["--format", "jsonl", "--crops", "c"], "--crops: not with --format jsonl"),
     ],
 )
@@ -169,7 +220,7 @@ def test_parquet(photos, tmp_path):
     assert [row["error"] is None for row in rows] == [True] * 7 + [False]
     assert {len(polygon) for row in rows for polygon in row["polygons"]} == {8}
     (tmp_path / "part-000000.parquet").unlink()
-    assert main([*command, "--resume"]) == 0
+    assert main([*command, "--resume"]) == 1
     assert {p.name for p in tmp_path.glob("part-*")} == {
         *("part-000001.parquet", "part-000002.parquet", "part-000003.parquet")
     }

@@ -9,6 +9,8 @@ import pytest
 
 from dbnet import remote
 from dbnet.errors import UserError
+from dbnet.images import find_images
+from dbnet.labels.members import is_archive
 from dbnet.remote import archives, objects
 
 NAMES = ("a.jpg", "in/b c.jpg", "in/100% #1?.jpg", "in/größe.jpg", ".hidden/x.jpg")
@@ -85,6 +87,28 @@ def test_an_archive_that_is_cut_off_is_scanned_once(tmp_path, kind, monkeypatch)
 def test_a_compressed_tar_is_refused(tmp_path):
     path = write_tar(tmp_path / "a.tar", mode="w:gz")
     assert "or compressed" in problem_of(f"tar://a.jpg::{path}")
+
+
+def test_links_in_a_tar(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.jpg").write_bytes(b"one")
+    os.link(tmp_path / "a" / "1.jpg", tmp_path / "a" / "2.jpg")
+    for name, target in (("b.jpg", "a/1.jpg"), ("a/c.jpg", "../b.jpg"), ("d.jpg", "gone.jpg")):
+        (tmp_path / name).symlink_to(target)
+    with tarfile.open(tmp_path / "a.tar", "w") as file:
+        for name in ("a/1.jpg", "a/2.jpg", "b.jpg", "a/c.jpg", "d.jpg"):
+            file.add(tmp_path / name, name)
+    urls = remote.list_inside(str(tmp_path / "a.tar"))
+    assert [remote.read(url) for url in urls[:4]] == [b"one"] * 4
+    assert problem_of(urls[4]) == "is not in the archive"
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.TGZ", "a.tar.xz"])
+def test_a_compressed_tar_is_named_as_one(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x1f\x8b")
+    with pytest.raises(UserError, match=r"a\..*: the archive is .* compressed \(gunzip it\)"):
+        find_images([str(tmp_path / name)])
+    assert is_archive(tmp_path / name)
 
 
 @pytest.mark.parametrize("kind", ["stored.zip", "deflated.zip"])

@@ -256,3 +256,15 @@ def test_scripts_say_how_they_are_used(script):
     done = subprocess.run([TOOLS / script, "x.py"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "CONFIG" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("processes", "hosts", "named"),
+    [("x.py", "1", "PROCESSES=x.py"), ("0", "1", "PROCESSES=0"), ("1", "two", "NNODES=two")],
+)
+def test_scripts_refuse_what_is_no_number(processes, hosts, named):
+    command = [TOOLS / "dist_train.sh", "x.py", processes]
+    environment = os.environ | dict(NNODES=hosts, MASTER_ADDR="localhost")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert named in done.stderr and len(done.stderr.splitlines()) == 1
