@@ -67,7 +67,7 @@ def train(job: Any) -> None:
     last = [row for row in map(json.loads, scalars) if "loss" in row][-1]
     job.report("train", job.config, steps=last["step"], loss=last["loss"])
     config = load_config(job.config)
-    weights = publish(str(checkpoint), config, "weights", job.work, half=True).weights
+    weights, _ = publish(str(checkpoint), config, "weights", job.work, half=True)
     job.report("train", "weights", join=split(weights, job.out))
 
 

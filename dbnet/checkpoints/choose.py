@@ -20,7 +20,7 @@ def choose_model(
 
     Args:
         config: A config, its name or file.
-        checkpoint: Path or URL. The names of the package's models, "small" and "tiny", a model's
+        checkpoint: Path or URL. The name of the package's model, "small", a model's
             folder (see `model_folder`), in the place of either, and other projects' ONNX files
             need no config. With neither it is the model "small".
 

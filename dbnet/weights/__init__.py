@@ -6,7 +6,7 @@ from typing import NamedTuple
 from dbnet.errors import UserError
 
 FOLDER = Path(__file__).parent
-SHIPPED = ("small", "tiny")  # by the names that commands take
+SHIPPED = ("small",)  # by the names that commands take
 
 
 class ShippedModel(NamedTuple):

@@ -27,7 +27,7 @@ from dbnet.cli.serve import listen  # noqa: E402
 from dbnet.serving.app import Limits, create_app  # noqa: E402
 from dbnet.serving.batcher import Batcher  # noqa: E402
 
-LIMITS = Limits(megabytes=0.2, megapixels=0.05, images=3, seconds=1.0)
+LIMITS = Limits(megabytes=0.2, megapixels=0.05, images=3, seconds=3.0)
 MAX_WAITING = 4
 QUAD = np.float32([[1, 2], [30.126, 2], [30, 9], [1, 9]])
 
@@ -175,7 +175,7 @@ def test_refused_in_one_line_and_the_server_goes_on(server, body, headers, statu
     assert server[1].waiting == 0
 
 
-def raw(port, data, wait=5.0):
+def raw(port, data, wait=20.0):
     """Send bytes as they are; return the status line, or what is left of it."""
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection:
         connection.sendall(data)
@@ -190,11 +190,7 @@ def test_a_body_that_never_ends_is_cut_off(server):
     with socket.create_connection(("127.0.0.1", server[2]), timeout=5) as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 7)
         assert b" 413 " in connection.recv(1000)
-    assert (
-        raw(server[2], HEAD + b"Content-Length: 999999999\r\n\r\n")
-        == ("HTTP/1.1 413 Request Entity Too Large")
-        or True
-    )
+    assert " 413 " in raw(server[2], HEAD + b"Content-Length: 999999999\r\n\r\n")
     assert send(server[2], png())[0] == 200
 
 
@@ -230,7 +226,7 @@ def test_more_than_may_wait_is_refused_at_once(server):
 def test_an_answer_that_takes_too_long_is_given_up(server):
     detector, _, port = server
     detector.gate.clear()
-    assert send(port, png()) == (504, {"detail": "not finished within 1 s"})
+    assert send(port, png()) == (504, {"detail": "not finished within 3 s"})
     detector.gate.set()
     assert send(port, png())[0] == 200
 

@@ -115,8 +115,8 @@ def infer() -> Parser:
     )
     parser.add(
         "--checkpoint",
-        help="file or URL, of this project, MMOCR or MhLiao/DB; or, without a config, small or "
-        "tiny (the package's models), a file of dbnet export, another project's ONNX file, a "
+        help="file or URL, of this project, MMOCR or MhLiao/DB; or, without a config, small (the "
+        "package's model), a file of dbnet export, another project's ONNX file, a "
         "folder of dbnet publish --hub, or hf://OWNER/NAME",
     )
     parser.add(
