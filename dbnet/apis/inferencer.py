@@ -80,7 +80,7 @@ class TextDetInferencer:
             `dbnet export`, which needs no other and no PyTorch. With neither config nor checkpoint
             the model that comes with the package is taken.
         checkpoint: Path or URL of weights that fit the config, or a file of `dbnet export`; or,
-            without a config, "small", the model of the package, a model's folder,
+            without a config, "small" or "turned", the models of the package, a model's folder,
             "hf://OWNER/NAME", or an ONNX file of another project's detector.
         device: "cpu", "cuda", "cuda:1", ...
         amp: Run the network in bfloat16, or not; if not given, on CPUs that compute it natively.

@@ -20,16 +20,16 @@ def choose_model(
 
     Args:
         config: A config, its name or file.
-        checkpoint: Path or URL. The name of the package's model, "small", a model's
+        checkpoint: Path or URL. The names of the package's models, "small" and "turned", a model's
             folder (see `model_folder`), in the place of either, and other projects' ONNX files
             need no config. With neither it is the model "small".
 
     Raises:
         UserError: One is missing.
     """
-    if checkpoint is None and (is_model_folder(config) or config in SHIPPED):
+    if checkpoint is None and (is_model_folder(config) or str(config) in SHIPPED):
         config, checkpoint = None, str(config)
-    source = SHIPPED[0] if config is None and checkpoint is None else str(checkpoint or "")
+    source = next(iter(SHIPPED)) if config is None and checkpoint is None else str(checkpoint or "")
     if config is None:
         if source in SHIPPED and not os.path.exists(source):
             config, source = map(str, shipped_model(source))

@@ -6,7 +6,10 @@ from typing import NamedTuple
 from dbnet.errors import UserError
 
 FOLDER = Path(__file__).parent
-SHIPPED = ("small",)  # by the names that commands take
+# Configs by the names that commands take for config and weights; the first is the default.
+SHIPPED = dict(
+    small="dbnet_ppocrv6-small_3k_icdar2015", turned="dbnet_ppocrv6-small_turned_icdar2015"
+)
 
 
 class ShippedModel(NamedTuple):
@@ -25,15 +28,15 @@ def shipped_model(name: str = "small") -> ShippedModel:
     """Find the weights in the package.
 
     Args:
-        name: One of `SHIPPED`, which the name of its config holds.
+        name: One of `SHIPPED`.
 
     Raises:
         UserError: They were left out of this installation.
     """
-    files = sorted(FOLDER.glob(f"*-{name}_*.pth"))
+    files = sorted(FOLDER.glob(f"{SHIPPED[name]}-*.pth"))
     if not files:
         raise UserError(
             f"{FOLDER} holds no weights of the model {name}: install the package whole, or give a "
             "config and a checkpoint"
         )
-    return ShippedModel(files[-1].stem.rpartition("-")[0], files[-1])
+    return ShippedModel(SHIPPED[name], files[-1])

@@ -13,11 +13,13 @@ from dbnet.cli.infer import main
 from dbnet.datasets.synthetic_text_dataset import SyntheticTextDataset
 from dbnet.errors import UserError
 from dbnet.evaluation.hmean_iou import HmeanIOUMetric
-from dbnet.weights import shipped_model
+from dbnet.synthetic.page import draw_page
+from dbnet.weights import SHIPPED, shipped_model
 
 
-def test_file_is_small_whole_and_has_a_card():
-    config, checkpoint = shipped_model()
+@pytest.mark.parametrize("name", SHIPPED)
+def test_file_is_small_whole_and_has_a_card(name):
+    config, checkpoint = shipped_model(name)
     content = checkpoint.read_bytes()
     assert len(content) <= 6e6
     digest = hashlib.sha256(content).hexdigest()
@@ -25,7 +27,7 @@ def test_file_is_small_whole_and_has_a_card():
     card = checkpoint.with_suffix(".md").read_text()
     for part in (digest, "`icdar/hmean`", "`icdar/official_hmean`", "Apache-2.0", "CC BY 4.0"):
         assert part in card
-    assert sorted(p.suffix for p in checkpoint.parent.glob("dbnet_*")) == [".md", ".pth"]
+    assert sorted(p.suffix for p in checkpoint.parent.glob(f"{config}-*")) == [".md", ".pth"]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,18 @@ def test_command_without_config(tmp_path):
     (width, height), _ = cv2.getTextSize("HARBOUR", cv2.FONT_HERSHEY_SIMPLEX, 2.0, 5)
     assert abs(left - 120) < 20 and abs(right - 120 - width) < 20
     assert abs(top - 140 + height) < 20 and abs(bottom - 140) < 20
+
+
+def test_words_on_their_side():
+    page = draw_page(np.random.default_rng(7), (640, 480), difficulty=0.0)
+    found = {}
+    for name in SHIPPED:
+        detect = dbnet.TextDetInferencer(checkpoint=name)
+        for quarters in (0, 1):
+            [result] = detect([np.ascontiguousarray(np.rot90(page.image, quarters))])
+            found[name, quarters] = len(result["polygons"]) / len(page.polygons)
+    assert found["small", 0] > 0.9 and found["turned", 0] > 0.9 and found["turned", 1] > 0.9
+    assert found["small", 1] < 0.6
 
 
 def test_installation_without_weights(tmp_path, monkeypatch):
