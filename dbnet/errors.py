@@ -41,6 +41,15 @@ class ImageError(UserError):
     """An image file is missing, or cannot be decoded."""
 
 
+def line_of(error: Exception, which: int = 0) -> str:
+    r"""Return a line of what a library says of an error, the first or (-1) the last one.
+
+    >>> line_of(ValueError("no such key\nhint: spell it"), -1), line_of(KeyError())
+    ('hint: spell it', 'KeyError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[which].strip()
+
+
 def lack_of_memory(error: Exception) -> str | None:
     """Describe in a line what could not be allocated; None if an error is about something else."""
     text = str(error)

@@ -151,10 +151,10 @@ def read_displayed(path: str | os.PathLike[str]) -> np.ndarray:
     return read_image(path, upright=True)
 
 
-def decode(data: bytes) -> np.ndarray:
-    """Decode the content of an image file as `read_displayed` does."""
+def decode(data: bytes, upright: bool = True) -> np.ndarray:
+    """Decode the content of an image file as `read_displayed` does, or as stored."""
     with _errors_named():
-        return _decode_displayed(data)
+        return _decode_displayed(data) if upright else _decode_stored(data)
 
 
 def shape_of(data: bytes) -> tuple[int, int]:
@@ -187,8 +187,8 @@ def read_orientation(path: str | os.PathLike[str]) -> int:
         return _orientation_of(image)
 
 
-def probe(path: str | os.PathLike[str]) -> Probe:
-    """Read size and orientation of an image file, and check that it is complete.
+def probe(image: str | os.PathLike[str] | bytes) -> Probe:
+    """Read size and orientation of an image file, or of its content; check that it is complete.
 
     Some versions of OpenCV silently fill up a truncated file. So a file that does not end as a
     JPEG is decoded by Pillow, which complains; a JPEG that ends so need not be, which saves most
@@ -196,11 +196,11 @@ def probe(path: str | os.PathLike[str]) -> Probe:
     """
     shape, orientation = None, 1
     try:
-        source = _source(path)
-        with _opened(source) as image:
-            shape, orientation = (image.height, image.width), _orientation_of(image)
-            if not _is_whole_jpeg(image, _tail(source)):
-                image.load()
+        source = io.BytesIO(image) if isinstance(image, bytes) else _source(image)
+        with _opened(source) as opened:
+            shape, orientation = (opened.height, opened.width), _orientation_of(opened)
+            if not _is_whole_jpeg(opened, _tail(source)):
+                opened.load()
             return Probe(shape, orientation, None)
     except SetupError:
         raise

@@ -15,7 +15,7 @@ from dbnet.checkpoints.read import load_weights
 from dbnet.config.check import RUNNER_KEYS, mistakes
 from dbnet.config.load import load_config
 from dbnet.config.override import override
-from dbnet.errors import UserError
+from dbnet.errors import UserError, line_of
 from dbnet.registry import MODELS
 
 # What inference uses of a config, by patterns of its places.
@@ -55,7 +55,7 @@ def init_detector(
         with DefaultScope.overwrite_default_scope(scope_of(config)):
             detector = MODELS.build(config.model)
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        reason = line_of(error, -1)
         raise UserError(f"config {config.filename}: {reason}") from error
     if checkpoint is not None:
         load_weights(detector, checkpoint)

@@ -27,9 +27,12 @@ def choose_model(
     Raises:
         UserError: One is missing.
     """
-    if checkpoint is None and (is_model_folder(config) or str(config) in SHIPPED):
-        config, checkpoint = None, str(config)
-    source = next(iter(SHIPPED)) if config is None and checkpoint is None else str(checkpoint or "")
+    if checkpoint is None:
+        if config is None:
+            checkpoint = next(iter(SHIPPED))
+        elif is_model_folder(config) or (isinstance(config, str) and config in SHIPPED):
+            config, checkpoint = None, str(config)
+    source = str(checkpoint or "")
     if config is None:
         if source in SHIPPED and not os.path.exists(source):
             config, source = map(str, shipped_model(source))

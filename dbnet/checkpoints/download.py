@@ -1,6 +1,5 @@
 """Files from a path or URL: downloaded once, resumed when cut off, checked by their name's hash."""
 
-import contextlib
 import hashlib
 import http.client
 import logging
@@ -9,7 +8,6 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import BinaryIO
@@ -18,13 +16,13 @@ import torch
 
 from dbnet.checkpoints.model_folder import WEIGHTS, file_of, is_model_folder
 from dbnet.errors import UserError
-from dbnet.utils.files import sha256
+from dbnet.utils.files import locked, sha256
 from dbnet.utils.log import log
 from dbnet.weights import shipped_model
 
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 20  # bytes
-SHIPPED = "dbnet://shipped"  # the weights that come with the package
+DEFAULT = "dbnet://shipped"  # the weights that the package takes where none are given
 
 # `NAME-91cef9af.pth`, as OpenMMLab and torchvision publish files; `NAME-20240131.pth` has a date.
 HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8,64})\.\w+$")
@@ -43,7 +41,7 @@ def fetch(source: str) -> Path:
     scheme, separator, rest = source.partition("://")
     if scheme in ("http", "https"):
         return download(source)
-    if source == SHIPPED:
+    if source == DEFAULT:
         return shipped_model().checkpoint
     if is_model_folder(source):
         return file_of(source, WEIGHTS)
@@ -79,7 +77,7 @@ def download(url: str) -> Path:
                 "folder that can be written to"
             ) from None
         try:
-            with part.open("ab") as file, _locked(file):
+            with locked(part), part.open("ab") as file:
                 if not target.exists():
                     log(f"downloading {url} to {target}")
                     _complete(url, file)
@@ -165,15 +163,3 @@ def _append_rest(url: str, file: BinaryIO) -> None:
     if file.tell() < size:
         raise OSError(f"the connection broke off after {file.tell()} of {size} bytes")
     return None
-
-
-@contextlib.contextmanager
-def _locked(file: BinaryIO) -> Iterator[None]:
-    """Hold the file's lock, which a killed process gives back, on systems with `flock`."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    fcntl.flock(file, fcntl.LOCK_EX)
-    yield

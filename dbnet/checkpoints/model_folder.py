@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dbnet.errors import UserError
+from dbnet.errors import UserError, line_of
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 HUB = "hf://"
@@ -57,7 +57,7 @@ def file_of(source: str, name: str) -> Path:
     except errors.EntryNotFoundError:
         reason = f"has no {name}: it was not written by `dbnet publish --hub`"
     except Exception as error:  # of the name, of HTTP, or of HF_ENDPOINT
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = line_of(error)
     raise UserError(f"{source}: {reason}")
 
 

@@ -26,7 +26,7 @@ from dbnet.checkpoints.conventions import find_mismatch
 from dbnet.checkpoints.download import fetch
 from dbnet.checkpoints.mhliao import from_mhliao, is_mhliao
 from dbnet.checkpoints.names import rename_key, rename_keys
-from dbnet.errors import UserError
+from dbnet.errors import UserError, line_of
 from dbnet.utils.files import sha256
 from dbnet.utils.log import log
 
@@ -252,7 +252,7 @@ def _read(path: Path, source: str) -> dict:
     except pickle.UnpicklingError as error:
         raise UserError(f"checkpoint {source}: refused, {_refusal(str(error))}") from None
     except Exception as error:  # a damaged file can raise anything
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = line_of(error)
         cause = reason.split(". ")[0]  # torch continues with how to report it
         raise UserError(f"checkpoint {source}: damaged or no checkpoint ({cause})") from None
     if not isinstance(checkpoint, dict):

@@ -19,9 +19,9 @@ from dbnet.cli.options.data import PART_FORMATS
 from dbnet.cli.progress import progress_line, with_progress
 from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError, lack_of_memory
-from dbnet.evaluation.results import check_writable, write_results
+from dbnet.evaluation.results import check_writable, entry_of, write_results
 from dbnet.images import find_images, read_displayed, write_image
-from dbnet.remote.paths import file_name, shown
+from dbnet.remote.paths import file_name
 from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import draw_polygons, resize_to_fit
 
@@ -198,9 +198,7 @@ class Drawings:
 
     def add(self, path: str, drawing: Path, result: dict) -> None:
         """Draw the texts of an image, and keep them."""
-        polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
-        scores = result["scores"].tolist()
-        self.entries.append(dict(img_path=shown(path), polygons=polygons, scores=scores))
+        self.entries.append(entry_of(path, result))
         draw(read_displayed(path), result, drawing)
 
     def finish(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dbnet.cli.infer import make_inferencer
-from dbnet.errors import UserError
+from dbnet.errors import UserError, line_of
 from dbnet.evaluation.result_parts import row_of
 
 BLOCKS_PER_ACTOR = 4
@@ -73,7 +73,7 @@ def find_by_ray(
         for row in found.iter_rows():
             yield json.loads(row["rows"])
     except ray.exceptions.RayError as error:
-        raise UserError(f"--ray {args.ray}: {last_line(error)}") from None
+        raise UserError(f"--ray {args.ray}: {line_of(error, -1)}") from None
 
 
 def share_out(resources: Mapping[str, float], args: argparse.Namespace) -> tuple[float, int]:
@@ -107,16 +107,10 @@ def connect(address: str) -> Any:
         ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         if address != "auto":
-            raise UserError(f"--ray {address}: {last_line(error)}") from None
+            raise UserError(f"--ray {address}: {line_of(error, -1)}") from None
         ray.init(include_dashboard=False, **quiet)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
-
-
-def last_line(error: Exception) -> str:
-    """Shorten Ray's message, which holds the traceback of another process, to its end."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__

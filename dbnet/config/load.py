@@ -41,14 +41,8 @@ def load_config(
             check what is not used may take long, as its classes are imported.
     """
     path = find_config(name_or_path)
-    if path.suffix != ".json":
-        _let_import_from(path.parent)
-    sources = _parse_sources(path)
-    loaded = _execute(path, sources)
-    _check_leaf(path, sources, set(loaded))
+    loaded = _of_data(path) if path.suffix == ".json" else _of_code(path)
     tree = _without_delete(loaded.to_dict())
-    if path.suffix == ".json" and (unknown := sorted(set(tree) - RUNNER_KEYS)):
-        raise UserError(f"{path}: {unknown[0]}: unknown key{nearest(unknown[0], RUNNER_KEYS)}")
     settings = {key: value for key, value in tree.items() if key in RUNNER_KEYS}
     settings.setdefault("default_scope", "dbnet")
     _check(settings, f"{path}: ", parts)
@@ -63,6 +57,26 @@ def load_config(
     _refuse_secrets(settings)
     settings = _without_idle_persistence(settings)
     return Config(settings, loaded.text, loaded.filename, loaded.env_variables)
+
+
+def _of_data(path: Path) -> Config:
+    """Read the config of a model's folder; mmengine would execute bases, insert the environment."""
+    tree = read_data(path)
+    try:
+        loaded = Config(tree, filename=str(path))
+    except KeyError as error:  # of a key that mmengine keeps for itself
+        raise UserError(f"{path}: {error.args[0]}") from None
+    if unknown := sorted(set(tree) - RUNNER_KEYS):
+        raise UserError(f"{path}: {unknown[0]}: unknown key{nearest(unknown[0], RUNNER_KEYS)}")
+    return loaded
+
+
+def _of_code(path: Path) -> Config:
+    _let_import_from(path.parent)
+    sources = _parse_sources(path)
+    loaded = _execute(path, sources)
+    _check_leaf(path, sources, set(loaded))
+    return loaded
 
 
 def _refuse_secrets(settings: dict) -> None:
@@ -85,8 +99,6 @@ def _let_import_from(folder: Path) -> None:
 
 def _parse_sources(path: Path, ancestors: tuple[Path, ...] = ()) -> dict[Path, ast.Module]:
     """Parse a config and the files of its `_base_`, the config itself first."""
-    if path.suffix == ".json":  # a model's folder has one: data alone, no bases, no names
-        return {path: ast.Module([], [])}
     if path.suffix != ".py":
         raise UserError(f"{path}: a config is a .py file")
     try:
@@ -120,11 +132,7 @@ def _base_names(path: Path, module: ast.Module) -> Iterator[tuple[int, str]]:
 
 def _execute(path: Path, sources: dict[Path, ast.Module]) -> Config:
     try:
-        if path.suffix == ".json":  # mmengine would execute bases, and insert environment variables
-            return Config(read_data(path), filename=str(path))
         return Config.fromfile(str(path), import_custom_modules=False, lazy_import=False)
-    except UserError:
-        raise
     except Exception as error:  # whatever a config can raise is its author's mistake
         named = {os.path.abspath(source): source for source in sources}
         frames = traceback.extract_tb(error.__traceback__)

@@ -13,7 +13,7 @@ from dbnet.data_check.polygons import Measures, check_polygons, resize_factor
 from dbnet.data_check.raw_entries import check_word, entry_problem
 from dbnet.datasets.annotation_file import stated_size
 from dbnet.errors import ImageError
-from dbnet.images import probe, read_content, read_image
+from dbnet.images import decode, probe, read_content, read_image
 from dbnet.labels.text_lines import UNREADABLE
 from dbnet.remote.paths import is_url, join, shown
 
@@ -162,21 +162,21 @@ def check_marks(instances: list[Any], kept: list[int], ignored: list[bool]) -> l
 
 def check_image(path: str | Path, stated: Size | None) -> ImageFacts:
     """Decode an image as training does; compare it with the entry's (height, width)."""
-    path = os.fspath(path)
+    path, content = os.fspath(path), None
     if is_url(path):
         try:
-            read_content(path)
+            content = read_content(path)
         except ImageError as error:
             return ImageFacts(None, None, [unreadable(path, error)])
     elif not os.path.isfile(path):  # False too for a name that no file can have
         return ImageFacts(None, None, [Finding("missing-image", "not found")])
-    header = probe(path)
+    header = probe(path if content is None else content)
     findings = check_size(header.shape, stated, header.orientation) if header.shape else []
     if header.shape and header.damage:
         findings.append(Finding("damaged-image", header.damage))
         return ImageFacts(header.shape, None, findings)
     try:
-        image = read_image(path)
+        image = read_image(path) if content is None else decode(content, upright=False)
     except (ImageError, cv2.error) as error:  # the latter of a size beyond the memory
         return ImageFacts(header.shape, None, [*findings, unreadable(path, error)])
     shape = (image.shape[0], image.shape[1])

@@ -18,7 +18,7 @@ from mmengine.config import Config
 from dbnet.checkpoints.foreign import place_graph
 from dbnet.checkpoints.read import fetch_checkpoint
 from dbnet.engine.checkpoint_files import find_resumable, holds_checkpoints, read_state
-from dbnet.errors import UserError, gpu_failure, lack_of_memory
+from dbnet.errors import UserError, gpu_failure, lack_of_memory, line_of
 from dbnet.utils.bfloat16 import has_fast_bfloat16
 from dbnet.utils.log import log
 
@@ -234,7 +234,7 @@ def config_mistakes_reported(
         elsewhere = lack_of_memory(error) or gpu_failure(error)
         if built() or (part is None and not refused) or elsewhere:
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        reason = line_of(error, -1)
         where = "" if refused else f" ({place_of(error)})"
         raise UserError(f"config {name}: {f'{part}: ' if part else ''}{reason}{where}") from error
 

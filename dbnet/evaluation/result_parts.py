@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dbnet.errors import UserError
-from dbnet.evaluation.results import check_writable
+from dbnet.evaluation.results import check_writable, entry_of
 from dbnet.remote.paths import shown
 from dbnet.utils.files import locked, replace_when_complete
 
@@ -147,10 +147,7 @@ def check_same(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 def row_of(path: str, result: Mapping[str, Any] | UserError) -> dict[str, Any]:
-    """Make the row of an image; secrets of a URL are left out of its name."""
-    path = shown(path)
+    """Make the row of an image."""
     if isinstance(result, UserError):
-        return dict(img_path=path, polygons=[], scores=[], error=str(result))
-    polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
-    scores = result["scores"].tolist()
-    return dict(img_path=path, polygons=polygons, scores=scores, error=None)
+        return dict(img_path=shown(path), polygons=[], scores=[], error=str(result))
+    return dict(entry_of(path, result), error=None)

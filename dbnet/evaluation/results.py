@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dbnet.errors import UserError
+from dbnet.remote.paths import shown
 from dbnet.utils.files import refuse_special, replace_when_complete
 
 
@@ -26,6 +27,12 @@ def write_results(path: Path, metrics: Mapping[str, float], images: Sequence[dic
             partial.write_text(json.dumps(dict(metrics=metrics, images=list(images))))
     except OSError as error:
         raise UserError(f"--out {path}: {error.strerror}") from error
+
+
+def entry_of(path: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Make an image's entry of `images`; secrets of a URL are left out of its name."""
+    polygons = [polygon.flatten().tolist() for polygon in result["polygons"]]
+    return dict(img_path=shown(path), polygons=polygons, scores=result["scores"].tolist())
 
 
 def check_writable(path: Path) -> None:

@@ -832,3 +832,11 @@ def test_words_beyond_a_turned_image_name_the_likely_cause(tmp_path):
     findings = inspect_entry(Place(0, 0), entry, tmp_path, (80, 80)).findings
     (beyond,) = (f for f in findings if f.kind == "partly-outside")
     assert beyond.detail.endswith("its EXIF orientation is the likely cause")
+
+
+def test_a_picture_at_a_url_is_fetched_once(monkeypatch):
+    _, png = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))
+    asked = []
+    monkeypatch.setattr("dbnet.remote.read", lambda url: asked.append(url) or png.tobytes())
+    facts = check_image("https://host/1.png", (40, 60))
+    assert facts.shape == (40, 60) and facts.findings == [] and asked == ["https://host/1.png"]

@@ -6,8 +6,8 @@ from dbnet.cli.options.parser import Parser, share_classes
 from dbnet.cli.options.values import as_seed, not_negative, parse_size, positive
 from dbnet.evaluation.protocols import NAMES
 
+PART_FORMATS = ("jsonl", "parquet")  # see dbnet/evaluation/result_parts.py
 # Formats of labels that are written, see dbnet/labels/writers.py.
-PART_FORMATS = ("jsonl", "parquet")
 WRITTEN = ("labelme", "paddleocr", "coco", "icdar", "labelstudio", "cvat", "yolo")
 
 

@@ -102,6 +102,20 @@ def tune() -> Parser:
     return parser
 
 
+def share_parts(parser: Parser) -> None:
+    parser.add("--resume", action="store_true", help="skip what the parts in --out hold already")
+    parser.add(
+        "--ray",
+        metavar="auto|ADDRESS",
+        help="share the images among the actors of a Ray cluster: the one on this machine, which "
+        "is started if there is none, or one at an address",
+    )
+    parser.add("--actors", type=positive, metavar="N", help="default: one per GPU, or per CPU")
+    parser.add(
+        "--gpus-per-actor", type=above_zero, metavar="F", help="such as 0.25 (default 1, if any)"
+    )
+
+
 def infer() -> Parser:
     parser = Parser("infer", "Find the texts in images.")
     parser.add(
@@ -134,17 +148,7 @@ def infer() -> Parser:
         "most, for any number of them; else the files of a labelling tool, to be corrected there "
         "(default %(default)s, with --ray jsonl)",
     )
-    parser.add("--resume", action="store_true", help="skip what the parts in --out hold already")
-    parser.add(
-        "--ray",
-        metavar="auto|ADDRESS",
-        help="share the images among the actors of a Ray cluster: the one on this machine, which "
-        "is started if there is none, or one at an address",
-    )
-    parser.add("--actors", type=positive, metavar="N", help="default: one per GPU, or per CPU")
-    parser.add(
-        "--gpus-per-actor", type=above_zero, metavar="F", help="such as 0.25 (default 1, if any)"
-    )
+    share_parts(parser)
     parser.add(
         "--rank",
         action="store_true",
