@@ -12,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from dbnet.checkpoints.index import config_folder
+from dbnet.weights import shipped_model
 
 TOOLS = Path(__file__).parents[1] / "tools"
-(WEIGHTS,) = (TOOLS.parent / "dbnet" / "weights").glob("*.pth")
+WEIGHTS = shipped_model().checkpoint
 TIMEOUT = 20  # seconds of a collective, for the cases that wait for it
 EPOCHS, LENGTH, BATCH = 8, 24, 2
 
