@@ -29,6 +29,7 @@ from dbnet.deploy.graphs import (
     write_program,
 )
 from dbnet.deploy.metadata import Metadata
+from dbnet.deploy.onnx_rewrites import rewrite_onnx
 from dbnet.deploy.requirements import DEFORMABLE_OPSET
 from dbnet.deploy.runtimes import open_runtime
 from dbnet.errors import UserError
@@ -104,6 +105,8 @@ def write(graph: nn.Module, path: Path, metadata: Metadata, request: Request) ->
         save_openvino(model, path, metadata)
     else:
         write_onnx(graph, path, request.opset or default_opset(graph, metadata), metadata.size)
+        if metadata.layout == "nchw":  # OpenCV has kernels of its own
+            rewrite_onnx(path)
         if metadata.precision == "fp16":
             to_half_onnx(path)
         if request.calibrate is not None:
