@@ -9,10 +9,9 @@ from dbnet.cli.prepare import check_classes, find_preparer, with_faults
 from dbnet.cli.progress import with_progress
 from dbnet.errors import UserError
 from dbnet.labels import OWN_DATA, recognise
-from dbnet.labels.entries import Entries
+from dbnet.labels.entries import Entries, Request
 from dbnet.labels.faults import gathering
 from dbnet.labels.label_files import check_label_files, pages_of, write_label_files
-from dbnet.labels.request import Request
 from dbnet.labels.writers import WRITERS
 
 

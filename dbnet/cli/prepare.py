@@ -14,10 +14,9 @@ from dbnet.cli.console import command
 from dbnet.cli.progress import with_progress
 from dbnet.errors import UserError
 from dbnet.labels import OWN_DATA, PREPARERS, Preparer, describe
-from dbnet.labels.entries import Entries, annotation_writer, sample_indices
+from dbnet.labels.entries import Entries, Request, annotation_writer, sample_indices
 from dbnet.labels.faults import gathering, write_faults
 from dbnet.labels.members import enter, is_archive
-from dbnet.labels.request import Request
 
 FAULTY = "faulty.csv"  # in the folder of the annotation files
 NUM_SHOWN = 20  # faults in the terminal

@@ -23,7 +23,7 @@ from dbnet.evaluation.submission import (
     to_submission_quads,
 )
 from dbnet.labels.entries import Instance
-from dbnet.labels.icdar_lines import parser_of
+from dbnet.labels.icdar import parser_of
 from dbnet.remote.paths import shown
 from dbnet.utils.files import is_visible, refuse_special
 from dbnet.utils.text import natural_key

@@ -6,26 +6,17 @@ from pathlib import Path
 
 from dbnet.errors import UserError
 from dbnet.labels import public
-from dbnet.labels.coco import COCO
 from dbnet.labels.cocotext_textocr import prepare_cocotext, prepare_textocr
-from dbnet.labels.cvat import CVAT
-from dbnet.labels.doctr import DOCTR
-from dbnet.labels.entries import Entries
-from dbnet.labels.icdar_folder import prepare_icdar_folder
+from dbnet.labels.entries import Entries, Request
+from dbnet.labels.icdar import prepare_icdar_folder
+from dbnet.labels.json_formats import AZURE_READ, DOCTR, GOOGLE_VISION, SUPERVISELY, TEXTRACT, VIA
 from dbnet.labels.label_studio import LABEL_STUDIO
 from dbnet.labels.labelme import prepare_labelme
-from dbnet.labels.mmocr import MMOCR, MMOCR0
-from dbnet.labels.paddleocr import PADDLEOCR
-from dbnet.labels.pages import ALTO, HOCR, PAGE
+from dbnet.labels.matlab_datasets import prepare_synthtext, prepare_totaltext
+from dbnet.labels.part_formats import COCO, MMOCR, MMOCR0, PADDLEOCR
 from dbnet.labels.parts import list_visible
-from dbnet.labels.request import Request
-from dbnet.labels.services import AZURE_READ, GOOGLE_VISION, TEXTRACT
-from dbnet.labels.supervisely import SUPERVISELY
-from dbnet.labels.synthtext import prepare_synthtext
 from dbnet.labels.tool_format import ToolFormat, read_start
-from dbnet.labels.totaltext import prepare_totaltext
-from dbnet.labels.via import VIA
-from dbnet.labels.voc import VOC
+from dbnet.labels.xml_formats import ALTO, CVAT, HOCR, PAGE, VOC
 from dbnet.labels.yolo import YOLO
 
 # Returns the entries of "train", "test" and other parts.

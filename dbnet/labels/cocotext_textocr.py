@@ -6,12 +6,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dbnet.errors import UserError
-from dbnet.labels.entries import Entries, Instance
+from dbnet.labels.entries import Entries, Instance, Request
 from dbnet.labels.faults import readable
 from dbnet.labels.files import find_downloads, to_folder
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.lazy import LabelledImage, LazyEntries
-from dbnet.labels.request import Request
 
 COCOTEXT_ORIGIN = (
     "https://bgshih.github.io/cocotext (cocotext.v2.json) and https://cocodataset.org (train2014)"

@@ -26,6 +26,36 @@ METAINFO = {
 Entry = dict[str, Any]  # one image of `data_list`
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a user asks `dbnet prepare` for: where a set lies, where to write, how to read it.
+
+    Attributes:
+        raw: The folder of the downloads, each a zip or a folder, or of a user's labels and images.
+        out: The folder of the annotation files, below which zips are unpacked.
+        copy: Whether folders are copied below `out` too, instead of being referenced.
+        in_place: Whether archives are read where they lie, instead of being unpacked.
+        images: The folder of a user's images, None to look for it in `raw`.
+        labels: The folder of a user's labels, None to look for it in `raw`.
+        keep_difficult: Whether what PPOCRLabel calls difficult counts as text.
+        orientation: Which view of a photo with an EXIF orientation coordinates mean: "stored",
+            "displayed", or None if the labels do not tell.
+        keep: Names of the classes that are texts; none for all of them.
+        ignore: Names of the classes whose texts are ignored.
+    """
+
+    raw: Path
+    out: Path
+    copy: bool = False
+    in_place: bool = False
+    images: Path | None = None
+    labels: Path | None = None
+    keep_difficult: bool = False
+    orientation: str | None = None
+    keep: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+
 class Entries(Protocol):
     """The entries of one part of a dataset: a list, or an iterable that makes them on demand."""
 

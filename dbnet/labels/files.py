@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dbnet.errors import UserError
 from dbnet.images import SUFFIXES
+from dbnet.labels.entries import Request
 from dbnet.labels.faults import note_doubt, note_fault
 from dbnet.labels.members import enter, is_archive
-from dbnet.labels.request import Request
 from dbnet.utils.files import is_visible, partial_name
 from dbnet.utils.text import natural_key
 

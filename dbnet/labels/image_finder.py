@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
 from dbnet.images import SUFFIXES
+from dbnet.labels.entries import Request
 from dbnet.labels.faults import note_doubt
 from dbnet.labels.json_node import JsonNode
 from dbnet.labels.parts import PART_WORDS, list_visible
-from dbnet.labels.request import Request
 from dbnet.remote.paths import shown
 
 MOVED = "images are found by their names, in other folders than the labels give"

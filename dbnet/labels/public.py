@@ -9,11 +9,10 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.geometry import rectangle, rotated
-from dbnet.labels.entries import Entries, Instance
+from dbnet.labels.entries import Entries, Instance, Request
 from dbnet.labels.faults import readable
 from dbnet.labels.files import find_archive, find_downloads, pair_files, to_folder
 from dbnet.labels.lazy import read_pairs
-from dbnet.labels.request import Request
 from dbnet.labels.text_lines import UNREADABLE, Parse, line_parser, to_polygon
 
 RRC = "https://rrc.cvc.uab.es (challenge {}, registration needed)"

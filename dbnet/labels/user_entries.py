@@ -7,10 +7,9 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.images import read_orientation, read_shape
-from dbnet.labels.entries import Entry, Instance, make_entry
+from dbnet.labels.entries import Entry, Instance, Request, make_entry
 from dbnet.labels.faults import note_classes, note_doubt
 from dbnet.labels.json_node import JsonNode
-from dbnet.labels.request import Request
 
 UPRIGHT = "magick mogrify -auto-orient"
 TURN = f"pass --orientation displayed, or store it upright by `{UPRIGHT} FILE`"

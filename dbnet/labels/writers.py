@@ -13,7 +13,7 @@ import numpy as np
 
 from dbnet.geometry import signed_area
 from dbnet.labels.entries import Instance, relative_path
-from dbnet.labels.icdar_lines import NUMBER
+from dbnet.labels.icdar import NUMBER
 from dbnet.labels.label_files import Page, Writer
 from dbnet.labels.text_lines import UNREADABLE
 
