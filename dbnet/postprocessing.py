@@ -146,12 +146,7 @@ class DBPostprocessor:
 
 
 def find_contours(prob_map: np.ndarray, bin_thresh: float) -> Sequence[np.ndarray]:
-    """Trace the regions above a probability, and their holes: outlines, each (K, 1, 2) int32.
-
-    Args:
-        prob_map: (H, W) float32.
-        bin_thresh: Pixels with a higher probability belong to a region.
-    """
+    """Trace the regions above a probability, and their holes: outlines, each (K, 1, 2) int32."""
     bitmap = (prob_map > bin_thresh).view(np.uint8)
     contours, _ = cv2.findContours(bitmap, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     return contours
@@ -170,20 +165,15 @@ def inverse_offset(
 ) -> np.ndarray:
     """Offset D by which an outline grows to the one that D = A' (1 - r^2) / L' shrinks back to it.
 
-    With mitred corners an outline of area A and length L grows to A' = A + L D + c D^2 and
-    L' = L + 2 c D, where c sums tan(t / 2) over its exterior angles t: 4 for a rectangle, pi for a
-    circle. With s = 1 - r^2, D is the positive root of c (2 - s) D^2 + (1 - s) L D - s A = 0.
+    With mitred corners an outline of area A and length L grows to A' = A + L D + c D^2 and L' = L +
+    2 c D, where c, `corners`, sums tan(t / 2) over its exterior angles t: 4 for a rectangle, pi for
+    a circle. With s = 1 - r^2, D is the positive root of c (2 - s) D^2 + (1 - s) L D - s A = 0. In
+    pixels, of numbers or arrays of any shape.
 
     A text of 100 x 20 is shrunk by D = 2000 * 0.84 / 240 = 7, to 86 x 6:
 
     >>> float(inverse_offset(area=86 * 6, length=2 * (86 + 6), corners=4, shrink_ratio=0.4))
     7.0
-
-    Args:
-        area: A, square pixels; as `length` and `corners` a number or any shape.
-        length: L, pixels.
-        corners: c.
-        shrink_ratio: r.
     """
     s = 1 - shrink_ratio**2
     square, linear = corners * (2 - s), (1 - s) * length
@@ -196,10 +186,8 @@ def inverse_quads(
     """Grow the least rectangles around contours, each (K, 1, 2).
 
     A contour runs through centres of pixels. The targets hold the rasteriser's half pixel already
-    (see `draw_targets`), so that it is the outline of what they left of a text.
-
-    Returns:
-        Corners (4, 2) float32 and the short side of each; 0 for a region without area.
+    (see `draw_targets`), so that it is the outline of what they left of a text. Returns the corners
+    (4, 2) float32 and the short side of each; 0 for a region without area.
     """
     rectangles = [cv2.minAreaRect(contour) for contour in contours]
     sizes = np.array([size for _, size, _ in rectangles]).reshape(-1, 2)
@@ -220,8 +208,7 @@ def inverse_polygons(
 ) -> list[tuple[np.ndarray, float]]:
     """Grow contours, each (K, 1, 2), with mitred corners.
 
-    Returns:
-        Outline (K', 2) float32 and the thickness of each; 0 for a region without area.
+    Returns the outline (K', 2) float32 and the thickness of each; 0 for a region without area.
     """
     smooth = [smooth_contour(contour) for contour in contours]
     areas, lengths, corners = measure_rings(smooth)
@@ -291,12 +278,7 @@ def approximate(contour: np.ndarray, epsilon_ratio: float) -> np.ndarray:
 
 
 def box_score(prob_map: np.ndarray, polygon: np.ndarray) -> float:
-    """Mean probability of the pixels in a polygon, its outline included.
-
-    Args:
-        prob_map: (H, W) float32.
-        polygon: (K, 2) int32, pixels of the map, inside it.
-    """
+    """Mean of a map (H, W) float32 in a polygon (K, 2) int32 inside it, its outline included."""
     x, y, width, height = cv2.boundingRect(polygon)
     mask = np.zeros((height, width), dtype=np.uint8)
     cv2.fillPoly(mask, [polygon], 1, offset=(-x, -y))
@@ -306,11 +288,7 @@ def box_score(prob_map: np.ndarray, polygon: np.ndarray) -> float:
 def unclip_distances(polygons: Sequence[np.ndarray], unclip_ratio: float) -> list[float]:
     """Compute the offsets D' = A' r' / L' of polygons, in pixels; NaN for one of no length.
 
-    All polygons go through NumPy at once, which costs as much as one of them alone.
-
-    Args:
-        polygons: M arrays (K, 2) int32, each of area A' and perimeter L'.
-        unclip_ratio: r' of the DB paper.
+    The M arrays (K, 2) int32 go through NumPy at once, which costs as much as one of them alone.
     """
     if not polygons:
         return []
@@ -328,17 +306,11 @@ def unclip_distances(polygons: Sequence[np.ndarray], unclip_ratio: float) -> lis
 
 
 def grow(polygon: np.ndarray, distance: float) -> np.ndarray | None:
-    """Offset a polygon outwards by `distance`, in pixels, with round corners.
+    """Offset a polygon (K, 2) int32 outwards by `distance`, in pixels, with round corners.
 
     The clipper's coordinates are integers, so are the new vertices, as in MMOCR. (MMOCR keeps the
-    first of several parts if all have as many vertices, which happens on specks of noise.)
-
-    Args:
-        polygon: (K, 2) int32.
-        distance: D' of `unclip_distances`.
-
-    Returns:
-        (K', 2) float32, or None where the result is empty, in several parts or a mere triangle.
+    first of several parts if all have as many vertices, which happens on specks of noise.) Returns
+    (K', 2) float32, or None where the result is empty, in several parts or a mere triangle.
     """
     if math.isnan(distance):
         return None
@@ -351,13 +323,9 @@ def grow(polygon: np.ndarray, distance: float) -> np.ndarray | None:
 
 
 def min_area_quad(polygon: np.ndarray, min_width: float) -> np.ndarray | None:
-    """Corners (4, 2) float32 of the least rectangle around a polygon, None if it is too thin.
+    """Corners (4, 2) float32 of the least rectangle around a polygon (K, 2) float32, in pixels.
 
-    Their order is OpenCV's, as in MMOCR.
-
-    Args:
-        polygon: (K, 2) float32, pixels.
-        min_width: Lowest length of the short side, pixels.
+    Their order is OpenCV's, as in MMOCR. None if the short side is below `min_width`.
     """
     rectangle = cv2.minAreaRect(polygon)
     if min(rectangle[1]) < min_width:
@@ -380,11 +348,8 @@ def to_original(polygon: np.ndarray, scale_factor: tuple[float, float]) -> np.nd
     """Bring a polygon (K, 2) from pixels of the map to pixels of the original image, float32.
 
     Integer coordinates are centres of pixels, so the image's edge is at -0.5 on either side of the
-    scaling. MMOCR only divides, which shifts its polygons by (1 / scale - 1) / 2 pixels.
-
-    Args:
-        polygon: (K, 2), pixels of the resized image.
-        scale_factor: (w, h) of resized / original image.
+    scaling, of (w, h) resized / original. MMOCR only divides, which shifts its polygons by (1 /
+    scale - 1) / 2 pixels.
     """
     scale = np.asarray(scale_factor, dtype=np.float64)
     return ((polygon + 0.5) / scale - 0.5).astype(np.float32)

@@ -53,11 +53,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Ensure that no file is given twice, and that no report overwrites something else.
-
-    Raises:
-        UserError: One is, or would.
-    """
+    """Ensure that no file is given twice, and that no report overwrites something else."""
     resolved = [path.resolve() for path in args.annotations]
     for index, path in enumerate(args.annotations):
         if resolved[index] in resolved[:index]:

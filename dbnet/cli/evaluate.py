@@ -119,11 +119,7 @@ def check_known(
     gt: Path,
     truths: Mapping[str, GroundTruth],
 ) -> None:
-    """Ensure that predictions are for images of the ground truth.
-
-    Raises:
-        UserError: Some are not.
-    """
+    """Ensure that predictions are for images of the ground truth."""
     unknown = sorted(predictions.keys() - truths.keys(), key=natural_key)
     if unknown:
         raise UserError(f"{path} holds {list_of(unknown)}, which {gt} lacks")

@@ -50,11 +50,7 @@ def find_preparer(name: str) -> Preparer:
 
 
 def _enter_archives(args: argparse.Namespace) -> None:
-    """Let archives that the user names as folders be some.
-
-    Raises:
-        UserError: They cannot be read, or were to be unpacked.
-    """
+    """Let archives that the user names as folders be some, if they are not to be unpacked."""
     if args.copy and args.in_place:
         raise UserError("--copy and --in-place exclude each other; leave one out")
     for option in ("raw", "images", "labels"):
@@ -106,11 +102,7 @@ def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
 
 
 def check_classes(request: Request, met: Set[str]) -> None:
-    """Check that each class of --keep and --ignore is some text's.
-
-    Raises:
-        UserError: One is not; as a rule it is misspelt.
-    """
+    """Check that each class of --keep and --ignore is some text's; as a rule it is misspelt."""
     for option, names in (("--keep", request.keep), ("--ignore", request.ignore)):
         unknown = [name for name in names if name not in met]
         if unknown:

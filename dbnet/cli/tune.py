@@ -72,8 +72,7 @@ def main(args: argparse.Namespace) -> int:
 def take_images(config: Config, args: argparse.Namespace) -> None:
     """Put the images to tune on, by default the validation set, in the test set's place.
 
-    Raises:
-        UserError: Some are of the test set, or there are none.
+    A `UserError` if some are of the test set, or there are none.
     """
     scope = DefaultScope.overwrite_default_scope(scope_of(config))
     with config_mistakes_reported(args.config), scope:

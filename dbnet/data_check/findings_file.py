@@ -14,12 +14,7 @@ from dbnet.utils.files import replace_when_complete
 
 
 class FindingsWriter:
-    """Write findings as they come, so that none of them has to be kept.
-
-    Args:
-        stream: Of the file.
-        files: The annotation files, by the index that findings have.
-    """
+    """Write findings as they come, so that none has to be kept; `files` by the index they have."""
 
     def __init__(self, stream: TextIO, files: Sequence[Path]) -> None:
         self.files = files

@@ -22,17 +22,11 @@ MARGIN = 16  # pixels around a word, in which its box may grow
 
 
 class LostWord(NamedTuple):
-    """A word whose box does not come back.
+    """A word whose box does not come back."""
 
-    Attributes:
-        item: Index of its entry in `data_list`.
-        word: Index in `instances`.
-        size: (long, short) side of its least rectangle, pixels at the test size.
-    """
-
-    item: int
-    word: int
-    size: tuple[float, float]
+    item: int  # index of its entry in `data_list`
+    word: int  # index in `instances`
+    size: tuple[float, float]  # (long, short) side of its least rectangle, pixels at the test size
 
     def finding(self) -> Finding:
         """Report it."""
@@ -50,15 +44,9 @@ def measure_growing_back(
     """Draw the probability map that a perfect network gives of each word, and look for its box.
 
     The inverse way is fitted to a network's regions, which it takes to be shrunk by its own ratio.
-
-    Args:
-        entries: Of `data_list`; `NUM_WORDS` of their words are tried, spread evenly.
-        test_size: Longest and shortest side at most, in either order.
-        postprocessor: That of the config.
-        shrink_ratio: r of the config's targets.
-
-    Returns:
-        How many words were tried, and those without a box of an IoU above one half.
+    `NUM_WORDS` of the entries' words are tried, spread evenly; `test_size` is the longest and
+    shortest side at most, in either order. Returns how many were tried, and those without a box of
+    an IoU above one half.
     """
     if postprocessor.grow == "inverse":
         shrink_ratio = postprocessor.shrink_ratio

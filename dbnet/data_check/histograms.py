@@ -11,17 +11,12 @@ INFINITE = float("inf")
 
 
 class Scale(NamedTuple):
-    """The bins of a histogram.
+    """The bins of a histogram."""
 
-    Attributes:
-        title: What is counted, with its unit.
-        edges: Of the bins, each from its edge up to the next, which belongs to the next one.
-        whole: Whether the values are whole numbers.
-    """
-
-    title: str
+    title: str  # what is counted, with its unit
+    # Of the bins, each from its edge up to the next, which belongs to the next one.
     edges: tuple[float, ...]
-    whole: bool = False
+    whole: bool = False  # whether the values are whole numbers
 
     def labels(self) -> list[str]:
         """Name the bins."""

@@ -40,43 +40,26 @@ class Place(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What is known of a checked entry.
+    """What is known of a checked entry."""
 
-    Attributes:
-        place: Of the entry.
-        img_path: As it is written there, a URL without its query; "" if it is missing.
-        shape: (H, W) that the entry states, else that of the file; None if neither is known.
-        fingerprint: Perceptual hash of the image.
-        num_words: Items of `instances`.
-        num_unlearnable: Those that count, yet are too small at the test size or outside.
-        findings: Of the image, then of the words.
-        measures: Of the words that are not dropped, in pixels at the test size.
-        ignored: Whether each of them is ignored, (N,) bool.
-    """
-
-    place: Place
-    img_path: str
+    place: Place  # of the entry
+    img_path: str  # as it is written there, a URL without its query; "" if it is missing
+    # (H, W) that the entry states, else that of the file; None if neither is known.
     shape: Size | None
-    fingerprint: int | None
-    num_words: int
-    num_unlearnable: int
-    findings: list[Finding]
-    measures: Measures
-    ignored: np.ndarray
+    fingerprint: int | None  # perceptual hash of the image
+    num_words: int  # items of `instances`
+    num_unlearnable: int  # those that count, yet are too small at the test size or outside
+    findings: list[Finding]  # of the image, then of the words
+    measures: Measures  # of the words that are not dropped, in pixels at the test size
+    ignored: np.ndarray  # whether each of them is ignored, (N,) bool
 
 
 class ImageFacts(NamedTuple):
-    """The result of checking an image file.
+    """The result of checking an image file."""
 
-    Attributes:
-        shape: (H, W) in pixels as stored, None if the file cannot be read.
-        fingerprint: Perceptual hash.
-        findings: What is wrong with it.
-    """
-
-    shape: Size | None
-    fingerprint: int | None
-    findings: list[Finding]
+    shape: Size | None  # (H, W) in pixels as stored, None if the file cannot be read
+    fingerprint: int | None  # perceptual hash
+    findings: list[Finding]  # what is wrong with it
 
 
 def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, int]) -> Inspection:
@@ -119,8 +102,7 @@ def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, 
 def sort_words(instances: list[Any]) -> tuple[list[Finding], list[int], list[np.ndarray]]:
     """Read the words as the loader does.
 
-    Returns:
-        What is wrong with them, and the indices and polygons (N, 2) of those that are kept.
+    Returns what is wrong, and the indices and polygons (N, 2) of those that are kept.
     """
     findings, kept, polygons = [], [], []
     for index, word in enumerate(instances):
@@ -191,13 +173,7 @@ def unreadable(path: str, error: Exception) -> Finding:
 
 
 def check_size(shape: Size, stated: Size | None, orientation: int) -> list[Finding]:
-    """Check an image's size and orientation.
-
-    Args:
-        shape: (H, W) as stored in the file.
-        stated: (height, width) of the entry.
-        orientation: EXIF's, 1..8.
-    """
+    """Check an image's (H, W) as stored and EXIF orientation, 1..8, against the stated (H, W)."""
     findings = []
     here = f"the file is {shape[1]}x{shape[0]}"
     turn = TURNS[orientation - 2] if orientation > 1 else ""

@@ -43,12 +43,9 @@ def mixed_levels(entries: Sequence[Any]) -> Iterator[Finding]:
 
 
 def count_lines(polygons: Sequence[np.ndarray], short: np.ndarray, long: np.ndarray) -> int:
-    """Count the texts in which the middles of others lie that are about as high, and shorter.
+    """Count the polygons (K, 2) in which middles of others lie that are about as high, and shorter.
 
-    Args:
-        polygons: N of an image, each (K, 2).
-        short: (N,) their short sides, pixels.
-        long: (N,) their long sides.
+    `short` and `long` are their sides, (N,) pixels.
     """
     middles = [tuple(polygon.mean(axis=0).tolist()) for polygon in polygons]
     count = 0

@@ -55,8 +55,7 @@ def entry_problem(entry: Any) -> str | None:
 def check_word(index: int, word: Any) -> tuple[Finding | None, np.ndarray | None]:
     """Read an item of `instances` as the loader does.
 
-    Returns:
-        What is wrong with it, and its polygon (N, 2) float32, None if the loader leaves it out.
+    Returns what is wrong, and its polygon (N, 2) float32, None if the loader leaves it out.
     """
     if not isinstance(word, dict) or "polygon" not in word:
         return Finding("bad-word", "no polygon", index), None

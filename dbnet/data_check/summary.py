@@ -39,27 +39,16 @@ class KindSummary:
 
 @dataclass
 class FileSummary:
-    """Counts of an annotation file.
+    """Counts of an annotation file."""
 
-    Attributes:
-        path: Of the file.
-        num_images: Entries.
-        num_words: Items of `instances`.
-        num_counted: Those of them that are neither ignored nor dropped.
-        num_ignored: Those that are ignored.
-        num_unlearnable: Those that count, yet are too small or outside of their image.
-        severities: Number of findings of each severity.
-        histograms: Of images and words.
-    """
-
-    path: Path
-    num_images: int = 0
-    num_words: int = 0
-    num_counted: int = 0
-    num_ignored: int = 0
-    num_unlearnable: int = 0
-    severities: Counter[str] = field(default_factory=Counter)
-    histograms: Histograms = field(default_factory=Histograms)
+    path: Path  # of the file
+    num_images: int = 0  # entries
+    num_words: int = 0  # items of `instances`
+    num_counted: int = 0  # those of them that are neither ignored nor dropped
+    num_ignored: int = 0  # those that are ignored
+    num_unlearnable: int = 0  # those that count, yet are too small or outside of their image
+    severities: Counter[str] = field(default_factory=Counter)  # number of findings of each severity
+    histograms: Histograms = field(default_factory=Histograms)  # of images and words
 
     def counts(self) -> dict[str, int]:
         """Return the counts by their names in reports."""

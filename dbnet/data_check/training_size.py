@@ -23,17 +23,11 @@ LEFT_OUT = (TARGETS, "ColorJitter", "PackTextDetInputs")
 
 
 class TrainingSize(NamedTuple):
-    """Words in samples of the training pipeline.
+    """Words in samples of the training pipeline."""
 
-    Attributes:
-        num_samples: That were measured.
-        num_words: Words in them that count.
-        num_learnable: Those of them that are large enough.
-    """
-
-    num_samples: int
-    num_words: int
-    num_learnable: int
+    num_samples: int  # that were measured
+    num_words: int  # words in them that count
+    num_learnable: int  # those of them that are large enough
 
     def describe(self) -> str:
         """Return the numbers in words."""
@@ -51,13 +45,7 @@ class TrainingSize(NamedTuple):
 def measure_training(
     entries: Sequence[Any], folder: Path, pipeline: Sequence[dict]
 ) -> TrainingSize:
-    """Run samples of sound entries through a training pipeline.
-
-    Args:
-        entries: Of `data_list`.
-        folder: That of the annotation file.
-        pipeline: Configs of the transforms, of which those after the geometry are left out.
-    """
+    """Run samples of sound entries through a training pipeline, as far as its geometry."""
     geometry = Compose([step for step in pipeline if step["type"] not in LEFT_OUT])
     targets = next((step for step in pipeline if step["type"] == TARGETS), {})
     least = targets.get("min_text_size", 8.0)

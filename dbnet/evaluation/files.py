@@ -52,10 +52,8 @@ class Prediction(NamedTuple):
 def read_ground_truth(path: Path) -> dict[str, GroundTruth]:
     """Read the ground truth of a dataset, by the images' stems.
 
-    Args:
-        path: An annotation file (.json), or a zip or folder of `gt_img_N.txt`, whose lines are
-            boxes or polygons as `dbnet prepare icdar_folder` reads them. What is no .txt in there
-            is passed over.
+    It is an annotation file (.json), or a zip or folder of `gt_img_N.txt`, whose lines are boxes or
+    polygons as `dbnet prepare icdar_folder` reads them. What is no .txt in there is passed over.
     """
     if _is_json(path):
         return _by_key(path, _read_annotation(path), stem_of)
@@ -74,9 +72,8 @@ def _ground_truth(words: Sequence[Instance]) -> GroundTruth:
 def read_predictions(path: Path) -> dict[str, Prediction]:
     """Read the predictions for a dataset, by the images' stems.
 
-    Args:
-        path: A `results.json`, or a zip or folder of `res_img_N.txt`. Anything else in there is an
-            error, as for the competition's server.
+    They are a `results.json`, or a zip or folder of `res_img_N.txt`. Anything else in there is an
+    error, as for the competition's server.
     """
     if _is_json(path):
         return _by_key(path, _read_results(path), stem_of)
@@ -98,10 +95,6 @@ def read_both(
 
     Where both are JSON files and images in several folders have one stem, they go by the end of
     their paths, with as many folders as it takes to tell the images of the ground truth apart.
-
-    Args:
-        gt_path: As for `read_ground_truth`.
-        pred_path: As for `read_predictions`.
     """
     if not (_is_json(gt_path) and _is_json(pred_path)):
         return read_ground_truth(gt_path), read_predictions(pred_path)
@@ -123,9 +116,7 @@ def evaluate_predictions(
 ) -> dict[str, float]:
     """Compute the metrics of `HmeanIOUMetric`, with its keys such as `icdar/hmean`.
 
-    Args:
-        truths: The ground truth of every image, by stem.
-        predictions: The predictions; an image without any counts as empty.
+    An image without predictions counts as empty.
     """
     return metrics_by_key(count_predictions(truths, predictions))
 

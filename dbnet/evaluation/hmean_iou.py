@@ -54,21 +54,15 @@ class HmeanIOUMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep what a batch adds: a small matrix of IoU and the scores per image.
 
-        Args:
-            data_batch: `metas` holds a dict per image with `gt_polygons`, a list of (K, 2) arrays
-                in pixels of the original image, and `gt_ignored`, as many flags.
-            data_samples: A dict per image with `polygons`, a list of M arrays (K, 2) in the same
-                frame, and `scores`, (M,) or None.
+        `metas` of the batch has `gt_polygons`, a list of (K, 2) arrays in pixels of the original
+        image, and `gt_ignored`; a sample has `polygons`, M arrays (K, 2) in the same frame, and
+        `scores`, (M,) or None.
         """
         for meta, prediction in zip(data_batch["metas"], data_samples):
             truth = meta["gt_polygons"], meta["gt_ignored"]
             self.results.append(measure_image(*truth, prediction["polygons"], prediction["scores"]))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Sum the counts over all images and form the metrics, plain floats without prefix.
-
-        Args:
-            results: What `process` kept of every image, gathered from all processes.
-        """
+        """Sum the counts over all images and form the metrics, plain floats without prefix."""
         counts = count_images(join_overlaps(results))
         return metrics_with_intervals(counts, self.bootstrap, WITH_INTERVAL)

@@ -23,13 +23,7 @@ class PredictionCollector(BaseMetric):
         super().__init__(collect_device="gpu")  # by messages: hosts need not share a folder
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep a batch's predictions as lists.
-
-        Args:
-            data_batch: `metas` holds a dict per image with `img_path`.
-            data_samples: A dict per image with `polygons`, a list of M arrays (K, 2), and `scores`,
-                (M,).
-        """
+        """Keep a batch's predictions as lists, see `entry_of`."""
         for meta, prediction in zip(data_batch["metas"], data_samples):
             image = dict(
                 img_path=shown(meta["img_path"]),

@@ -38,13 +38,7 @@ class ProtocolMetric(BaseMetric):
         self.bootstrap = bootstrap
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep what the images of a batch add to the sums.
-
-        Args:
-            data_batch: `metas` holds a dict per image with `gt_polygons`, a list of (K, 2) arrays
-                in pixels of the original image, `gt_ignored` and `gt_num_chars`.
-            data_samples: A dict per image with `polygons`, a list of arrays in the same frame.
-        """
+        """Keep what the images of a batch add to the sums; `metas` also has `gt_num_chars`."""
         for meta, prediction in zip(data_batch["metas"], data_samples):
             chars = meta.get("gt_num_chars", ())
             scene = Scene(meta["gt_polygons"], meta["gt_ignored"], prediction["polygons"], chars)

@@ -83,8 +83,7 @@ MARKS: dict[str, tuple[Sequence[str], str]] = {
 def recognise(folder: Path) -> str:
     """Return the format of the labels in a folder, by what its files begin with.
 
-    Raises:
-        UserError: They have no known format, or there are several.
+    A `UserError` if they have no known format, or there are several.
     """
     found: dict[str, Path] = {}
     for path in list_visible(

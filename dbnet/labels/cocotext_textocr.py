@@ -100,14 +100,10 @@ def _read_images(
     parse: Callable[[JsonNode], Instance],
     out: Path,
 ) -> LazyEntries:
-    """Read the texts of some images of a document on demand.
+    """Read the texts of some images on demand, in the order of `ids`.
 
-    Args:
-        document: The whole file.
-        ids: Which images, in their final order.
-        folder: The images' files; folders in their names are dropped.
-        parse: Parses an item of `anns`.
-        out: The folder of the annotation file.
+    Folders in the names of the images are dropped, `parse` parses an item of `anns`, and `out` is
+    the folder of the annotation file.
     """
     if not ids:
         raise UserError(f"{document.source}: no images of this part among imgs")

@@ -21,11 +21,8 @@ LOOP = "a link leads to a folder that was read already; it is passed over"
 def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> list[Path]:
     """Find every download in the folder `raw`: a folder, a zip or a JSON file.
 
-    Args:
-        raw: The folder with the downloads.
-        wanted: The names that each download may have, the preferred one first; without `.zip`, but
-            with `.json`.
-        origin: Where the downloads come from, for error messages.
+    `wanted` has the names that each download may have, the preferred one first; without `.zip`, but
+    with `.json`. `origin`, where they come from, is for messages.
     """
     if not raw.is_dir():
         raise UserError(f"--raw {raw} is not a folder; put the downloads into one, from {origin}")
@@ -81,11 +78,7 @@ def find_archive(
 ) -> Path:
     """Return the folder of a dataset that is a single zip, of which `raw` may be the content.
 
-    Args:
-        request: Its `raw` is the folder with the zip or its folder, or that folder itself.
-        names: See `wanted` of `find_downloads`.
-        contents: Names in it, by which its folder is recognised.
-        origin: See `find_downloads`.
+    Its folder is recognised by `contents`, names in it; see `find_downloads` for the others.
     """
     raw = request.raw
     if raw.is_dir() and all((raw / name).exists() for name in contents):
@@ -213,14 +206,9 @@ def pair_files(
 ) -> list[tuple[Path, Path]]:
     """Pair every image with its ground truth, in natural order of the images' names.
 
-    Args:
-        image_folders: The folders of the images, all files of which are read.
-        truth_folder: The folder of the ground truth, which may be one of those.
-        prefix: `gt_img_7.txt` belongs to `img_7.jpg`, if it is `gt_`.
-        suffix: What the names of the ground truth end in, in lower case.
-
-    Raises:
-        UserError: A file has no partner, two have the same name, or there are no images.
+    The ground truth, which may lie beside the images, of `img_7.jpg` is `gt_img_7.txt` if `prefix`
+    is `gt_`; `suffix` is in lower case. Faults are files that have no partner, or are named alike.
+    A `UserError` if there are no images.
     """
     image_home = " or ".join(map(str, image_folders))
     image_of, doubles = _by_name([p for f in image_folders for p in list_files(f, SUFFIXES)], "")

@@ -66,23 +66,18 @@ def _listed(pairs: list[tuple[Path, Path]], listing: Path) -> list[tuple[Path, P
 
 
 class LineStyle(NamedTuple):
-    """What the lines of a folder have in common.
+    """What the lines of a folder have in common."""
 
-    transcribed: Some line has a transcription: an odd number of numbers, or what is no number.
-    boxes: Some line has four coordinates.
-    polygons: Some line has ten coordinates or more before what is no number.
-    """
-
+    # Some line has a transcription: an odd number of numbers, or what is no number.
     transcribed: bool
-    boxes: bool
-    polygons: bool
+    boxes: bool  # some line has four coordinates
+    polygons: bool  # some line has ten coordinates or more before what is no number
 
 
 def parser_of(files: Iterable[tuple[bytes, str]]) -> Parse:
     """Make the parser of files, pairs of content and name, whose lines are of one style.
 
-    Raises:
-        UserError: They are YOLO's.
+    A `UserError` if they are YOLO's.
     """
     lines = [
         line.decode("utf-8", errors="replace")

@@ -53,19 +53,11 @@ class ImageFinder:
         self.named: dict[str, JsonNode] = {}
 
     def find(self, name: JsonNode, label_file: Path) -> Path:
-        """Find the image that a label file names.
-
-        Raises:
-            UserError: There is no such file, there are several, or it was named before.
-        """
+        """Find the image that a label file names; a fault if there is not one, or it was taken."""
         return self.claim(self.look_up(name, label_file), name)
 
     def claim(self, found: Path | None, name: JsonNode) -> Path:
-        """Note that `name` means the image that was found for it, once.
-
-        Raises:
-            UserError: None was found, or it was claimed before.
-        """
+        """Note that `name` means the image that was found for it; a fault if none was, or twice."""
         if found is None:
             name.fail(
                 f"no image {shown(name.text())} in {self.folder}; put it there, name its folder "

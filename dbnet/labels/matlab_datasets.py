@@ -42,12 +42,7 @@ TRUTH = "gt.mat"
 def read_variable(file: Path | BinaryIO, source: str, name: str) -> np.ndarray:
     """Read one variable of a `.mat` file; the others are skipped and take no memory.
 
-    Nothing else of the project needs SciPy.
-
-    Args:
-        file: The file, or its content.
-        source: Its name for messages.
-        name: The variable's name.
+    `source` is its name for messages. Nothing else of the project needs SciPy.
     """
     try:
         from scipy.io import loadmat, matlab
@@ -170,10 +165,7 @@ def prepare_synthtext(request: Request) -> dict[str, Entries]:
 def to_instances(boxes: np.ndarray, text: str, source: str) -> list[Instance]:
     """Divide an image's text into its words, none of which is ignored.
 
-    Args:
-        boxes: The words' corners, x and y in pixels, (2, 4, M), or (2, 4) for a single word.
-        text: The words, separated by white space.
-        source: The image's name for messages.
+    `boxes` are the words' corners, x and y in pixels, (2, 4, M), or (2, 4) for a single word.
     """
     words = text.split()
     shape = boxes.shape if boxes.ndim == 3 else (*boxes.shape, 1)

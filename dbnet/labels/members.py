@@ -76,8 +76,7 @@ def is_archive(path: Path) -> bool:
 def enter(archive: Path) -> Member:
     """Return an archive as a folder.
 
-    Raises:
-        UserError: It cannot be read, or is in an archive itself.
+    A `UserError` if it cannot be read, or is in an archive itself.
     """
     if isinstance(archive, Member):
         split_member(f"zip://1::{os.fspath(archive)}")  # which refuses it

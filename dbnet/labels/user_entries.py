@@ -33,6 +33,9 @@ def make_user_entry(
 ) -> Entry:
     """Make the entry of an image, with coordinates of the pixels as stored.
 
+    A `UserError` if the stated size differs from the file's, or the labels are of the displayed
+    picture and the user has not asked to turn them.
+
     Args:
         image: The image's file.
         request: What the user asked for.
@@ -41,10 +44,6 @@ def make_user_entry(
         keys: Of height and width.
         view: "displayed" if the format's coordinates mean what a viewer displays.
         fractions: Whether they are shares of the picture's width and height.
-
-    Raises:
-        UserError: The stated size differs from that of the file, or the labels are of the displayed
-            picture and the user has not asked to turn them.
     """
     shape, orientation = read_shape(image), read_orientation(image)
     stated, instances = _stated_size(labels, keys), choose(instances, request)
@@ -79,13 +78,7 @@ def choose(instances: Sequence[Instance], request: Request) -> list[Instance]:
 
 
 def to_stored(polygon: np.ndarray, orientation: int, shape: tuple[int, int]) -> np.ndarray:
-    """Map a polygon (N, 2) from the displayed picture to the stored one.
-
-    Args:
-        polygon: Pixels of the picture as viewers display it.
-        orientation: EXIF's, 1 to 8.
-        shape: (H, W) of the stored picture.
-    """
+    """Map a polygon (N, 2) in pixels from the displayed picture to the stored one, of (H, W)."""
     height, width = shape
     stored = polygon[:, ::-1].copy() if orientation >= 5 else polygon.copy()
     if orientation in (2, 3, 7, 8):
@@ -129,11 +122,7 @@ def _view_of(shape: tuple[int, int], orientation: int, stated: tuple) -> str | N
 def _note_unclear(
     image: Path, shape: tuple[int, int], orientation: int, instances: Sequence[Instance]
 ) -> None:
-    """Note that nobody knows which view is meant.
-
-    Raises:
-        UserError: Some text reaches beyond the stored picture, but none beyond the displayed one.
-    """
+    """Note that nobody knows the view, unless texts reach beyond the stored one alone."""
     size = np.array(shape[::-1])
     beyond = [(w.polygon > size - 1 + TOLERANCE).any(axis=0) for w in instances]
     swapped = [(w.polygon > size[::-1] - 1 + TOLERANCE).any() for w in instances]

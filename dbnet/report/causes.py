@@ -44,26 +44,17 @@ FALSE_ALARMS = {
 
 
 class Judgement(NamedTuple):
-    """What became of an image's texts and predictions at a threshold of the score.
+    """What became of an image's texts and predictions at a threshold of the score."""
 
-    Attributes:
-        verdict: Matches, misses and false alarms; indices of all texts and predictions.
-        misses: Cause of each missed text.
-        false_alarms: Cause of each false alarm.
-    """
-
-    verdict: Verdict
-    misses: Mapping[int, str]
-    false_alarms: Mapping[int, str]
+    verdict: Verdict  # matches, misses and false alarms; indices of all texts and predictions
+    misses: Mapping[int, str]  # cause of each missed text
+    false_alarms: Mapping[int, str]  # cause of each false alarm
 
 
 def judge_scene(scene: Scene, scores: Array | None, threshold: float | None) -> Judgement:
     """Match an image as `icdar/hmean` does at a threshold, and find the causes of its errors.
 
-    Args:
-        scene: The image with all predictions in the file.
-        scores: Of them, (M,) float32; None if there are none.
-        threshold: Predictions of a lower score are left out; with None all stay.
+    Predictions of a lower score, (M,) float32, are left out; with None all stay.
     """
     kept = np.ones(len(scene.predictions), dtype=bool)
     if scores is not None and threshold is not None:
@@ -90,13 +81,7 @@ def judge_scene(scene: Scene, scores: Array | None, threshold: float | None) -> 
 
 
 def _first_that_holds(rules: list[Array], causes: Mapping[str, str], of: list[int]) -> dict:
-    """Name the cause of each error; what no rule explains has the last one.
-
-    Args:
-        rules: Where each cause but the last holds, (G,) or (M,) bool.
-        causes: Their names, in order.
-        of: The errors.
-    """
+    """Name the cause `of` each error, the last one if no rule, (G,) or (M,) bool, explains it."""
     names = list(causes)
     holds = np.stack([*rules, np.ones_like(rules[0])])
     return {index: names[int(holds[:, index].argmax())] for index in of}
@@ -105,10 +90,8 @@ def _first_that_holds(rules: list[Array], causes: Mapping[str, str], of: list[in
 class Relations:
     """How the texts (G,) and predictions (M,) of an image lie to each other, as the rules ask.
 
-    Args:
-        scene: The image.
-        kept: (M,) bool, the predictions whose score is high enough.
-        found: The texts that a prediction took.
+    The score of the predictions `kept`, (M,) bool, is high enough; `found` are the texts that one
+    took.
     """
 
     def __init__(self, scene: Scene, kept: Array, found: set[int]) -> None:

@@ -67,29 +67,17 @@ class Change(NamedTuple):
 
 @dataclass
 class Examined:
-    """One result on N images.
+    """One result on N images."""
 
-    Attributes:
-        name: Of its file.
-        scenes: The images with all predictions.
-        threshold: Of the score, at which errors are explained; None without scores.
-        judgements: Of each image, at it.
-        counts: Per image, `icdar` (N, 28) or (N, 7) and each protocol (N, 4).
-        points: At the operating thresholds.
-        curve: At all thresholds.
-        notes: What to know before reading the figures.
-        slices: Filled in by `examine_images`.
-    """
-
-    name: str
-    scenes: list[Scene]
-    threshold: float | None
-    judgements: list[Judgement]
-    counts: dict[str, Array]
-    points: list[Point]
-    curve: list[Point]
-    notes: list[str]
-    slices: dict[str, list[Rate]]
+    name: str  # of its file
+    scenes: list[Scene]  # the images with all predictions
+    threshold: float | None  # of the score, at which errors are explained; None without scores
+    judgements: list[Judgement]  # of each image, at it
+    counts: dict[str, Array]  # per image, `icdar` (N, 28) or (N, 7) and each protocol (N, 4)
+    points: list[Point]  # at the operating thresholds
+    curve: list[Point]  # at all thresholds
+    notes: list[str]  # what to know before reading the figures
+    slices: dict[str, list[Rate]]  # filled in by `examine_images`
 
     def figures(self) -> dict[str, Figure]:
         """Form all figures, by the names that `differences_of` uses."""
@@ -124,13 +112,10 @@ def examine(
     predictions: Mapping[str, Prediction],
     progress: Iterable[int],
 ) -> Examined:
-    """Count a result in every way that needs no pictures.
+    """Count a result on N images in every way that needs no pictures.
 
-    Args:
-        name: Of its file.
-        truths: The ground truth of N images.
-        predictions: For them; an image without any counts as empty.
-        progress: 0 to N - 1, taken as the images are done.
+    An image without predictions counts as empty; of `progress`, 0 to N - 1, numbers are taken as
+    the images are done.
     """
     scenes = make_scenes(truths, predictions)
     nothing = Prediction([], np.zeros(0, np.float32))
@@ -159,10 +144,9 @@ def examine(
 
 
 def examine_images(results: Sequence[Examined], images: Sequence[str | None]) -> Iterator[int]:
-    """Measure texts and predictions of each image for the slices; yield images that are missing.
+    """Measure texts and predictions of each image for the slices.
 
-    Yields:
-        After each image, its index if there is no picture of it, else -1.
+    Yields after each its index if there is no picture of it, else -1.
     """
     rows: list[list[Array]] = [[] for _ in results]
     for index, path in enumerate(images):

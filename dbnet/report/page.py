@@ -44,15 +44,7 @@ def write_report(
     images: Sequence[str | None],
     notes: Sequence[str],
 ) -> None:
-    """Write the page.
-
-    Args:
-        path: The file.
-        results: One or two, after `examine_images`.
-        truths: The ground truth of the N images.
-        images: Their files.
-        notes: What to know before reading the figures.
-    """
+    """Write the page of one or two results, after `examine_images`, on the N images."""
     stems, two = list(truths), len(results) == 2
     changes = changes_of(*results) if two else []
     ends = [c for c in changes[:NUM_CHANGED] if c.net > 0]

@@ -76,9 +76,8 @@ class Rate(NamedTuple):
 def measure(polygons: Sequence[Array], image: Array | None) -> dict[str, Array]:
     """Measure outlines for `SLICES`, (N,) float64 each, NaN where nothing can be measured.
 
-    Args:
-        polygons: N, each (K, 2), all of the texts or of the predictions of one image.
-        image: (H, W, 3) uint8 BGR, None if it cannot be read.
+    They are N polygons (K, 2), all of the texts or of the predictions of an image (H, W, 3) uint8
+    BGR, None if it cannot be read.
     """
     rectangles = [cv2.minAreaRect(np.asarray(p, np.float32)) for p in polygons]
     sides = np.array([r[1] for r in rectangles]).reshape(-1, 2)
@@ -118,13 +117,8 @@ def count_slices(
 ) -> Array:
     """Count matches, texts and predictions in each bin of `SLICES`, (bins, 3) float64.
 
-    A match is counted where its text is, prediction and all; a false alarm where it is itself.
-
-    Args:
-        scene: The image.
-        judgement: Of it.
-        texts: Their measures, see `measure`.
-        predictions: Likewise.
+    A match is counted where its text is, prediction and all; a false alarm where it is itself. See
+    `measure` for what is known of texts and predictions.
     """
     verdict, rows = judgement.verdict, []
     matched = [text for text, _ in verdict.pairs]

@@ -40,8 +40,7 @@ def builtin_fonts() -> tuple[str, ...]:
 def folder_fonts(folder: str | Path) -> tuple[str, ...]:
     """Name the .ttf and .otf files below a folder, sorted.
 
-    Raises:
-        UserError: There is none, or one cannot be read or has no Latin capitals and digits.
+    A `UserError` if there is none, or one cannot be read or has no Latin capitals and digits.
     """
     paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in FONT_SUFFIXES)
     if not paths:
@@ -54,14 +53,9 @@ def folder_fonts(folder: str | Path) -> tuple[str, ...]:
 
 @lru_cache(maxsize=512)
 def load_font(name: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Open a font once per process.
+    """Open a font, a file or `PILLOW_FONT`, once per process; `size` is of the em square, pixels.
 
-    Args:
-        name: A file, or `PILLOW_FONT`.
-        size: Pixels of the em square.
-
-    Raises:
-        UserError: The file is missing or no font.
+    A `UserError` if the file is missing or no font.
     """
     if name == PILLOW_FONT:
         return ImageFont.load_default(size)

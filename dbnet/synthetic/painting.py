@@ -26,12 +26,9 @@ class Patch(NamedTuple):
 
 
 def warp_mask(placement: Placement, mask: np.ndarray, shape: tuple[int, int]) -> Patch:
-    """Resample a mask on a block's plane into the image.
+    """Resample a mask on a block's plane into the image of (H, W).
 
-    Args:
-        placement: Where the plane lies.
-        mask: (h, w) uint8, with its middle on that of the block's mask.
-        shape: (H, W) of the image.
+    The mask (h, w) uint8 has its middle on that of the block's mask.
     """
     placement = placement._replace(block=Block(mask, ()))
     whole = (-0.5, -0.5, mask.shape[1] - 0.5, mask.shape[0] - 0.5)
@@ -58,8 +55,7 @@ def warp_mask(placement: Placement, mask: np.ndarray, shape: tuple[int, int]) ->
 def minify(mask: np.ndarray, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
     """Average the pixels of a mask that is to be shrunk, so that strokes do not break.
 
-    Returns:
-        The mask, and the factors (2,) of its width and height.
+    Returns the mask, and the factors (2,) of its width and height.
     """
     scale = placement.scale()
     if scale > 0.75:
@@ -71,12 +67,9 @@ def minify(mask: np.ndarray, placement: Placement) -> tuple[np.ndarray, np.ndarr
 
 
 def blend(image: np.ndarray, patch: Patch, color: np.ndarray) -> None:
-    """Mix a colour into an image, in place.
+    """Mix a BGR colour, values in [0, 255], into an image (H, W, 3) uint8 in place, by a patch.
 
-    Args:
-        image: (H, W, 3) uint8 BGR.
-        patch: How much of each pixel is covered.
-        color: BGR, float32; its shape broadcasts with (h, w, 3), values in [0, 255].
+    Its shape, float32, broadcasts with (h, w, 3).
     """
     below, cover = patch.window(image), patch.coverage
     # Plane by plane: NumPy is several times slower with 3 as the innermost dimension.
@@ -90,13 +83,10 @@ def blend(image: np.ndarray, patch: Patch, color: np.ndarray) -> None:
 def random_color(
     rng: np.random.Generator, brightness: float, vividness: float, painted: bool = True
 ) -> np.ndarray:
-    """Sample a BGR colour (3,) float32 of a given luma.
+    """Sample a BGR colour (3,) float32 of a given luma, in [0, 255] and met exactly.
 
-    Args:
-        rng: Source of randomness.
-        brightness: Luma in [0, 255], met exactly.
-        vividness: 0 for grey, 1 for as much colour as this luma has.
-        painted: Any hue; else those between earth and sky, which most surfaces have.
+    `vividness` is 0 for grey and 1 for as much colour as this luma has; if not `painted`, hues are
+    those between earth and sky, which most surfaces have.
     """
     chroma = rng.uniform(-1, 1, 3).tolist()
     if not painted:

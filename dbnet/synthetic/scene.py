@@ -25,18 +25,12 @@ LEGIBLE_SMEARS = 4.0  # standard deviations of the blur that legible text is hig
 
 
 class Scene(NamedTuple):
-    """A picture and its text.
+    """A picture and its text."""
 
-    image: (H, W, 3) uint8 BGR.
-    polygons: (2 K, 2) float32 each, pixels, clockwise from the text's top left.
-    ignored: Whether a text is too small to read.
-    texts: What each says; a line's words are joined by blanks.
-    """
-
-    image: np.ndarray
-    polygons: list[np.ndarray]
-    ignored: list[bool]
-    texts: list[str]
+    image: np.ndarray  # (H, W, 3) uint8 BGR
+    polygons: list[np.ndarray]  # (2 K, 2) float32 each, pixels, clockwise from the text's top left
+    ignored: list[bool]  # whether a text is too small to read
+    texts: list[str]  # what each says; a line's words are joined by blanks
 
 
 class Sign(NamedTuple):
@@ -123,8 +117,7 @@ def draw_block(
 ) -> tuple[Block, float]:
     """Draw up to `most` words, their arrangement and typography.
 
-    Returns:
-        The block, and the pixels of the image per pixel of its mask.
+    Returns the block, and the pixels of the image per pixel of its mask.
     """
     layout = LAYOUTS[rng.choice(len(LAYOUTS), p=LAYOUT_SHARES)]
     if sum(layout) > most:

@@ -13,18 +13,12 @@ BLACK = 25.0  # luma of the darkest letters; real paint reflects some light
 
 
 class Board(NamedTuple):
-    """The flat ground of a sign.
+    """The flat ground of a sign."""
 
-    color: (3,) BGR.
-    frame_color: (3,) BGR.
-    frame: Thickness of the frame as a share of the padding; 0 for none.
-    rounding: Radius of the corners as a share of the padding.
-    """
-
-    color: np.ndarray
-    frame_color: np.ndarray
-    frame: float
-    rounding: float
+    color: np.ndarray  # (3,) BGR
+    frame_color: np.ndarray  # (3,) BGR
+    frame: float  # thickness of the frame as a share of the padding; 0 for none
+    rounding: float  # radius of the corners as a share of the padding
 
 
 def sample_board(rng: np.random.Generator) -> Board:
@@ -39,14 +33,9 @@ def sample_board(rng: np.random.Generator) -> Board:
 def paint_board(
     rng: np.random.Generator, image: np.ndarray, placement: Placement, padding: float, board: Board
 ) -> None:
-    """Paint a board below a block of words, in place.
+    """Paint a board below a block of words into an image (H, W, 3) uint8 BGR, in place.
 
-    Args:
-        rng: Source of randomness.
-        image: (H, W, 3) uint8 BGR.
-        placement: Where the words will lie.
-        padding: From the block's mask to the board's edge, pixels of the mask.
-        board: Its look.
+    `padding` goes from the block's mask to the board's edge, pixels of the mask.
     """
     grow = int(padding)
     height, width = (side + 2 * grow for side in placement.block.mask.shape)
@@ -88,12 +77,7 @@ def paint_sign(
 ) -> None:
     """Paint a block of words in place; on uneven grounds, and on others often, with a board.
 
-    Args:
-        rng: Source of randomness.
-        image: (H, W, 3) uint8 BGR.
-        placement: Where the words lie.
-        padding: From the block's mask to the edge of its board, pixels of the mask.
-        difficulty: In [0, 1], for the contrast.
+    See `paint_board`; `difficulty`, in [0, 1], is that of the contrast.
     """
     letters = warp_mask(placement, placement.block.mask, image.shape[:2])
     mean, spread = ground_below(letters.window(image), letters.coverage)
@@ -142,9 +126,7 @@ def cast_shadow(rng: np.random.Generator, patch: Patch) -> Patch:
 def ground_below(window: np.ndarray, coverage: np.ndarray) -> tuple[float, float]:
     """Measure mean and standard deviation of the luma around letters.
 
-    Args:
-        window: (h, w, 3) uint8 BGR, before the letters are painted.
-        coverage: (h, w) float32 of the letters.
+    Takes the window (h, w, 3) uint8 BGR before they are painted, and their coverage (h, w) float32.
     """
     reach = cv2.blur(coverage, (9, 9))
     total = float(reach.sum()) + 1e-6

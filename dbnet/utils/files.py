@@ -39,10 +39,8 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock of a file or folder, if its system has such a thing; an absent file is made.
 
-    A process that is killed gives it back.
-
-    Raises:
-        BlockingIOError: Another has it, and this one is not to wait.
+    A process that is killed gives it back. A `BlockingIOError` if another has it and this one is
+    not to wait.
     """
     try:
         import fcntl
@@ -80,11 +78,7 @@ def is_visible(path: PurePath) -> bool:
 
 
 def refuse_special(path: str | os.PathLike[str]) -> None:
-    """Refuse a FIFO, a socket or a device, of which reading might never end.
-
-    Raises:
-        OSError: It is one, or cannot be found.
-    """
+    """Refuse by an `OSError` a FIFO, a socket or a device, of which reading might never end."""
     mode = (path.stat() if isinstance(path, Path) else os.stat(path)).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         kind = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
