@@ -67,6 +67,18 @@ def short_side(polygon: Array) -> float:
     return float(min(cv2.minAreaRect(points)[1])) if len(points) > 1 else 0.0
 
 
+def least_rectangles(polygons: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """Measure the minimum-area rectangles of N polygons; (N,) float64 each.
+
+    Returns short side and long side in pixels, and the angle of the long one to the horizontal in
+    degrees, [-90, 90), positive clockwise on the screen.
+    """
+    found = [cv2.minAreaRect(np.asarray(polygon, np.float32)) for polygon in polygons]
+    sides = np.array([size for _, size, _ in found]).reshape(-1, 2)
+    turned = np.array([angle for *_, angle in found]) + 90 * (sides[:, 1] > sides[:, 0])
+    return sides.min(axis=1), sides.max(axis=1), (turned + 90) % 180 - 90
+
+
 def offset_distance(polygon: Array, ratio: float) -> float:
     """Offset D = A (1 - r^2) / L of the DB paper, for a polygon of area A and perimeter L.
 

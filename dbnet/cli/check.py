@@ -13,16 +13,17 @@ from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import with_progress
 from dbnet.cli.report_path import check_report_path
 from dbnet.config.load import load_config
-from dbnet.data_check.findings_file import findings_writer
-from dbnet.data_check.growing_back import measure_growing_back
 from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place, inspect_entry
 from dbnet.data_check.kinds import ERROR, Finding
-from dbnet.data_check.levels import mixed_levels
 from dbnet.data_check.raw_entries import read_entries
-from dbnet.data_check.report_html import write_page
-from dbnet.data_check.report_text import format_report, verdict
+from dbnet.data_check.reports import findings_writer, format_report, verdict, write_page
 from dbnet.data_check.summary import Example, Summary
-from dbnet.data_check.training_size import TARGETS, measure_training
+from dbnet.data_check.whole_files import (
+    TARGETS,
+    measure_growing_back,
+    measure_training,
+    mixed_levels,
+)
 from dbnet.errors import UserError
 from dbnet.models.postprocessors import DBPostprocessor
 from dbnet.registry import MODELS

@@ -19,8 +19,7 @@ from dbnet.evaluation.files import (
     round_predictions,
 )
 from dbnet.evaluation.protocols import NAMES
-from dbnet.evaluation.protocols.counting import count_scenes
-from dbnet.evaluation.protocols.notes import notes_on
+from dbnet.evaluation.protocols.counting import count_scenes, notes_on
 from dbnet.utils.text import natural_key
 
 NOTHING_FOUND = "no prediction finds a text; are these results of another dataset?"

@@ -11,7 +11,7 @@ from mmcv import rescale_size
 from dbnet.data_check.kinds import DUPLICATE_IOU, EDGE_TOLERANCE, Finding
 from dbnet.datasets.transforms.geometric import image_box
 from dbnet.datasets.transforms.targets import GenerateDBTargets, is_too_small
-from dbnet.geometry import offset_distance
+from dbnet.geometry import least_rectangles, offset_distance
 from dbnet.polygon_iou import (
     areas_and_boxes,
     box_intersections,
@@ -154,9 +154,5 @@ def check_learnable(
 
 def measure(polygons: Sequence[Array], areas: Array) -> Measures:
     """Measure words (N, 2) of even-odd `areas`, in pixels at the test size."""
-    rectangles = [cv2.minAreaRect(polygon.astype(np.float32)) for polygon in polygons]
-    sides = np.array([size for _, size, _ in rectangles])
-    short, long = sides.min(axis=1), sides.max(axis=1)
-    turned = np.array([angle for *_, angle in rectangles]) + 90 * (sides[:, 1] > sides[:, 0])
-    aspect = long / np.maximum(short, np.finfo(np.float32).tiny)
-    return Measures(short, areas, aspect, (turned + 90) % 180 - 90)
+    short, long, angle = least_rectangles(polygons)
+    return Measures(short, areas, long / np.maximum(short, np.finfo(np.float32).tiny), angle)

@@ -10,13 +10,28 @@ from typing import NamedTuple
 import numpy as np
 
 from dbnet.data_check.fingerprints import earlier_twins
-from dbnet.data_check.histograms import Histograms
 from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place
 from dbnet.data_check.kinds import ERROR, KINDS, PICTURELESS, SEVERITIES, WARNING, Finding
+from dbnet.utils.bins import INFINITE, Bins
 from dbnet.utils.worst import Worst
 
 MAX_EXAMPLES = 20  # kept of a kind
 NUM_WORST = 12  # images with the most findings
+SCALES = {  # by the names of measures; whose counts are (2, bins) int64, (counted, ignored)
+    "words": Bins("words per image", (0, 1, 2, 3, 5, 9, 17, 33, 65, 129, INFINITE), whole=True),
+    "short_side": Bins(
+        "short side of words, pixels at the test size",
+        (0, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, INFINITE),
+    ),
+    "area": Bins(
+        "area of words, square pixels at the test size",
+        (0, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, INFINITE),
+    ),
+    "aspect": Bins(
+        "long by short side of words", (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, INFINITE)
+    ),
+    "angle": Bins("angle of the long side, degrees clockwise", (*range(-90, 91, 15),)),
+}
 
 
 class Example(NamedTuple):
@@ -48,7 +63,10 @@ class FileSummary:
     num_ignored: int = 0  # those that are ignored
     num_unlearnable: int = 0  # those that count, yet are too small or outside of their image
     severities: Counter[str] = field(default_factory=Counter)  # number of findings of each severity
-    histograms: Histograms = field(default_factory=Histograms)  # of images and words
+    # Counted and ignored ones in each bin of `SCALES`, (2, bins); images are in the first row.
+    histograms: dict[str, np.ndarray] = field(
+        default_factory=lambda: {n: np.zeros((2, len(b.edges) - 1), int) for n, b in SCALES.items()}
+    )
 
     def counts(self) -> dict[str, int]:
         """Return the counts by their names in reports."""
@@ -87,7 +105,10 @@ class Summary:
         file.num_ignored += int(inspection.ignored.sum())
         file.num_counted += int((~inspection.ignored).sum())
         file.num_unlearnable += inspection.num_unlearnable
-        file.histograms.add(inspection)
+        file.histograms["words"][0] += SCALES["words"].count(np.array([inspection.num_words]))
+        for name, values in inspection.measures._asdict().items():
+            for row, chosen in enumerate((~inspection.ignored, inspection.ignored)):
+                file.histograms[name][row] += SCALES[name].count(values[chosen])
         for finding in inspection.findings:
             self.add_finding(Example(inspection.place, inspection.img_path, finding))
         kinds = {finding.kind for finding in inspection.findings}

@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 from mmengine.evaluator import BaseMetric
 
+from dbnet.evaluation.results import entry_of
 from dbnet.registry import METRICS
-from dbnet.remote.paths import shown
 
 
 @METRICS.register_module()
@@ -25,12 +25,7 @@ class PredictionCollector(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep a batch's predictions as lists, see `entry_of`."""
         for meta, prediction in zip(data_batch["metas"], data_samples):
-            image = dict(
-                img_path=shown(meta["img_path"]),
-                polygons=[polygon.flatten().tolist() for polygon in prediction["polygons"]],
-                scores=prediction["scores"].tolist(),
-            )
-            self.results.append(image)
+            self.results.append(entry_of(meta["img_path"], prediction))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Store the gathered images."""

@@ -2,9 +2,7 @@
 
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dbnet.errors import UserError
@@ -12,9 +10,10 @@ from dbnet.images import SUFFIXES
 from dbnet.labels.entries import Request
 from dbnet.labels.faults import note_doubt, note_fault
 from dbnet.labels.members import enter, is_archive
-from dbnet.utils.files import is_visible, partial_name
+from dbnet.utils.files import is_visible, opened_zip, partial_name
 from dbnet.utils.text import natural_key
 
+AGAIN = ", download it again"
 LOOP = "a link leads to a folder that was read already; it is passed over"
 
 
@@ -124,7 +123,7 @@ def _list_files(download: Path) -> dict[PurePosixPath, int]:
         paths = list(walk(download))
         sizes = {PurePosixPath(p.relative_to(download).as_posix()): p.stat().st_size for p in paths}
         return {path: size for path, size in sizes.items() if is_visible(path)}
-    with _open_zip(download) as archive:
+    with opened_zip(download, AGAIN) as archive:
         return {path: member.file_size for path, member in _zip_members(archive)}
 
 
@@ -143,19 +142,8 @@ def _zip_members(archive: zipfile.ZipFile) -> list[tuple[PurePosixPath, zipfile.
     return members
 
 
-@contextmanager
-def _open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip; what is wrong with it becomes a `UserError`."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    # RuntimeError: the zip is encrypted. NotImplementedError, its subclass: unknown compression.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise UserError(f"{path}: damaged or no zip ({error}), download it again") from error
-
-
 def _unpack(download: Path, folder: Path) -> None:
-    with _open_zip(download) as archive:
+    with opened_zip(download, AGAIN) as archive:
         for path, info in _zip_members(archive):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             with archive.open(info) as source, (folder / path).open("wb") as target:

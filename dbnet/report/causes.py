@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dbnet.evaluation.matching import MIN_IOU, first_come_pairs
+from dbnet.evaluation.matching import MIN_IOU
 from dbnet.evaluation.protocols.scene import Scene
 from dbnet.geometry import short_side
-from dbnet.visualization.detections import Verdict
+from dbnet.visualization.detections import Verdict, verdict_of
 
 Array = np.ndarray
 
@@ -59,19 +59,8 @@ def judge_scene(scene: Scene, scores: Array | None, threshold: float | None) -> 
     kept = np.ones(len(scene.predictions), dtype=bool)
     if scores is not None and threshold is not None:
         kept = scores >= np.float32(threshold)
-    iou, counted = scene.icdar2015
-    texts, counted_ids = np.flatnonzero(~scene.ignored), np.flatnonzero(counted)
-    hits = (iou > MIN_IOU) & kept[counted]
-    pairs = [(int(texts[t]), int(counted_ids[p])) for t, p in first_come_pairs(hits)]
-    found, taken = {text for text, _ in pairs}, {prediction for _, prediction in pairs}
-    verdict = Verdict(
-        pairs=pairs,
-        missed=[t for t in texts.tolist() if t not in found],
-        false_alarms=[p for p in np.flatnonzero(counted & kept).tolist() if p not in taken],
-        ignored_texts=np.flatnonzero(scene.ignored).tolist(),
-        ignored_predictions=np.flatnonzero(~counted & kept).tolist(),
-    )
-    relations = Relations(scene, kept, found)
+    verdict = verdict_of(scene.ignored, *scene.icdar2015, kept)
+    relations = Relations(scene, kept, [text for text, _ in verdict.pairs])
     misses, false_alarms = relations.misses(), relations.false_alarms()
     return Judgement(
         verdict,
@@ -94,10 +83,10 @@ class Relations:
     took.
     """
 
-    def __init__(self, scene: Scene, kept: Array, found: set[int]) -> None:
+    def __init__(self, scene: Scene, kept: Array, found: list[int]) -> None:
         self.scene, self.kept = scene, kept
         self.counts = ~scene.ignored[:, None]
-        self.found = np.isin(np.arange(len(scene.texts)), list(found))
+        self.found = np.isin(np.arange(len(scene.texts)), found)
         texts, (iou, counted) = np.flatnonzero(~scene.ignored), scene.icdar2015
         self.hits = np.zeros((len(scene.texts), len(kept)), dtype=bool)
         self.hits[np.ix_(texts, np.flatnonzero(counted))] = iou > MIN_IOU

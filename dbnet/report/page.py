@@ -7,11 +7,11 @@ from typing import NamedTuple
 from dbnet.evaluation.files import GroundTruth
 from dbnet.geometry import transform
 from dbnet.report.causes import FALSE_ALARMS, MISSES
-from dbnet.report.curve import Point
 from dbnet.report.examination import (
     FIGURES,
     Change,
     Examined,
+    Point,
     changes_of,
     differences_of,
     read_or_none,

@@ -4,9 +4,13 @@ import errno
 import hashlib
 import os
 import stat
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+
+from dbnet.errors import UserError
 
 CHUNK = 1 << 20  # bytes
 
@@ -83,6 +87,17 @@ def refuse_special(path: str | os.PathLike[str]) -> None:
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         kind = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
         raise OSError(errno.EINVAL, f"is {kind}, not a file; copy its content to a file", path)
+
+
+@contextmanager
+def opened_zip(path: Path, advice: str = "") -> Iterator[zipfile.ZipFile]:
+    """Open a zip to read it; what is wrong with it becomes a `UserError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    # RuntimeError: the zip is encrypted. NotImplementedError, its subclass: unknown compression.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise UserError(f"{path}: damaged or no zip ({error}){advice}") from error
 
 
 def sha256(path: Path) -> str:

@@ -63,16 +63,23 @@ def judge_image(
     care".
     """
     iou, counted = match_image(gt_polygons, gt_ignored, polygons)
-    ignored = np.asarray(gt_ignored, dtype=bool)
+    return verdict_of(np.asarray(gt_ignored, bool), iou, counted, np.ones(len(polygons), bool))
+
+
+def verdict_of(
+    ignored: np.ndarray, iou: np.ndarray, counted: np.ndarray, kept: np.ndarray
+) -> Verdict:
+    """Match as `match_image` has measured, with the predictions `kept`, (M,) bool, alone."""
     texts, predictions = np.flatnonzero(~ignored).tolist(), np.flatnonzero(counted).tolist()
-    pairs = [(texts[t], predictions[p]) for t, p in first_come_pairs(iou > MIN_IOU)]
+    hits = (iou > MIN_IOU) & kept[counted]
+    pairs = [(texts[t], predictions[p]) for t, p in first_come_pairs(hits)]
     found, taken = {text for text, _ in pairs}, {prediction for _, prediction in pairs}
     return Verdict(
         pairs=pairs,
         missed=[text for text in texts if text not in found],
-        false_alarms=[prediction for prediction in predictions if prediction not in taken],
+        false_alarms=[p for p in np.flatnonzero(counted & kept).tolist() if p not in taken],
         ignored_texts=np.flatnonzero(ignored).tolist(),
-        ignored_predictions=np.flatnonzero(~counted).tolist(),
+        ignored_predictions=np.flatnonzero(~counted & kept).tolist(),
     )
 
 
