@@ -105,10 +105,10 @@ class Summary:
         file.num_ignored += int(inspection.ignored.sum())
         file.num_counted += int((~inspection.ignored).sum())
         file.num_unlearnable += inspection.num_unlearnable
-        file.histograms["words"][0] += SCALES["words"].count(np.array([inspection.num_words]))
+        file.histograms["words"][0] += SCALES["words"].counts_of(np.array([inspection.num_words]))
         for name, values in inspection.measures._asdict().items():
             for row, chosen in enumerate((~inspection.ignored, inspection.ignored)):
-                file.histograms[name][row] += SCALES[name].count(values[chosen])
+                file.histograms[name][row] += SCALES[name].counts_of(values[chosen])
         for finding in inspection.findings:
             self.add_finding(Example(inspection.place, inspection.img_path, finding))
         kinds = {finding.kind for finding in inspection.findings}

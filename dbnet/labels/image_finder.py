@@ -34,12 +34,7 @@ class ImageFinder:
        with another case or Unicode form.
     An address such as Label Studio's `/data/local-files/?d=1.jpg` and one with `%20` are tried as
     written, then as what they mean.
-
-    Args:
-        folder: The part's folder.
-        part: The part.
-        request: What the user asked for.
-        anywhere: Whether images may lie outside of the folders that the user named.
+    Only `anywhere` lets images lie outside of the folders that the user named.
     """
 
     def __init__(self, folder: Path, part: str, request: Request, anywhere: bool = False) -> None:
@@ -142,7 +137,7 @@ class ImageFinder:
         if len(found) > 1:
             name.fail(f"{found[0]} and {found[1]} are both named so; move one away")
         if found and doubt:
-            note_doubt(f"{name.source}: {name.path}", doubt)
+            note_doubt(name.place, doubt)
         return found[0] if found else None
 
     def _folders(self, path: Path) -> set[str]:

@@ -26,10 +26,14 @@ class JsonNode:
     source: str
     path: str = ""
 
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        return f"{self.source}: {self.path}" if self.path else self.source
+
     def fail(self, problem: str) -> NoReturn:
         """Raise a `UserError` about this value, which names its place."""
-        place = f"{self.source}: {self.path}" if self.path else self.source
-        raise UserError(f"{place}: {problem}")
+        raise UserError(f"{self.place}: {problem}")
 
     def field(self, key: str) -> "JsonNode":
         """Return the value of a key that must be there."""

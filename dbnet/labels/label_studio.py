@@ -24,7 +24,7 @@ def _read(path: Path) -> Iterator[Picture]:
         data = task.optional("data") or task
         results = _results(task)
         if results is None:
-            note_doubt(f"{task.source}: {task.path}", UNLABELLED)
+            note_doubt(task.place, UNLABELLED)
             return None
         regions: dict[str, list[JsonNode]] = {}
         for number, result in enumerate(results):
@@ -51,7 +51,7 @@ def _results(task: JsonNode) -> list[JsonNode] | None:
         done = [a for a in task.items_of(key) if not a.flag_of("was_cancelled")]
         if done:
             if doubt:
-                note_doubt(f"{task.source}: {task.path}", doubt)
+                note_doubt(task.place, doubt)
             return list(done[-1].field("result").items())
     return None
 

@@ -185,7 +185,7 @@ def _read_paddleocr_text(node: JsonNode, keep_difficult: bool) -> Instance:
     text, polygon = node.field("transcription").text(), node.field("points").corners()
     difficult = node.flag_of("difficult") and not keep_difficult
     if difficult and text not in PADDLE_UNREADABLE:
-        note_doubt(f"{node.source}: {node.path}", DIFFICULT)
+        note_doubt(node.place, DIFFICULT)
     return Instance(polygon, text, difficult or text in PADDLE_UNREADABLE)
 
 

@@ -11,8 +11,11 @@ from dbnet.labels.entries import Entry, Instance, Request, make_entry
 from dbnet.labels.faults import note_classes, note_doubt
 from dbnet.labels.json_node import JsonNode
 
-UPRIGHT = "magick mogrify -auto-orient"
-TURN = f"pass --orientation displayed, or store it upright by `{UPRIGHT} FILE`"
+TURN = "pass --orientation displayed, or store it upright by `magick mogrify -auto-orient FILE`"
+UPRIGHT = (
+    "the labels are of {} as its EXIF orientation shows it, but training reads the pixels as "
+    f"stored: {TURN}"
+)
 UNCLEAR = (
     "photos have an EXIF orientation, and their labels do not say whether coordinates mean the "
     "pixels as stored, as is assumed, or as displayed; pass --orientation stored or displayed"
@@ -56,7 +59,7 @@ def make_user_entry(
         instances = [word._replace(polygon=word.polygon * labelled[::-1]) for word in instances]
     if view == "displayed":
         if request.orientation != "displayed":
-            raise UserError(f"{labels_place(labels, image)}: {labels_are_upright(image)}")
+            raise UserError(f"{labels.place if labels else image}: {UPRIGHT.format(image)}")
         turned = [to_stored(word.polygon, orientation, shape) for word in instances]
         instances = [word._replace(polygon=p) for word, p in zip(instances, turned)]
     elif view is None:
@@ -86,21 +89,6 @@ def to_stored(polygon: np.ndarray, orientation: int, shape: tuple[int, int]) -> 
     if orientation in (3, 4, 6, 7):
         stored[:, 1] = height - 1 - stored[:, 1]
     return stored
-
-
-def labels_are_upright(image: Path) -> str:
-    """Describe labels of the displayed image, whereas training reads the stored one."""
-    return (
-        f"the labels are of {image} as its EXIF orientation shows it, but training reads the "
-        f"pixels as stored: {TURN}"
-    )
-
-
-def labels_place(labels: JsonNode | None, image: Path) -> str:
-    """Name the labels of an image for messages."""
-    if labels is None:
-        return str(image)
-    return f"{labels.source}: {labels.path}" if labels.path else labels.source
 
 
 def _stated_size(

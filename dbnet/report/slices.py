@@ -99,9 +99,9 @@ def count_slices(
     nothing = np.full(len(scene.predictions), np.nan)
     of_texts, of_predictions = texts | {"length": length}, predictions | {"length": nothing}
     for name, slice_ in SLICES.items():
-        hits = slice_.count(of_texts[name][matched])
-        missed = slice_.count(of_texts[name][verdict.missed])
-        false = slice_.count(of_predictions[name][verdict.false_alarms])
+        hits = slice_.counts_of(of_texts[name][matched])
+        missed = slice_.counts_of(of_texts[name][verdict.missed])
+        false = slice_.counts_of(of_predictions[name][verdict.false_alarms])
         rows.append(np.stack([hits, hits + missed, hits + false], axis=1))
     return np.concatenate(rows).astype(np.float64)
 

@@ -25,7 +25,7 @@ class Bins(NamedTuple):
         single = self.whole and high == low + 1
         return f"{low:g}" if single else f"{low:g}{to}{high - self.whole:g}"
 
-    def count(self, values: np.ndarray) -> np.ndarray:
+    def counts_of(self, values: np.ndarray) -> np.ndarray:
         """Count values (N,), NaN in no bin and what lies beyond in the outermost; (bins,) int64."""
         places = np.searchsorted(self.edges, values[~np.isnan(values)], side="right") - 1
         num_bins = len(self.edges) - 1

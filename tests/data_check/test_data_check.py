@@ -390,10 +390,10 @@ def test_earlier_twins():
 def test_bins():
     assert summary.SCALES["words"].labels()[:5] == ["0", "1", "2", "3..4", "5..8"]
     assert summary.SCALES["short_side"].labels()[-1] == "128+"
-    counts = summary.SCALES["short_side"].count(np.array([0, 1.9, 2, 7.99, 8, 1e9]))
+    counts = summary.SCALES["short_side"].counts_of(np.array([0, 1.9, 2, 7.99, 8, 1e9]))
     assert counts.tolist() == [2, 1, 1, 1, *[0] * 7, 1]
     # Beyond the outermost edges by rounding alone.
-    assert summary.SCALES["angle"].count(np.array([-90.0, 90.0]))[[0, -1]].tolist() == [1, 1]
+    assert summary.SCALES["angle"].counts_of(np.array([-90.0, 90.0]))[[0, -1]].tolist() == [1, 1]
 
 
 def test_bars_are_in_proportion():
