@@ -3,7 +3,7 @@ import functools
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import Any
 
 from mmengine.config import Config
@@ -16,7 +16,7 @@ from dbnet.config.load import load_config
 from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place, inspect_entry
 from dbnet.data_check.kinds import ERROR, Finding
 from dbnet.data_check.raw_entries import read_entries
-from dbnet.data_check.reports import findings_writer, format_report, verdict, write_page
+from dbnet.data_check.reports import findings_file, format_report, verdict, write_page
 from dbnet.data_check.summary import Example, Summary
 from dbnet.data_check.whole_files import (
     TARGETS,
@@ -68,22 +68,13 @@ def check_arguments(args: argparse.Namespace) -> None:
 def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:
     """Check the entries of all files, and write the findings as they come if asked to."""
     summary = Summary(args.annotations)
-    with ExitStack() as stack:
-        written = None
-        if args.json:
-            written = stack.enter_context(findings_writer(args.json, args.annotations))
+    written = findings_file(args.json, summary, args.test_size) if args.json else nullcontext()
+    with written:
         for inspection in with_progress(inspect_all(files, args), sum(map(len, files))):
             summary.add(inspection)
-            if written:
-                for finding in inspection.findings:
-                    written.add(Example(inspection.place, inspection.img_path, finding))
         found = [*twin_examples(summary, files), *summary.find_empty(), *level_examples(files)]
         for example in [*found, *config_examples(summary, files, args)]:
             summary.add_finding(example)
-            if written:
-                written.add(example)
-        if written:
-            written.finish(summary, args.test_size)
     return summary
 
 

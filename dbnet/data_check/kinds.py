@@ -102,15 +102,9 @@ _WARNINGS = {
         "the same or nearly the same picture is in the file before; it counts twice",
         "remove one of the entries",
     ),
-    "few-points": (
-        "a polygon has fewer than three corners; the word is left out",
-        CORRECT,
-    ),
+    "few-points": ("a polygon has fewer than three corners; the word is left out", CORRECT),
     "not-finite": ("a coordinate is not finite; the word is left out", CORRECT),
-    "no-area": (
-        "the corners are on a line or a point; the word is left out",
-        CORRECT,
-    ),
+    "no-area": ("the corners are on a line or a point; the word is left out", CORRECT),
     "corner-order": (
         "the sides of four corners cross; training uses their convex hull",
         "list the corners in order around the word, not row by row",

@@ -12,12 +12,7 @@ from dbnet.data_check.kinds import DUPLICATE_IOU, EDGE_TOLERANCE, Finding
 from dbnet.datasets.transforms.geometric import image_box
 from dbnet.datasets.transforms.targets import GenerateDBTargets, is_too_small
 from dbnet.geometry import least_rectangles, offset_distance
-from dbnet.polygon_iou import (
-    areas_and_boxes,
-    box_intersections,
-    intersection_areas,
-    to_geometries,
-)
+from dbnet.polygon_iou import areas_and_boxes, box_intersections, intersection_areas, to_geometries
 
 Array = np.ndarray
 

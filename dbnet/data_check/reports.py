@@ -1,10 +1,11 @@
 """What was found in a terminal, as a JSON file for programs, and as one HTML page."""
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,45 +66,34 @@ def verdict(summary: Summary) -> str:
     return ", ".join(f"{count} {severity}{'s' * (count != 1)}" for count, severity in counts)
 
 
-class FindingsWriter:
-    """Write findings as they come, so that none has to be kept; `files` by the index they have."""
-
-    def __init__(self, stream: TextIO, files: Sequence[Path]) -> None:
-        self.files = files
-        self._stream = stream
-        self._separator = ""
+@contextmanager
+def findings_file(path: Path, summary: Summary, test_size: tuple[int, int]) -> Iterator[None]:
+    """Write findings as a summary counts them, then the counts; the file appears, complete."""
+    with replace_when_complete(path) as partial, partial.open("w", encoding="utf-8") as stream:
         stream.write('{"generator": "dbnet check", "findings": [')
+        separators = itertools.chain([""], itertools.repeat(","))
 
-    def add(self, example: Example) -> None:
-        """Write a finding."""
-        finding = example.finding
-        record = {
-            "severity": KINDS[finding.kind].severity,
-            "kind": finding.kind,
-            "file": str(self.files[example.place.file]),
-            "index": None if example.place.item == WHOLE_FILE else example.place.item,
-            "img_path": example.img_path,
-            "word": finding.word,
-            "detail": finding.describe(),
-        }
-        self._stream.write(f"{self._separator}\n{json.dumps(record)}")
-        self._separator = ","
+        def record(example: Example) -> None:
+            place, finding = example.place, example.finding
+            told = {
+                "severity": KINDS[finding.kind].severity,
+                "kind": finding.kind,
+                "file": str(summary.files[place.file].path),
+                "index": None if place.item == WHOLE_FILE else place.item,
+                "img_path": example.img_path,
+                "word": finding.word,
+                "detail": finding.describe(),
+            }
+            stream.write(f"{next(separators)}\n{json.dumps(told)}")
 
-    def finish(self, summary: Summary, test_size: tuple[int, int]) -> None:
-        """Write the counts behind the findings."""
+        summary.record = record
+        yield
         end: dict[str, Any] = {
             "test_size": test_size,
             "counts": {name: kind.num_findings for name, kind in summary.kinds.items()},
             "files": [describe_file(file) for file in summary.files],
         }
-        self._stream.write(f"\n], {json.dumps(end)[1:]}\n")
-
-
-@contextmanager
-def findings_writer(path: Path, files: Sequence[Path]) -> Iterator[FindingsWriter]:
-    """Open a file of findings; it appears, complete, when the block ends."""
-    with replace_when_complete(path) as partial, partial.open("w", encoding="utf-8") as stream:
-        yield FindingsWriter(stream, files)
+        stream.write(f"\n], {json.dumps(end)[1:]}\n")
 
 
 def describe_file(file: FileSummary) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -87,6 +87,7 @@ class Summary:
         kinds: What was found, in the order of `KINDS`.
         worst: The readable images with the most errors and warnings.
         remarks: Lines below the table of the files.
+        record: Is given each finding that is counted.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -94,6 +95,7 @@ class Summary:
         self.kinds = {kind: KindSummary() for kind in KINDS}
         self.remarks: list[str] = []
         self.worst = Worst[Inspection](NUM_WORST)
+        self.record: Callable[[Example], object] = lambda example: None
         self._fingerprints = array("Q")
         self._places = array("q")  # file, index, file, index, ...
 
@@ -136,6 +138,7 @@ class Summary:
     def add_finding(self, example: Example) -> None:
         """Count a finding, and keep it if it is among the first of its kind."""
         kind = self.kinds[example.finding.kind]
+        self.record(example)
         kind.num_findings += 1
         if len(kind.examples) < MAX_EXAMPLES:
             kind.examples.append(example)

@@ -115,12 +115,7 @@ def evaluate_predictions(
 
     An image without predictions counts as empty.
     """
-    return metrics_by_key(count_predictions(truths, predictions))
-
-
-def metrics_by_key(counts: np.ndarray) -> dict[str, float]:
-    """Form the metrics of `count_predictions`, with the keys of `HmeanIOUMetric`."""
-    metrics = metrics_of(counts.sum(axis=0))
+    metrics = metrics_of(count_predictions(truths, predictions).sum(axis=0))
     return {f"icdar/{name}": float(value) for name, value in metrics.items()}
 
 

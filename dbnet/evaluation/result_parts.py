@@ -107,14 +107,8 @@ def arrow() -> Any:
 def schema(arrow: Any) -> Any:
     """Make Parquet's schema, the same for all parts."""
     numbers = arrow.list_(arrow.float32())
-    return arrow.schema(
-        [
-            ("img_path", arrow.string()),
-            ("polygons", arrow.list_(numbers)),
-            ("scores", numbers),
-            ("error", arrow.string()),
-        ]
-    )
+    polygons, text = arrow.list_(numbers), arrow.string()
+    return arrow.schema(dict(img_path=text, polygons=polygons, scores=numbers, error=text))
 
 
 def check_same(path: Path, settings: Mapping[str, Any]) -> None:

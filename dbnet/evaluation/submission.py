@@ -115,21 +115,17 @@ def write_submission(path: Path, images: Sequence[dict]) -> None:
     Each image has `img_path` and `polygons`, flat lists [x1, y1, ...] in pixels of the original
     image, as in `results.json`. Without polygons it gets an empty file.
     """
-    files = _format_files(images)
+    names = submission_names(image["img_path"] for image in images)
     check_submission_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_when_complete(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-            for name, content in files.items():
+            for name, image in zip(names, images):
                 # Without today's date, so that equal predictions give equal bytes.
+                content = _format_lines(image["polygons"])
                 archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     except OSError as error:  # no space, no permission, ...
         raise UserError(f"{path}: {error.strerror or error}") from error
-
-
-def _format_files(images: Sequence[dict]) -> dict[str, str]:
-    names = submission_names(image["img_path"] for image in images)
-    return {name: _format_lines(image["polygons"]) for name, image in zip(names, images)}
 
 
 def _format_lines(polygons: Iterable[Sequence[float]]) -> str:

@@ -6,13 +6,17 @@ from pathlib import Path
 
 from dbnet.errors import UserError
 from dbnet.labels import public
-from dbnet.labels.cocotext_textocr import prepare_cocotext, prepare_textocr
 from dbnet.labels.entries import Entries, Request
 from dbnet.labels.icdar import prepare_icdar_folder
 from dbnet.labels.json_formats import AZURE_READ, DOCTR, GOOGLE_VISION, SUPERVISELY, TEXTRACT, VIA
 from dbnet.labels.label_studio import LABEL_STUDIO
 from dbnet.labels.labelme import prepare_labelme
-from dbnet.labels.matlab_datasets import prepare_synthtext, prepare_totaltext
+from dbnet.labels.other_datasets import (
+    prepare_cocotext,
+    prepare_synthtext,
+    prepare_textocr,
+    prepare_totaltext,
+)
 from dbnet.labels.part_formats import COCO, MMOCR, MMOCR0, PADDLEOCR
 from dbnet.labels.parts import list_visible
 from dbnet.labels.tool_format import ToolFormat, read_start

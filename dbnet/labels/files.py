@@ -187,10 +187,7 @@ def list_files(folder: Path, suffixes: Sequence[str], prefix: str = "") -> list[
 
 
 def pair_files(
-    image_folders: Sequence[Path],
-    truth_folder: Path,
-    prefix: str = "gt_",
-    suffix: str = ".txt",
+    image_folders: Sequence[Path], truth_folder: Path, prefix: str = "gt_", suffix: str = ".txt"
 ) -> list[tuple[Path, Path]]:
     """Pair every image with its ground truth, in natural order of the images' names.
 

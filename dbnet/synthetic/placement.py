@@ -1,6 +1,6 @@
 """Where a block of words lies in the image: bent baselines, planes in space, polygons."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,19 +12,8 @@ MARGIN = 0.06  # of a word's height, in its polygon's distance from the ink
 MAX_TURN = 2.4  # radians that a curved line turns from end to end
 
 
-class Bend(Protocol):
-    """Map between a straight text plane, (..., 2) with its origin in the middle, and a bent one."""
-
-    def bend(self, points: np.ndarray) -> np.ndarray: ...
-
-    def unbend(self, points: np.ndarray) -> np.ndarray: ...
-
-    def num_points(self, width: float) -> int:
-        """Count how many points along a word's length follow its curve."""
-
-
 class Straight(NamedTuple):
-    """The plane as it is."""
+    """The plane as it is, and how the others map it, (..., 2) with its origin in the middle."""
 
     def bend(self, points: np.ndarray) -> np.ndarray:
         return points
@@ -33,6 +22,7 @@ class Straight(NamedTuple):
         return points
 
     def num_points(self, width: float) -> int:
+        """Count how many points along a word's length follow its curve."""
         return 2
 
 
@@ -75,6 +65,9 @@ class Wave(NamedTuple):
 
     def _shift(self, x: np.ndarray) -> np.ndarray:
         return self.height * np.sin(x * (2 * np.pi / self.length) + self.phase)
+
+
+Bend = Straight | Arc | Wave
 
 
 class Placement(NamedTuple):

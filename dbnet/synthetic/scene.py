@@ -11,8 +11,8 @@ from dbnet.synthetic.degradation import Camera, defocus, sample_camera, take_pic
 from dbnet.synthetic.distractors import add_distractors
 from dbnet.synthetic.fonts import builtin_fonts, characters_of
 from dbnet.synthetic.lettering import RIM, Block, sample_style, set_block, surround
+from dbnet.synthetic.painting import paint_sign
 from dbnet.synthetic.placement import Placement, place_block, sample_bend, sample_plane
-from dbnet.synthetic.signs import paint_sign
 from dbnet.synthetic.words import sample_word
 
 Level = Literal["word", "line"]

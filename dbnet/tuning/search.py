@@ -62,12 +62,7 @@ def make_grid(own: Settings) -> list[Settings]:
 def used_settings(postprocessor: DBPostprocessor) -> Settings:
     """Name the settings of a postprocessor that take effect, but for `box_thresh`."""
     names = (
-        ("shrink_ratio",)
-        if postprocessor.grow == "inverse"
-        else (
-            "unclip_ratio",
-            "epsilon_ratio",
-        )
+        ("shrink_ratio",) if postprocessor.grow == "inverse" else ("unclip_ratio", "epsilon_ratio")
     )
     return {
         name: getattr(postprocessor, name)

@@ -48,10 +48,7 @@ def line_width(shape: Sequence[int]) -> int:
 
 
 def draw_polygons(
-    image: np.ndarray,
-    polygons: Iterable[np.ndarray],
-    style: LineStyle,
-    width: int | None = None,
+    image: np.ndarray, polygons: Iterable[np.ndarray], style: LineStyle, width: int | None = None
 ) -> np.ndarray:
     """Return a copy of a BGR image with the outlines of polygons, (N, 2) in its pixels.
 

@@ -18,7 +18,7 @@ from dbnet.cli import progress
 from dbnet.cli.prepare import main
 from dbnet.errors import UserError
 from dbnet.labels import PREPARERS
-from dbnet.labels.matlab_datasets import parse_polygons, to_instances
+from dbnet.labels.other_datasets import parse_polygons, to_instances
 from dbnet.labels.public import (
     parse_ctw1500,
     parse_ctw1500_xml,
