@@ -183,10 +183,7 @@ def distance_field(polygon: Array, xs: Array, ys: Array) -> tuple[Array, Array]:
 
 
 def _edge_table(polygon: Array) -> Array:
-    """Facts (7, E, 1) float32 of the edges: start x and y, end y, direction x and y, length, dx/dy.
-
-    An edge of length 0 has a direction too, a level one the dx/dy 0.
-    """
+    """Facts (7, E, 1) float32: start x and y, end y, direction x and y, length, dx/dy (or 0)."""
     table = []
     for (ax, ay), (bx, by) in _edges(polygon):
         dx, dy = bx - ax, by - ay

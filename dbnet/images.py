@@ -300,15 +300,13 @@ def _needs_pillow(data: bytes) -> bool:
 
 
 def _decode_displayed(data: bytes) -> np.ndarray:
-    """Check the header, then decode the pixels as a viewer shows them.
-
-    OpenCV decodes a whole grey or colour JPEG 3 times as fast as Pillow, to the same pixels.
-    """
+    """Check the header, then decode the pixels as a viewer shows them."""
     with _opened(io.BytesIO(data)) as image:
         if image.width * image.height > MAX_PIXELS:
             raise UserError(TOO_LARGE)  # where somebody has raised Pillow's limit
         if image.format == "EPS":
             raise UserError("EPS is a program, not an image")  # and would be run by Ghostscript
+        # Three times as fast as Pillow, to the same pixels.
         if image.mode in ("L", "RGB") and _is_whole_jpeg(image, data):
             pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
             if pixels is not None:

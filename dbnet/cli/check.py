@@ -13,9 +13,8 @@ from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import with_progress
 from dbnet.cli.report_path import check_report_path
 from dbnet.config.load import load_config
-from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place, inspect_entry
+from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place, inspect_entry, read_entries
 from dbnet.data_check.kinds import ERROR, Finding
-from dbnet.data_check.raw_entries import read_entries
 from dbnet.data_check.reports import findings_file, format_report, verdict, write_page
 from dbnet.data_check.summary import Example, Summary
 from dbnet.data_check.whole_files import (
@@ -72,7 +71,10 @@ def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:
     with written:
         for inspection in with_progress(inspect_all(files, args), sum(map(len, files))):
             summary.add(inspection)
-        found = [*twin_examples(summary, files), *summary.find_empty(), *level_examples(files)]
+        found = [*twin_examples(summary, files), *summary.find_empty()]
+        for number, entries in enumerate(files):
+            place = Place(number, WHOLE_FILE)
+            found += [Example(place, "", finding) for finding in mixed_levels(entries)]
         for example in [*found, *config_examples(summary, files, args)]:
             summary.add_finding(example)
     return summary
@@ -126,13 +128,6 @@ def inspect_all(files: list[list[Any]], args: argparse.Namespace) -> Iterator[In
     )
     workers = args.workers or os.cpu_count() or 1
     return in_order(tasks, workers, num_ahead=4 * workers)
-
-
-def level_examples(files: list[list[Any]]) -> Iterator[Example]:
-    """Find the files that mix words and lines."""
-    for number, entries in enumerate(files):
-        for finding in mixed_levels(entries):
-            yield Example(Place(number, WHOLE_FILE), "", finding)
 
 
 def twin_examples(summary: Summary, files: list[list[Any]]) -> Iterator[Example]:

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dbnet.data_check.raw_entries import points_of
+from dbnet.data_check.inspection import points_of
 from dbnet.errors import ImageError
 from dbnet.geometry import transform
 from dbnet.images import read_image

@@ -44,11 +44,8 @@ def check_polygons(
 ) -> tuple[list[Finding], Measures]:
     """Find what is wrong with the words of an image, by their indices, and measure all of them.
 
-    Args:
-        polygons: (N, 2) arrays that the loader keeps, pixels of the image.
-        ignored: "Don't care", for each polygon.
-        shape: (H, W) of the image, None if it is not known.
-        scale: From pixels of the image to those at the test size.
+    `polygons` are (N, 2) arrays that the loader keeps, pixels of the image of (H, W), None if that
+    is not known; `ignored` are "don't care"; `scale` leads to pixels at the test size.
     """
     if not polygons:
         return [], Measures(*np.zeros((4, 0)))

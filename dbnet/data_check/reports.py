@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place
+from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place, entry_problem
 from dbnet.data_check.kinds import ERROR, KINDS, SEVERITIES, WARNING
 from dbnet.data_check.pictures import draw_entry
-from dbnet.data_check.raw_entries import entry_problem
-from dbnet.data_check.summary import SCALES, Example, FileSummary, KindSummary, Summary
+from dbnet.data_check.summary import SCALES, Example, FileSummary, Summary
 from dbnet.utils.files import replace_when_complete
-from dbnet.utils.tables import format_table
+from dbnet.utils.text import format_table
 from dbnet.visualization import page
 
 Files = list[list[Any]]  # the entries of each annotation file
@@ -132,7 +131,12 @@ def write_page(path: Path, summary: Summary, files: Files, test_size: tuple[int,
         test_size=test_size,
         file_table=file_table(summary),
         sections=[
-            (name, KINDS[name], found, _examples(summary, found, files))
+            (
+                name,
+                KINDS[name],
+                found,
+                _figures(_example(summary, e, files) for e in found.examples[:NUM_PICTURES]),
+            )
             for name, found in summary.by_severity()
         ],
         worst_images=_figures(_worst(summary, image, files) for _, image in worst),
@@ -155,10 +159,6 @@ def bars(labels: Sequence[str], counts: np.ndarray) -> list[Bar]:
         share = "<1%" if total < 0.005 * everything else f"{total / everything:.0%}"
         found.append(Bar(label, counted, ignored, f"{total} ({share})" if total else "0"))
     return found
-
-
-def _examples(summary: Summary, found: KindSummary, files: Files) -> list[Figure]:
-    return _figures(_example(summary, example, files) for example in found.examples[:NUM_PICTURES])
 
 
 def _example(summary: Summary, example: Example, files: Files) -> Figure:

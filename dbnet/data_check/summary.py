@@ -80,22 +80,14 @@ class FileSummary:
 
 
 class Summary:
-    """What was found in annotation files.
-
-    Attributes:
-        files: In the order given.
-        kinds: What was found, in the order of `KINDS`.
-        worst: The readable images with the most errors and warnings.
-        remarks: Lines below the table of the files.
-        record: Is given each finding that is counted.
-    """
+    """What was found in annotation files."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self.files = [FileSummary(path) for path in paths]
-        self.kinds = {kind: KindSummary() for kind in KINDS}
-        self.remarks: list[str] = []
-        self.worst = Worst[Inspection](NUM_WORST)
-        self.record: Callable[[Example], object] = lambda example: None
+        self.files = [FileSummary(path) for path in paths]  # in the order given
+        self.kinds = {kind: KindSummary() for kind in KINDS}  # in their order
+        self.remarks: list[str] = []  # lines below the table of the files
+        self.worst = Worst[Inspection](NUM_WORST)  # readable images with most errors and warnings
+        self.record: Callable[[Example], object] = lambda example: None  # of each that is counted
         self._fingerprints = array("Q")
         self._places = array("q")  # file, index, file, index, ...
 

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from mmengine.dataset import Compose
 
-from dbnet.data_check.inspection import sort_words
+from dbnet.data_check.inspection import entry_problem, sort_words
 from dbnet.data_check.kinds import Finding
 from dbnet.data_check.polygons import resize_factor
-from dbnet.data_check.raw_entries import entry_problem
 from dbnet.datasets.annotation_file import stated_size
 from dbnet.datasets.transforms.targets import draw_targets, is_too_small
 from dbnet.errors import ImageError

@@ -20,7 +20,7 @@ from dbnet.evaluation.submission import (
     to_submission_quads,
 )
 from dbnet.labels.entries import Instance
-from dbnet.labels.icdar import parser_of
+from dbnet.labels.text_formats import parser_of
 from dbnet.remote.paths import shown
 from dbnet.utils.files import is_visible, opened_zip, refuse_special
 from dbnet.utils.text import natural_key
@@ -165,10 +165,7 @@ def _by_key(
 
 
 def _distinct_key(paths: Sequence[str]) -> Callable[[str], str]:
-    """Choose what images go by: their stem, or else the shortest end of a path that is not shared.
-
-    If even whole paths are shared, it is the stem.
-    """
+    """Choose what images go by: their stem, or the shortest end of a path that none shares."""
     most = max((len(_parts(path)) for path in paths), default=0)
     keys: list[Callable[[str], str]] = [stem_of]
     keys += [lambda path, n=n: "/".join(_parts(path)[-n:]) for n in range(1, most + 1)]  # type: ignore[misc]

@@ -73,10 +73,7 @@ def _is_close(share: np.ndarray) -> np.ndarray:
 
 
 def _exact_share(text: np.ndarray, prediction: np.ndarray, ignored: bool) -> float:
-    """Compute an IoU, or the part of a prediction in an ignored text, and round it.
-
-    Rounding to a float keeps it on its side of each limit.
-    """
+    """Compute an IoU, or the part in an ignored text, rounded on its side of each limit."""
     common = exact_intersection_area(text, prediction)
     area = exact_area(prediction)
     whole = area if ignored else exact_area(text) + area - common

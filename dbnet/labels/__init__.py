@@ -7,7 +7,6 @@ from pathlib import Path
 from dbnet.errors import UserError
 from dbnet.labels import public
 from dbnet.labels.entries import Entries, Request
-from dbnet.labels.icdar import prepare_icdar_folder
 from dbnet.labels.json_formats import AZURE_READ, DOCTR, GOOGLE_VISION, SUPERVISELY, TEXTRACT, VIA
 from dbnet.labels.label_studio import LABEL_STUDIO
 from dbnet.labels.labelme import prepare_labelme
@@ -19,9 +18,9 @@ from dbnet.labels.other_datasets import (
 )
 from dbnet.labels.part_formats import COCO, MMOCR, MMOCR0, PADDLEOCR
 from dbnet.labels.parts import list_visible
+from dbnet.labels.text_formats import YOLO, prepare_icdar_folder
 from dbnet.labels.tool_format import ToolFormat, read_start
 from dbnet.labels.xml_formats import ALTO, CVAT, HOCR, PAGE, VOC
-from dbnet.labels.yolo import YOLO
 
 # Returns the entries of "train", "test" and other parts.
 Preparer = Callable[[Request], Mapping[str, Entries]]

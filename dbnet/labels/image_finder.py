@@ -132,16 +132,15 @@ class ImageFinder:
 
     def _only(self, images: Sequence[Path], name: JsonNode, doubt: str = "") -> Path | None:
         """Return the only image, or the only one in a folder named for the part."""
-        of_part = [image for image in images if self._folders(image) & {*PART_WORDS[self.part]}]
+        words = {*PART_WORDS[self.part]}
+        folders = [image.relative_to(self.folder).parts[:-1] for image in images]
+        of_part = [i for i, parts in zip(images, folders) if words & {*map(str.lower, parts)}]
         found = of_part or images
         if len(found) > 1:
             name.fail(f"{found[0]} and {found[1]} are both named so; move one away")
         if found and doubt:
             note_doubt(name.place, doubt)
         return found[0] if found else None
-
-    def _folders(self, path: Path) -> set[str]:
-        return {part.lower() for part in path.relative_to(self.folder).parts[:-1]}
 
     def _index(self) -> dict[str, list[Path]]:
         """List the images below the part's folder by their names, once."""

@@ -94,10 +94,7 @@ def _find_image(document: JsonNode, label_file: Path, finder: ImageFinder, extra
 
 
 def _is_labelled_upright(image: Path, document: JsonNode) -> bool:
-    """Return whether the labels are of the image as EXIF shows it, and not of the stored one.
-
-    LabelMe's are; where a turn swaps the sides, the JSON's show whether another tool's are not.
-    """
+    """Return whether the labels are of the image as EXIF shows it: LabelMe's, unless sides tell."""
     height, width = read_shape(image)
     orientation = read_orientation(image)
     stated = [document.optional(key) for key in SIZE_KEYS]

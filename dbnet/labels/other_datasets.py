@@ -230,9 +230,8 @@ def prepare_textocr(request: Request) -> dict[str, Entries]:
 
 
 def _parse_cocotext(ann: JsonNode) -> Instance:
-    text = ann.optional("utf8_string")
     legible = ann.field("legibility").text() == "legible"
-    return Instance(_polygon_or_box(ann, "mask"), text.text() if text else "", not legible)
+    return Instance(_polygon_or_box(ann, "mask"), ann.text_of("utf8_string"), not legible)
 
 
 def _parse_textocr(ann: JsonNode) -> Instance:
@@ -266,11 +265,7 @@ def _read_images(
     parse: Callable[[JsonNode], Instance],
     out: Path,
 ) -> LazyEntries:
-    """Read the texts of some images on demand, in the order of `ids`.
-
-    Folders in the names of the images are dropped, `parse` parses an item of `anns`, and `out` is
-    the folder of the annotation file.
-    """
+    """Read the texts of some images, by their ids, on demand; `parse` parses an item of `anns`."""
     if not ids:
         raise UserError(f"{document.source}: no images of this part among imgs")
     imgs, anns = document.field("imgs"), document.field("anns")

@@ -57,8 +57,8 @@ def _read_annotation(
     """Read one annotation, each polygon of which becomes an instance of its own.
 
     A text that something covers in the middle has several, and a detector finds its pieces. A mask
-    gives one instance, its largest part; the others are specks as a rule. `image` is the object
-    with its image's height and width, if they are stated; `categories` are names by their ids.
+    gives one instance, its largest part; the others are specks as a rule. `image` may state its
+    height and width; `categories` are names by their ids.
     """
     category = node.optional("category_id")
     name = categories.get(_key(category), "") if category else ""
@@ -86,10 +86,7 @@ def _mask_outline(mask: JsonNode, image: JsonNode) -> np.ndarray:
 
 
 def _rotated_box(node: JsonNode) -> np.ndarray:
-    """Return the corners of an annotation's `bbox`, turned as CVAT's `attributes` say.
-
-    It fails where an angle or an outline is stated in a way that COCO does not define.
-    """
+    """Return the corners of a `bbox`, turned as CVAT's `attributes` say; refuse other angles."""
     for key in FOREIGN_OUTLINES:
         if foreign := node.optional(key):
             foreign.fail("COCO does not define it; write the outline into segmentation")

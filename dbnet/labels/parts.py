@@ -138,10 +138,7 @@ def _part_roots(raw: Path) -> dict[str, list[Path]]:
 def _choose(
     roots: Sequence[Path], suffixes: Sequence[str], names: Sequence[str], what: str
 ) -> Path:
-    """Choose the folder that holds files of some kinds, `roots` or one in them.
-
-    Of several, one of the usual names is taken, then one of `roots`.
-    """
+    """Choose the folder that holds such files: of a usual name, or of `roots`, or in them."""
     looked = [folder for root in roots for folder in (root, *visible_folders(root))]
     holding = [folder for folder in looked if list_files(folder, suffixes)]
     usual = [folder for folder in holding if folder.name.lower() in names]

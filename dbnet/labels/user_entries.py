@@ -36,17 +36,10 @@ def make_user_entry(
 ) -> Entry:
     """Make the entry of an image, with coordinates of the pixels as stored.
 
+    `labels` may state height and width by `keys`. `view` is "displayed" if the format's coordinates
+    mean what a viewer displays; with `fractions` they are shares of the picture's width and height.
     A `UserError` if the stated size differs from the file's, or the labels are of the displayed
     picture and the user has not asked to turn them.
-
-    Args:
-        image: The image's file.
-        request: What the user asked for.
-        instances: The texts.
-        labels: The object that may state height and width.
-        keys: Of height and width.
-        view: "displayed" if the format's coordinates mean what a viewer displays.
-        fractions: Whether they are shares of the picture's width and height.
     """
     shape, orientation = read_shape(image), read_orientation(image)
     stated, instances = _stated_size(labels, keys), choose(instances, request)

@@ -33,10 +33,7 @@ Index = np.ndarray
 
 
 def read_member(archive: str, name: str) -> bytes:
-    """Return the bytes of a member.
-
-    A `UserError` if there is none of the name, or it is damaged, encrypted or too large.
-    """
+    """Return the bytes of a member; a `UserError` if there is none, or damaged or too large."""
     index, key = index_of(archive), key_of(name)
     place = int(np.searchsorted(index[0], key))
     if place == index.shape[1] or index[0, place] != key:

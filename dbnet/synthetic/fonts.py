@@ -10,14 +10,8 @@ from dbnet.errors import UserError
 PILLOW_FONT = "Pillow"  # Aileron, which Pillow carries in its code
 # Of matplotlib's fonts the others hold symbols alone.
 MATPLOTLIB_FONTS = (
-    "DejaVuSans.ttf",
-    "DejaVuSans-*.ttf",
-    "DejaVuSansMono*.ttf",
-    "DejaVuSerif.ttf",
-    "DejaVuSerif-*.ttf",
-    "STIXGeneral*.ttf",
-    "cm[br]10.ttf",
-    "cm[st][sit]10.ttf",
+    *("DejaVuSans.ttf", "DejaVuSans-*.ttf", "DejaVuSansMono*.ttf", "DejaVuSerif.ttf"),
+    *("DejaVuSerif-*.ttf", "STIXGeneral*.ttf", "cm[br]10.ttf", "cm[st][sit]10.ttf"),
 )
 FONT_SUFFIXES = (".otf", ".ttf")
 

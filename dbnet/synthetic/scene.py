@@ -33,13 +33,6 @@ class Scene(NamedTuple):
     texts: list[str]  # what each says; a line's words are joined by blanks
 
 
-class Sign(NamedTuple):
-    """A block of words in the scene; `padding` (pixels of its mask) is the room around it."""
-
-    placement: Placement
-    padding: float
-
-
 def draw_scene(
     rng: np.random.Generator,
     size: tuple[int, int] = (256, 256),
@@ -49,20 +42,14 @@ def draw_scene(
     fonts: Sequence[str] = (),
     photos: Sequence[str] = (),
 ) -> Scene:
-    """Draw a scene with words on it, and the polygons around their ink.
+    """Draw a scene (W, H) with words on it, and the polygons around their ink.
 
     Words lie inside the image and apart from each other. What is not text does not depend on the
-    words, nor do image and words on `level`.
-
-    Args:
-        rng: Source of randomness; four numbers are drawn from it.
-        size: (W, H) of the image in pixels.
-        num_words: Least and largest number of words, as far as there is room for them.
-        difficulty: 0 for few large, straight words of high contrast on calm grounds, 1 for small,
-            bent, turned, blurred ones of low contrast amid clutter.
-        level: A polygon per word, or per line of words.
-        fonts: Font files; without any, those that matplotlib and Pillow bring along.
-        photos: Files of photos without text as backgrounds; without any, they are drawn.
+    words, nor do image and words on `level`: a polygon per word, or per line of words. Four numbers
+    are drawn from `rng`. `num_words` are least and largest, as far as there is room for them;
+    `difficulty` is 0 for few large, straight words of high contrast on calm grounds, 1 for small,
+    bent, turned, blurred ones of low contrast amid clutter. Without files of fonts those that
+    matplotlib and Pillow bring along are taken; without files of photos backgrounds are drawn.
     """
     shape = (size[1], size[0])
     scenery, clutter, text, optics = split_generator(rng, 4)
@@ -71,10 +58,10 @@ def draw_scene(
     add_distractors(clutter, image, difficulty)
     image = defocus(clutter, image, difficulty)
     signs = draw_signs(text, shape, num_words, difficulty, fonts or builtin_fonts())
-    for sign in signs:
+    for placement, padding in signs:
         # The mask's rim is around the ink already.
-        paint_sign(text, image, sign.placement, sign.padding - RIM, difficulty)
-    polygons, texts = annotate([sign.placement for sign in signs], level)
+        paint_sign(text, image, placement, padding - RIM, difficulty)
+    polygons, texts = annotate([placement for placement, _ in signs], level)
     picture = take_picture(optics, image, camera)
     return Scene(picture, polygons, [is_illegible(p, camera) for p in polygons], texts)
 
@@ -90,8 +77,8 @@ def draw_signs(
     num_words: tuple[int, int],
     difficulty: float,
     fonts: Sequence[str],
-) -> list[Sign]:
-    """Draw blocks of words and find room for them in an (H, W) image."""
+) -> list[tuple[Placement, float]]:
+    """Draw blocks of words and find room for them, and so many pixels of their masks around."""
     occupied = np.zeros(shape, np.uint8)
     missing, signs = int(rng.integers(num_words[0], num_words[1] + 1)), []
     for _ in range(2 * missing):  # not every block finds room
@@ -103,7 +90,7 @@ def draw_signs(
         plane = sample_plane(rng, block, scale, difficulty)
         placement = place_block(rng, block, bend, plane, padding, occupied)
         if placement is not None:
-            signs.append(Sign(placement, padding))
+            signs.append((placement, padding))
             missing -= sum(len(line) for line in block.lines)
     return signs
 

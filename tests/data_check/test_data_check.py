@@ -22,9 +22,16 @@ from dbnet.data_check import (
     summary,
     whole_files,
 )
-from dbnet.data_check.inspection import TURNS, Place, check_image, inspect_entry
+from dbnet.data_check.inspection import (
+    TURNS,
+    Place,
+    check_image,
+    check_word,
+    entry_problem,
+    inspect_entry,
+    read_entries,
+)
 from dbnet.data_check.kinds import KINDS, NOTE, SEVERITIES
-from dbnet.data_check.raw_entries import check_word, entry_problem, read_entries
 from dbnet.data_check.reports import bars
 from dbnet.datasets.annotation_file import stated_size
 from dbnet.errors import UserError

@@ -53,7 +53,8 @@ def placements(count, difficulty, shape=(256, 256)):
     for seed in range(count):
         rng = np.random.default_rng(seed)
         yield from (
-            sign.placement for sign in draw_signs(rng, shape, (2, 6), difficulty, builtin_fonts())
+            placement
+            for placement, _ in draw_signs(rng, shape, (2, 6), difficulty, builtin_fonts())
         )
 
 

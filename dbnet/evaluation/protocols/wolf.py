@@ -80,10 +80,7 @@ def _near(centres: Array, others: Array, boxes: Array, other_boxes: Array) -> Ar
 
 
 def _count(pairs: Pairs, strict: bool) -> Row:
-    """Match one to one, then texts that are split, then predictions that merge texts.
-
-    `strict` is as the program DetEval, see `count_icdar2013_deteval`.
-    """
+    """Match one to one, then texts that are split, then merged ones; as DetEval if `strict`."""
     recall, precision, near, ignored = pairs
     counted = ~(precision[ignored] > MIN_PRECISION).any(axis=0)
     touch = recall > 0

@@ -1,17 +1,23 @@
-"""Data in ICDAR's manner: folders of images and text files, whose lines are boxes or polygons."""
+"""Formats in lines of text: ICDAR's manner, whose numbers are pixels, and YOLO's fractions."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+import yaml
 
 from dbnet.errors import UserError
 from dbnet.geometry import rectangle
 from dbnet.labels.entries import Entry, Instance, Request
-from dbnet.labels.faults import note_fault, readable
+from dbnet.labels.faults import note_doubt, note_fault, readable
 from dbnet.labels.files import list_files, pair_files
+from dbnet.labels.json_node import read_limited
 from dbnet.labels.parts import Layout, find_layouts
 from dbnet.labels.text_lines import UNREADABLE, Parse, line_parser, split_lines, to_polygon, to_utf8
+from dbnet.labels.tool_format import Picture, ToolFormat, make_instance, name_of
 from dbnet.labels.user_entries import make_user_entry
 
 PREFIX = "gt_"
@@ -65,6 +71,11 @@ def _listed(pairs: list[tuple[Path, Path]], listing: Path) -> list[tuple[Path, P
     return [pair for pair in pairs if pair[0].name in names]
 
 
+NAMELESS = "no data.yaml names the classes; they are called by their numbers"
+YOLO_LINE = "a class and x, y, width, height or the x and y of at least three corners"
+MAX_YAML = 1 << 20  # bytes
+
+
 class LineStyle(NamedTuple):
     """What the lines of a folder have in common."""
 
@@ -75,10 +86,7 @@ class LineStyle(NamedTuple):
 
 
 def parser_of(files: Iterable[tuple[bytes, str]]) -> Parse:
-    """Make the parser of files, pairs of content and name, whose lines are of one style.
-
-    A `UserError` if they are YOLO's.
-    """
+    """Make the parser of files, pairs of content and name, of one style; YOLO's are refused."""
     lines = [
         line.decode("utf-8", errors="replace")
         for content, source in files
@@ -171,3 +179,54 @@ def _count_numbers(fields: Sequence[str]) -> int:
     """Count the leading fields that are numbers."""
     others = (index for index, field in enumerate(fields) if not NUMBER.fullmatch(field))
     return next(others, len(fields))
+
+
+def _read_yolo(path: Path) -> Iterator[Picture]:
+    names = _class_names(path.parent)
+    if not names:
+        note_doubt(path, NAMELESS)
+    parse = line_parser(YOLO_LINE, partial(_parse_yolo_line, names=names))
+    yield Picture(name_of(path), parse(read_limited(path), str(path)))
+
+
+def _parse_yolo_line(line: str, names: dict[str, str]) -> Instance:
+    number, *fields = line.split()
+    to_polygon(fields)  # refuses what is no number
+    numbers = np.array([float(field) for field in fields]).reshape(-1, 2)
+    if (np.abs(numbers - 0.5) > 1).any():
+        raise ValueError("a number is no fraction of the image's width or height")
+    if len(numbers) == 2:
+        (x, y), (width, height) = numbers
+        polygon = rectangle(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    elif len(numbers) == 1:
+        raise ValueError("there are 2 numbers")
+    else:
+        polygon = numbers
+    return make_instance(polygon, "", names.get(number, number))
+
+
+@lru_cache(maxsize=16)
+def _class_names(folder: Path) -> dict[str, str]:
+    """Return the names of the classes from the nearest data.yaml above a folder of labels."""
+    places = [parent / "data.yaml" for parent in (folder, *folder.parents)[:4]]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        return {}
+    try:
+        names = yaml.safe_load(read_limited(path, MAX_YAML))["names"]
+        listed = names.items() if isinstance(names, dict) else enumerate(names)
+        return {str(number): str(name) for number, name in listed}
+    except (yaml.YAMLError, TypeError, KeyError, RecursionError) as error:
+        problem = re.sub(r"\s+", " ", str(error))
+        raise UserError(f"{path}: no `names:` of the classes ({problem}); fix it") from None
+
+
+YOLO = ToolFormat(
+    "Prepare your data in YOLO's text files, one for each image: boxes, turned boxes or polygons.",
+    suffixes=[".txt"],
+    mark=r"\A\s*(\Z|\d+([ \t]+-?[\d.]+(e-?\d+)?){4,}\s*?([\r\n]|\Z))",
+    read=_read_yolo,
+    by_stem=True,
+    view="displayed",
+    fractions=True,
+)
