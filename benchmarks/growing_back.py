@@ -13,7 +13,7 @@ import math
 import numpy as np
 import torch
 
-from dbnet.data_check.growing_back import best_iou
+from dbnet.data_check.whole_files import best_iou
 from dbnet.models.postprocessors import DBPostprocessor
 
 ASPECTS = (1, 2, 4, 6, 8, 10, 12, 14, 20, 30, 40)

@@ -19,7 +19,7 @@ import numpy as np
 from peers import importable
 
 from dbnet.evaluation.files import GroundTruth, Prediction, read_ground_truth, read_predictions
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric
+from dbnet.evaluation.metrics import HmeanIOUMetric
 
 Truths, Predictions = Mapping[str, GroundTruth], Mapping[str, Prediction]
 KEYS = ("precision", "recall", "hmean")

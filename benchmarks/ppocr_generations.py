@@ -22,8 +22,7 @@ import torch
 from dbnet.apis.detector import init_detector
 from dbnet.checkpoints.foreign import FOREIGN_CONFIG
 from dbnet.cli.model_info import count_parameters
-from dbnet.utils.tables import format_table
-from dbnet.utils.text import natural_key
+from dbnet.utils.text import format_table, natural_key
 
 EXACT_IMAGES = 3  # of which float64 is computed
 HEADER = (

@@ -24,7 +24,7 @@ import dbnet
 from dbnet.cli.options.values import parse_size
 from dbnet.config.load import load_config
 from dbnet.datasets import TextDetDataset
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric
+from dbnet.evaluation.metrics import HmeanIOUMetric
 from dbnet.evaluation.results import write_results
 from dbnet.images import read_image
 from dbnet.weights import shipped_model

@@ -25,7 +25,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 import dbnet
 from dbnet.config.load import load_config
 from dbnet.datasets import SampleKey, collate_text_det
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric
+from dbnet.evaluation.metrics import HmeanIOUMetric
 
 PACKAGE = Path(dbnet.__file__).parent
 CONFIG = "dbnet_r18_fpnc_1200e_icdar2015"

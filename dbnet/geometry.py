@@ -48,15 +48,10 @@ def _edges(polygon: Array) -> Iterable[tuple[list[float], list[float]]]:
 
 
 def join_rings(polygons: Sequence[Array]) -> tuple[Array, Array, Array]:
-    """Join closed outlines, so that all of them pass through NumPy at once.
+    """Join M >= 1 closed outlines, each (K, 2), so that all pass through NumPy at once.
 
-    Args:
-        polygons: M outlines, at least one, each (K, 2) with at least one vertex.
-
-    Returns:
-        vertices: (V, 2) float64, of one outline after the other.
-        following: (V, 2) float64, the next vertex of each.
-        starts: (M,) index of each outline's first vertex.
+    Returns the vertices (V, 2) float64 of one outline after the other, the next vertex of each, (V,
+    2), and the index of each outline's first vertex, (M,).
     """
     vertices = np.concatenate(polygons).astype(np.float64)
     ends = np.cumsum([len(polygon) for polygon in polygons])
@@ -70,6 +65,18 @@ def short_side(polygon: Array) -> float:
     """Shorter side of the minimum-area rectangle in pixels; 0 for fewer than two points."""
     points = np.asarray(polygon, dtype=np.float32).reshape(-1, 2)
     return float(min(cv2.minAreaRect(points)[1])) if len(points) > 1 else 0.0
+
+
+def least_rectangles(polygons: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """Measure the minimum-area rectangles of N polygons; (N,) float64 each.
+
+    Returns short side and long side in pixels, and the angle of the long one to the horizontal in
+    degrees, [-90, 90), positive clockwise on the screen.
+    """
+    found = [cv2.minAreaRect(np.asarray(polygon, np.float32)) for polygon in polygons]
+    sides = np.array([size for _, size, _ in found]).reshape(-1, 2)
+    turned = np.array([angle for *_, angle in found]) + 90 * (sides[:, 1] > sides[:, 0])
+    return sides.min(axis=1), sides.max(axis=1), (turned + 90) % 180 - 90
 
 
 def offset_distance(polygon: Array, ratio: float) -> float:
@@ -100,15 +107,10 @@ def transform(polygon: Array, matrix: Array) -> Array:
 
 
 def clip(polygon: Array, lower: tuple[float, float], upper: tuple[float, float]) -> Array:
-    """Intersect a polygon with an axis-parallel rectangle (Sutherland and Hodgman 1974).
+    """Intersect a polygon (N, 2) with an axis-parallel rectangle (Sutherland and Hodgman 1974).
 
-    A concave polygon that falls apart keeps one outline, joined along the rectangle's side. What
-    lies outside gives a (0, 2) array.
-
-    Args:
-        polygon: (N, 2) points.
-        lower: Least x and y.
-        upper: Greatest x and y.
+    It has the least and greatest (x, y) `lower` and `upper`. A concave polygon that falls apart
+    keeps one outline, joined along the rectangle's side. What lies outside gives a (0, 2) array.
     """
     points = np.asarray(polygon, dtype=np.float32).reshape(-1, 2)
     if (points >= lower).all() and (points <= upper).all():
@@ -151,16 +153,9 @@ def order_corners(quads: Array) -> Array:
 def distance_field(polygon: Array, xs: Array, ys: Array) -> tuple[Array, Array]:
     """Distance to the outline and even-odd inside of every point of a grid.
 
-    An edge of length 0 (a repeated vertex, as cropping yields them) counts as a point.
-
-    Args:
-        polygon: (N, 2) points.
-        xs: (W,) x coordinates of the grid's columns.
-        ys: (H,) y coordinates of its rows.
-
-    Returns:
-        distance: (H, W) float32, pixels.
-        inside: (H, W) bool.
+    An edge of length 0 (a repeated vertex, as cropping yields them) counts as a point. Takes a
+    polygon (N, 2) and the coordinates of the grid's columns, (W,), and rows, (H,). Returns the
+    distance (H, W) float32 in pixels, and inside (H, W) bool.
     """
     # Relative to the grid's corner, so that float32 keeps its digits for far-away vertices.
     origin = np.array([xs[0], ys[0]], dtype=np.float64)
@@ -188,10 +183,7 @@ def distance_field(polygon: Array, xs: Array, ys: Array) -> tuple[Array, Array]:
 
 
 def _edge_table(polygon: Array) -> Array:
-    """Facts (7, E, 1) float32 of the edges: start x and y, end y, direction x and y, length, dx/dy.
-
-    An edge of length 0 has a direction too, a level one the dx/dy 0.
-    """
+    """Facts (7, E, 1) float32: start x and y, end y, direction x and y, length, dx/dy (or 0)."""
     table = []
     for (ax, ay), (bx, by) in _edges(polygon):
         dx, dy = bx - ax, by - ay

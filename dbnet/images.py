@@ -46,27 +46,19 @@ MARK_WITHIN = 256  # bytes from a file's start
 
 
 class Probe(NamedTuple):
-    """Facts about an image file.
+    """Facts about an image file."""
 
-    Attributes:
-        shape: (H, W) as stored, None if Pillow cannot open it.
-        orientation: EXIF's, 1 to 8; 1 is upright, from 5 on the displayed image is (W, H).
-        damage: Why its content cannot be decoded, None if it can.
-    """
-
-    shape: tuple[int, int] | None
-    orientation: int
-    damage: str | None
+    shape: tuple[int, int] | None  # (H, W) as stored, None if Pillow cannot open it
+    orientation: int  # EXIF's, 1 to 8; 1 is upright, from 5 on the displayed image is (W, H)
+    damage: str | None  # why its content cannot be decoded, None if it can
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Replace folders, archives and glob patterns by the images in them, in natural order.
 
     Folders are not searched below their first level, archives are; hidden files are skipped. A path
-    that does not exist and is no pattern of existing files is kept for its reader to report.
-
-    Raises:
-        UserError: A folder or archive cannot be read, or has no image.
+    that does not exist and is no pattern of existing files is kept for its reader to report. A
+    `UserError` if a folder or archive cannot be read, or has no image.
     """
     return [file for path in paths for file in _expand(os.fspath(path))]
 
@@ -107,11 +99,7 @@ def _images_of(paths: Iterable[str], place: str) -> list[str]:
 
 
 def read_content(path: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of an image, wherever it lies.
-
-    Raises:
-        ImageError: It cannot be read.
-    """
+    """Return the bytes of an image, wherever it lies; an `ImageError` if it cannot be read."""
     with _errors_named(os.fspath(path)):
         return _content(path)
 
@@ -132,14 +120,9 @@ def _source(path: str | os.PathLike[str]) -> Path | io.BytesIO:
 
 
 def read_image(path: str | os.PathLike[str], upright: bool = False) -> np.ndarray:
-    """Decode an image file to (H, W, 3) uint8 BGR.
+    """Decode an image file to (H, W, 3) uint8 BGR, as stored or, `upright`, as a viewer shows it.
 
-    Args:
-        path: The file.
-        upright: Decode it as a viewer shows it, instead of the pixels as stored.
-
-    Raises:
-        ImageError: The file is missing, damaged, no image, or has too many pixels.
+    An `ImageError` if it is missing, damaged, no image, or has too many pixels.
     """
     with _errors_named(os.fspath(path)):
         data = _content(path)
@@ -158,31 +141,19 @@ def decode(data: bytes, upright: bool = True) -> np.ndarray:
 
 
 def shape_of(data: bytes) -> tuple[int, int]:
-    """Read (H, W) of the stored pixels from the content of an image file, without decoding it.
-
-    Raises:
-        ImageError: It is no image.
-    """
+    """Read (H, W) of the stored pixels from the content of an image file; or an `ImageError`."""
     with _errors_named(), _opened(io.BytesIO(data)) as image:
         return image.height, image.width
 
 
 def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Read (H, W) of the stored pixels from the header of an image file.
-
-    Raises:
-        ImageError: The file is missing or no image.
-    """
+    """Read (H, W) of the stored pixels from the header of an image file; or an `ImageError`."""
     with _errors_named(os.fspath(path)), Image.open(_source(path)) as image:
         return image.height, image.width
 
 
 def read_orientation(path: str | os.PathLike[str]) -> int:
-    """Read EXIF's orientation, 1 to 8, from the header of an image file; 1 is upright.
-
-    Raises:
-        ImageError: The file is missing or no image.
-    """
+    """Read EXIF's orientation, 1 to 8, from the header of an image file; 1 is upright."""
     with _errors_named(os.fspath(path)), _opened(_source(path)) as image:
         return _orientation_of(image)
 
@@ -273,12 +244,8 @@ def _errors_named(name: str = "") -> Iterator[None]:
 def from_array(array: np.ndarray) -> np.ndarray:
     """Turn an array into (H, W, 3) uint8 BGR; one that is so already is returned itself.
 
-    Args:
-        array: Grey (H, W) or (H, W, 1), BGR (H, W, 3) or BGRA (H, W, 4), uint8 or uint16.
-
-    Raises:
-        TypeError: It has another type.
-        ValueError: It has another shape.
+    It is grey (H, W) or (H, W, 1), BGR (H, W, 3) or BGRA (H, W, 4), uint8 or uint16; else a
+    `TypeError` or, of its shape, a `ValueError`.
     """
     got = f"got shape {array.shape} and dtype {array.dtype}"
     if array.dtype.kind != "u" or array.dtype.itemsize > 2:
@@ -299,8 +266,7 @@ def from_array(array: np.ndarray) -> np.ndarray:
 def from_pillow(image: Image.Image) -> np.ndarray:
     """Turn a Pillow image into (H, W, 3) uint8 BGR as a viewer shows it; it stays as it is.
 
-    Raises:
-        ImageError: Its file, which Pillow reads only now, is damaged.
+    An `ImageError` if its file, which Pillow reads only now, is damaged.
     """
     with _errors_named():
         turned = ImageOps.exif_transpose(image) if _orientation_of(image) > 1 else image.copy()
@@ -334,15 +300,13 @@ def _needs_pillow(data: bytes) -> bool:
 
 
 def _decode_displayed(data: bytes) -> np.ndarray:
-    """Check the header, then decode the pixels as a viewer shows them.
-
-    OpenCV decodes a whole grey or colour JPEG 3 times as fast as Pillow, to the same pixels.
-    """
+    """Check the header, then decode the pixels as a viewer shows them."""
     with _opened(io.BytesIO(data)) as image:
         if image.width * image.height > MAX_PIXELS:
             raise UserError(TOO_LARGE)  # where somebody has raised Pillow's limit
         if image.format == "EPS":
             raise UserError("EPS is a program, not an image")  # and would be run by Ghostscript
+        # Three times as fast as Pillow, to the same pixels.
         if image.mode in ("L", "RGB") and _is_whole_jpeg(image, data):
             pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
             if pixels is not None:
@@ -408,15 +372,10 @@ def stretch(values: np.ndarray) -> np.ndarray:
 
 
 def write_image(path: Path, image: np.ndarray, mark: bytes = b"") -> None:
-    """Encode an image by the suffix of `path` and write it; its folder is made.
+    """Encode a BGR image by the suffix of `path` and write it there, into a folder that is made.
 
-    Args:
-        path: The file; an earlier one is replaced.
-        image: BGR.
-        mark: By which `has_mark` recognises the file; JPEGs only, at most 200 bytes.
-
-    Raises:
-        UserError: The file cannot be written.
+    `has_mark` recognises the file by a mark of at most 200 bytes, of JPEGs only. A `UserError` if
+    it cannot be written.
     """
     is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
     content = cv2.imencode(path.suffix, image, JPEG_SETTINGS if is_jpeg else [])[1].tobytes()

@@ -17,16 +17,11 @@ NO_AREA = shapely.Polygon()
 
 
 def areas_and_boxes(polygons: Sequence[Array]) -> tuple[Array, Array]:
-    """Measure outlines of any shape.
+    """Measure N outlines of any shape, each (K, 2), in pixels.
 
-    Args:
-        polygons: N polygons, each (K, 2), in pixels.
-
-    Returns:
-        areas: (N,) float64 by the shoelace formula, in which lobes of opposite direction cancel.
-        boxes: (N, 4) float64, x_min, y_min, x_max, y_max.
-        What has less than three points or a coordinate that is not finite has the area 0 and a box
-        of NaN, which overlaps nothing.
+    Returns the areas (N,) float64 by the shoelace formula, in which lobes of opposite direction
+    cancel, and boxes (N, 4), x_min, y_min, x_max, y_max. What has less than three points or a
+    coordinate that is not finite has the area 0 and a box of NaN, which overlaps nothing.
     """
     areas, boxes = np.zeros(len(polygons)), np.full((len(polygons), 4), np.nan)
     usable = _usable(polygons)
@@ -42,12 +37,7 @@ def areas_and_boxes(polygons: Sequence[Array]) -> tuple[Array, Array]:
 
 
 def box_intersections(first: Array, second: Array) -> Array:
-    """Area (...), in square pixels, that boxes share with their partners.
-
-    Args:
-        first: (..., 4) boxes of `areas_and_boxes`; one of NaN gives NaN.
-        second: (..., 4) boxes, of a shape that broadcasts with that of `first`.
-    """
+    """Area (...), in square pixels, that boxes (..., 4) share with their partners; NaN of NaN."""
     sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(
         first[..., :2], second[..., :2]
     )
@@ -55,13 +45,9 @@ def box_intersections(first: Array, second: Array) -> Array:
 
 
 def intersection_areas(first: Sequence[Array], second: Sequence[Array]) -> Array:
-    """Area (N,), in square pixels, that each of N polygons shares with its partner.
+    """Area (N,), in square pixels, that each of N polygons (K, 2) shares with its partner.
 
     "Inside" is even-odd, see `to_geometries`.
-
-    Args:
-        first: N polygons, each (K, 2), in pixels.
-        second: N polygons, each (K, 2).
     """
     geometries = to_geometries([*first, *second])
     return shapely.area(shapely.intersection(geometries[: len(first)], geometries[len(first) :]))
@@ -73,15 +59,11 @@ def exact_area(polygon: Array) -> Fraction:
 
 
 def exact_intersection_area(first: Array, second: Array) -> Fraction:
-    """Area that two polygons share, without rounding; "inside" is even-odd.
+    """Area that two polygons (K, 2) share, without rounding; "inside" is even-odd.
 
     Between two neighbouring heights at which vertices or crossings lie, edges neither begin nor
-    cross, so that the common width is linear in the height: the part's area is its height times
-    the width in its middle. Slow, for the few pairs on which rounding would decide.
-
-    Args:
-        first: (K, 2) pixels, finite.
-        second: (L, 2).
+    cross, so that the common width is linear in the height: the part's area is its height times the
+    width in its middle. Slow, for the few pairs on which rounding would decide.
     """
     outlines = _edges(first), _edges(second)
     edges = [*outlines[0], *outlines[1]]
@@ -123,15 +105,12 @@ def _inside(outline: Sequence[Edge], height: Fraction) -> list[tuple[Fraction, F
 
 
 def to_geometries(polygons: Sequence[Array]) -> Array:
-    """Make valid shapely geometries, an array of (N,), from polygons of any shape.
+    """Make valid shapely geometries, an array of (N,), from polygons (K, 2) of any shape.
 
     "Inside" is even-odd: a figure eight becomes its two lobes, a pentagram its five points. (An
     edge that the outline runs over twice counts once, as in `shapely.make_valid`.) What has no
     area, e.g. less than three points, all points on a line, or a coordinate that is not finite,
     becomes an empty polygon.
-
-    Args:
-        polygons: N polygons, each (K, 2), in pixels.
     """
     geometries = _outlines(polygons)
     invalid = ~shapely.is_valid(geometries)
@@ -142,11 +121,7 @@ def to_geometries(polygons: Sequence[Array]) -> Array:
 
 
 def are_simple(polygons: Sequence[Array]) -> Array:
-    """Find the polygons (N,) bool that have an area and whose outline does not meet itself.
-
-    Args:
-        polygons: N polygons, each (K, 2), in pixels.
-    """
+    """Find the polygons (K, 2) that have an area and whose outline does not meet itself; (N,)."""
     geometries = _outlines(polygons)
     return shapely.is_valid(geometries) & ~shapely.is_empty(geometries)
 

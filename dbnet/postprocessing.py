@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -17,6 +18,7 @@ SUBPIXELS = 64  # to a pixel, of the clipper's whole numbers
 MITER_LIMIT = 2.0  # times the offset, that a corner's tip may be away; up to 120 degrees
 
 
+@dataclass(eq=False)
 class DBPostprocessor:
     """Turn probability maps into text polygons.
 
@@ -31,49 +33,31 @@ class DBPostprocessor:
       pixel thick, which have no area, are dropped.
 
     The whole map is read, with the padding of its batch; polygons may reach beyond the image.
-
-    Args:
-        bin_thresh: Pixels with a higher probability belong to a region.
-        box_thresh: Lowest mean probability of a kept region.
-        unclip_ratio: r' of the paper; for "unclip".
-        max_candidates: Regions looked at per image; MMOCR looks at one more.
-        min_text_width: Lowest short side of a quad, in pixels of the map.
-        epsilon_ratio: Tolerance of the polygonal approximation, a part of the region's perimeter;
-            for "unclip".
-        text_repr_type: "quad" for the rectangle of least area around the grown region, "poly" for
-            the grown region itself.
-        grow: "unclip" or "inverse".
-        shrink_ratio: r that "inverse" undoes: 0.4 for the targets themselves. Networks predict
-            thicker regions than their targets, which a larger r fits, such as 0.55.
     """
 
-    def __init__(
-        self,
-        bin_thresh: float = 0.3,
-        box_thresh: float = 0.3,
-        unclip_ratio: float = 1.5,
-        max_candidates: int = 3000,
-        min_text_width: float = 5,
-        epsilon_ratio: float = 0.01,
-        text_repr_type: str = "quad",
-        grow: str = "unclip",
-        shrink_ratio: float = 0.4,
-    ) -> None:
-        if text_repr_type not in ("quad", "poly"):
-            raise ValueError(f'text_repr_type must be "quad" or "poly", got "{text_repr_type}"')
-        if grow not in ("unclip", "inverse"):
-            raise ValueError(f'grow must be "unclip" or "inverse", got "{grow}"')
-        if not 0 < shrink_ratio < 1:
-            raise ValueError(f"shrink_ratio must lie between 0 and 1, got {shrink_ratio}")
-        self.bin_thresh = bin_thresh
-        self.box_thresh = box_thresh
-        self.unclip_ratio = unclip_ratio
-        self.max_candidates = max_candidates
-        self.min_text_width = min_text_width
-        self.epsilon_ratio = epsilon_ratio
-        self.text_repr_type = text_repr_type
-        self.grow = grow
-        self.shrink_ratio = shrink_ratio
+    bin_thresh: float = 0.3  # pixels with a higher probability belong to a region
+    box_thresh: float = 0.3  # lowest mean probability of a kept region
+    unclip_ratio: float = 1.5  # r' of the paper; for "unclip"
+    max_candidates: int = 3000  # regions looked at per image; MMOCR looks at one more
+    min_text_width: float = 5  # lowest short side of a quad, in pixels of the map
+    # Tolerance of the polygonal approximation, a part of the region's perimeter; for "unclip".
+    epsilon_ratio: float = 0.01
+    # "quad" for the rectangle of least area around the grown region, "poly" for that itself.
+    text_repr_type: str = "quad"
+    grow: str = "unclip"  # or "inverse"
+    # r that "inverse" undoes: 0.4 for the targets themselves. Networks predict thicker regions than
+    # their targets, which a larger r fits, such as 0.55.
+    shrink_ratio: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.text_repr_type not in ("quad", "poly"):
+            raise ValueError(
+                f'text_repr_type must be "quad" or "poly", got "{self.text_repr_type}"'
+            )
+        if self.grow not in ("unclip", "inverse"):
+            raise ValueError(f'grow must be "unclip" or "inverse", got "{self.grow}"')
+        if not 0 < self.shrink_ratio < 1:
+            raise ValueError(f"shrink_ratio must lie between 0 and 1, got {self.shrink_ratio}")
 
     def __call__(self, prob_map: "Tensor | np.ndarray", metas: Sequence[dict]) -> list[dict]:
         """Find the texts of a batch.
@@ -95,63 +79,36 @@ class DBPostprocessor:
         return [self._find_texts(array, meta) for array, meta in zip(prob_map, metas)]
 
     def _find_texts(self, prob_map: np.ndarray, meta: dict) -> dict:
-        find = self._grow_back if self.grow == "inverse" else self._unclip
-        found = find(prob_map)
-        outlines = [outline for outline, _ in found]
+        # Small ones have no area; specks are many.
+        if self.grow == "inverse":
+            contours: Sequence[np.ndarray] = find_regions(prob_map, self.bin_thresh)
+            regions = [c for c in contours[: self.max_candidates] if len(c) >= 3]
+        else:
+            contours = find_contours(prob_map, self.bin_thresh)[: self.max_candidates]
+            regions = [r for c in contours if len(r := approximate(c, self.epsilon_ratio)) >= 4]
+        scored = [(region, box_score(prob_map, region.reshape(-1, 2))) for region in regions]
+        scored = [(region, score) for region, score in scored if score >= self.box_thresh]  # no NaN
+        outlines = self._grow([region for region, _ in scored])
+        found = [(o, score) for o, (_, score) in zip(outlines, scored) if o is not None]
         return dict(
-            polygons=all_to_original(outlines, meta["scale_factor"]),
+            polygons=all_to_original([outline for outline, _ in found], meta["scale_factor"]),
             scores=np.array([score for _, score in found], dtype=np.float32),
         )
 
-    def _unclip(self, prob_map: np.ndarray) -> list[tuple[np.ndarray, float]]:
-        """Find outlines (K, 2) in pixels of the map, and their scores, as the paper does."""
-        regions, scores = [], []
-        for contour in find_contours(prob_map, self.bin_thresh)[: self.max_candidates]:
-            region = approximate(contour, self.epsilon_ratio)
-            if len(region) < 4:
-                continue
-            score = box_score(prob_map, region)
-            if score >= self.box_thresh:  # NaN is not
-                regions.append(region)
-                scores.append(score)
-        distances = unclip_distances(regions, self.unclip_ratio)
-        return [
-            (outline, score)
-            for region, distance, score in zip(regions, distances, scores)
-            if (outline := self._outline(region, distance)) is not None
-        ]
-
-    def _grow_back(self, prob_map: np.ndarray) -> list[tuple[np.ndarray, float]]:
-        """Find outlines (K, 2) in pixels of the map, and their scores, by undoing the shrinking."""
-        regions, scores = [], []
-        for contour in find_regions(prob_map, self.bin_thresh)[: self.max_candidates]:
-            if len(contour) < 3:  # has no area; specks are many
-                continue
-            score = box_score(prob_map, contour[:, 0])
-            if score >= self.box_thresh:  # NaN is not
-                regions.append(contour)
-                scores.append(score)
-        undo = inverse_quads if self.text_repr_type == "quad" else inverse_polygons
-        return [
-            (outline, score)
-            for (outline, width), score in zip(undo(regions, self.shrink_ratio), scores)
-            if 0 < width >= self.min_text_width
-        ]
-
-    def _outline(self, region: np.ndarray, distance: float) -> np.ndarray | None:
-        grown = grow(region, distance)
-        if grown is None or self.text_repr_type == "poly":
-            return grown
-        return min_area_quad(grown, self.min_text_width)
+    def _grow(self, regions: list[np.ndarray]) -> list[np.ndarray | None]:
+        """Find the outline (K, 2) of each region, in pixels of the map; None if there is none."""
+        if self.grow == "inverse":
+            undo = inverse_quads if self.text_repr_type == "quad" else inverse_polygons
+            grown = undo(regions, self.shrink_ratio)
+            return [outline if 0 < w >= self.min_text_width else None for outline, w in grown]
+        outlines = list(map(grow, regions, unclip_distances(regions, self.unclip_ratio)))
+        if self.text_repr_type == "poly":
+            return outlines
+        return [None if o is None else min_area_quad(o, self.min_text_width) for o in outlines]
 
 
 def find_contours(prob_map: np.ndarray, bin_thresh: float) -> Sequence[np.ndarray]:
-    """Trace the regions above a probability, and their holes: outlines, each (K, 1, 2) int32.
-
-    Args:
-        prob_map: (H, W) float32.
-        bin_thresh: Pixels with a higher probability belong to a region.
-    """
+    """Trace the regions above a probability, and their holes: outlines, each (K, 1, 2) int32."""
     bitmap = (prob_map > bin_thresh).view(np.uint8)
     contours, _ = cv2.findContours(bitmap, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     return contours
@@ -170,20 +127,15 @@ def inverse_offset(
 ) -> np.ndarray:
     """Offset D by which an outline grows to the one that D = A' (1 - r^2) / L' shrinks back to it.
 
-    With mitred corners an outline of area A and length L grows to A' = A + L D + c D^2 and
-    L' = L + 2 c D, where c sums tan(t / 2) over its exterior angles t: 4 for a rectangle, pi for a
-    circle. With s = 1 - r^2, D is the positive root of c (2 - s) D^2 + (1 - s) L D - s A = 0.
+    With mitred corners an outline of area A and length L grows to A' = A + L D + c D^2 and L' = L +
+    2 c D, where c, `corners`, sums tan(t / 2) over its exterior angles t: 4 for a rectangle, pi for
+    a circle. With s = 1 - r^2, D is the positive root of c (2 - s) D^2 + (1 - s) L D - s A = 0. In
+    pixels, of numbers or arrays of any shape.
 
     A text of 100 x 20 is shrunk by D = 2000 * 0.84 / 240 = 7, to 86 x 6:
 
     >>> float(inverse_offset(area=86 * 6, length=2 * (86 + 6), corners=4, shrink_ratio=0.4))
     7.0
-
-    Args:
-        area: A, square pixels; as `length` and `corners` a number or any shape.
-        length: L, pixels.
-        corners: c.
-        shrink_ratio: r.
     """
     s = 1 - shrink_ratio**2
     square, linear = corners * (2 - s), (1 - s) * length
@@ -196,10 +148,8 @@ def inverse_quads(
     """Grow the least rectangles around contours, each (K, 1, 2).
 
     A contour runs through centres of pixels. The targets hold the rasteriser's half pixel already
-    (see `draw_targets`), so that it is the outline of what they left of a text.
-
-    Returns:
-        Corners (4, 2) float32 and the short side of each; 0 for a region without area.
+    (see `draw_targets`), so that it is the outline of what they left of a text. Returns the corners
+    (4, 2) float32 and the short side of each; 0 for a region without area.
     """
     rectangles = [cv2.minAreaRect(contour) for contour in contours]
     sizes = np.array([size for _, size, _ in rectangles]).reshape(-1, 2)
@@ -220,8 +170,7 @@ def inverse_polygons(
 ) -> list[tuple[np.ndarray, float]]:
     """Grow contours, each (K, 1, 2), with mitred corners.
 
-    Returns:
-        Outline (K', 2) float32 and the thickness of each; 0 for a region without area.
+    Returns the outline (K', 2) float32 and the thickness of each; 0 for a region without area.
     """
     smooth = [smooth_contour(contour) for contour in contours]
     areas, lengths, corners = measure_rings(smooth)
@@ -291,12 +240,7 @@ def approximate(contour: np.ndarray, epsilon_ratio: float) -> np.ndarray:
 
 
 def box_score(prob_map: np.ndarray, polygon: np.ndarray) -> float:
-    """Mean probability of the pixels in a polygon, its outline included.
-
-    Args:
-        prob_map: (H, W) float32.
-        polygon: (K, 2) int32, pixels of the map, inside it.
-    """
+    """Mean of a map (H, W) float32 in a polygon (K, 2) int32 inside it, its outline included."""
     x, y, width, height = cv2.boundingRect(polygon)
     mask = np.zeros((height, width), dtype=np.uint8)
     cv2.fillPoly(mask, [polygon], 1, offset=(-x, -y))
@@ -306,11 +250,7 @@ def box_score(prob_map: np.ndarray, polygon: np.ndarray) -> float:
 def unclip_distances(polygons: Sequence[np.ndarray], unclip_ratio: float) -> list[float]:
     """Compute the offsets D' = A' r' / L' of polygons, in pixels; NaN for one of no length.
 
-    All polygons go through NumPy at once, which costs as much as one of them alone.
-
-    Args:
-        polygons: M arrays (K, 2) int32, each of area A' and perimeter L'.
-        unclip_ratio: r' of the DB paper.
+    The M arrays (K, 2) int32 go through NumPy at once, which costs as much as one of them alone.
     """
     if not polygons:
         return []
@@ -328,17 +268,11 @@ def unclip_distances(polygons: Sequence[np.ndarray], unclip_ratio: float) -> lis
 
 
 def grow(polygon: np.ndarray, distance: float) -> np.ndarray | None:
-    """Offset a polygon outwards by `distance`, in pixels, with round corners.
+    """Offset a polygon (K, 2) int32 outwards by `distance`, in pixels, with round corners.
 
     The clipper's coordinates are integers, so are the new vertices, as in MMOCR. (MMOCR keeps the
-    first of several parts if all have as many vertices, which happens on specks of noise.)
-
-    Args:
-        polygon: (K, 2) int32.
-        distance: D' of `unclip_distances`.
-
-    Returns:
-        (K', 2) float32, or None where the result is empty, in several parts or a mere triangle.
+    first of several parts if all have as many vertices, which happens on specks of noise.) Returns
+    (K', 2) float32, or None where the result is empty, in several parts or a mere triangle.
     """
     if math.isnan(distance):
         return None
@@ -351,13 +285,9 @@ def grow(polygon: np.ndarray, distance: float) -> np.ndarray | None:
 
 
 def min_area_quad(polygon: np.ndarray, min_width: float) -> np.ndarray | None:
-    """Corners (4, 2) float32 of the least rectangle around a polygon, None if it is too thin.
+    """Corners (4, 2) float32 of the least rectangle around a polygon (K, 2) float32, in pixels.
 
-    Their order is OpenCV's, as in MMOCR.
-
-    Args:
-        polygon: (K, 2) float32, pixels.
-        min_width: Lowest length of the short side, pixels.
+    Their order is OpenCV's, as in MMOCR. None if the short side is below `min_width`.
     """
     rectangle = cv2.minAreaRect(polygon)
     if min(rectangle[1]) < min_width:
@@ -380,11 +310,8 @@ def to_original(polygon: np.ndarray, scale_factor: tuple[float, float]) -> np.nd
     """Bring a polygon (K, 2) from pixels of the map to pixels of the original image, float32.
 
     Integer coordinates are centres of pixels, so the image's edge is at -0.5 on either side of the
-    scaling. MMOCR only divides, which shifts its polygons by (1 / scale - 1) / 2 pixels.
-
-    Args:
-        polygon: (K, 2), pixels of the resized image.
-        scale_factor: (w, h) of resized / original image.
+    scaling, of (w, h) resized / original. MMOCR only divides, which shifts its polygons by (1 /
+    scale - 1) / 2 pixels.
     """
     scale = np.asarray(scale_factor, dtype=np.float64)
     return ((polygon + 0.5) / scale - 0.5).astype(np.float32)

@@ -75,9 +75,7 @@ TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.transforms")
 METRICS = _child(
     "metric",
     root.METRICS,
-    "evaluation.hmean_iou",
-    "evaluation.protocol_metric",
-    "evaluation.prediction_collector",
+    "evaluation.metrics",
 )
 HOOKS = _child("hook", root.HOOKS, "engine")
 LOOPS = _child("loop", root.LOOPS, "engine")

@@ -12,7 +12,7 @@ from mmengine.optim import build_optim_wrapper
 import dbnet
 from dbnet.config.load import load_config
 from dbnet.datasets import SampleKey, collate_text_det
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric
+from dbnet.evaluation.metrics import HmeanIOUMetric
 from dbnet.registry import DATASETS, MODELS
 from tests.scenes import write_config, write_scenes
 

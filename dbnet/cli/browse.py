@@ -56,14 +56,9 @@ def without_packing(node: dict) -> dict:
 def sample_keys(
     loader: Config, dataset: BaseDataset, seed: int, epoch: int, number: int
 ) -> Iterator[int | SampleKey]:
-    """Yield the keys of the first samples that a run in one process loads in an epoch.
+    """Yield the keys of the first samples that a run in one process loads in an epoch, from 0.
 
-    Args:
-        loader: Config of the data loader, for its sampler.
-        dataset: That the sampler samples from.
-        seed: Of the run.
-        epoch: Counted from 0.
-        number: How many at most; a finite sampler ends with the epoch.
+    They are at most `number`; a finite sampler ends with the epoch.
     """
     sampler = DATA_SAMPLERS.build(loader.sampler, default_args=dict(dataset=dataset, seed=seed))
     if hasattr(sampler, "set_epoch"):

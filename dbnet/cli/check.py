@@ -3,7 +3,7 @@ import functools
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import Any
 
 from mmengine.config import Config
@@ -13,16 +13,16 @@ from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.progress import with_progress
 from dbnet.cli.report_path import check_report_path
 from dbnet.config.load import load_config
-from dbnet.data_check.findings_file import findings_writer
-from dbnet.data_check.growing_back import measure_growing_back
-from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place, inspect_entry
+from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place, inspect_entry, read_entries
 from dbnet.data_check.kinds import ERROR, Finding
-from dbnet.data_check.levels import mixed_levels
-from dbnet.data_check.raw_entries import read_entries
-from dbnet.data_check.report_html import write_page
-from dbnet.data_check.report_text import format_report, verdict
+from dbnet.data_check.reports import findings_file, format_report, verdict, write_page
 from dbnet.data_check.summary import Example, Summary
-from dbnet.data_check.training_size import TARGETS, measure_training
+from dbnet.data_check.whole_files import (
+    TARGETS,
+    measure_growing_back,
+    measure_training,
+    mixed_levels,
+)
 from dbnet.errors import UserError
 from dbnet.models.postprocessors import DBPostprocessor
 from dbnet.registry import MODELS
@@ -53,11 +53,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Ensure that no file is given twice, and that no report overwrites something else.
-
-    Raises:
-        UserError: One is, or would.
-    """
+    """Ensure that no file is given twice, and that no report overwrites something else."""
     resolved = [path.resolve() for path in args.annotations]
     for index, path in enumerate(args.annotations):
         if resolved[index] in resolved[:index]:
@@ -71,22 +67,16 @@ def check_arguments(args: argparse.Namespace) -> None:
 def check(files: list[list[Any]], args: argparse.Namespace) -> Summary:
     """Check the entries of all files, and write the findings as they come if asked to."""
     summary = Summary(args.annotations)
-    with ExitStack() as stack:
-        written = None
-        if args.json:
-            written = stack.enter_context(findings_writer(args.json, args.annotations))
+    written = findings_file(args.json, summary, args.test_size) if args.json else nullcontext()
+    with written:
         for inspection in with_progress(inspect_all(files, args), sum(map(len, files))):
             summary.add(inspection)
-            if written:
-                for finding in inspection.findings:
-                    written.add(Example(inspection.place, inspection.img_path, finding))
-        found = [*twin_examples(summary, files), *summary.find_empty(), *level_examples(files)]
+        found = [*twin_examples(summary, files), *summary.find_empty()]
+        for number, entries in enumerate(files):
+            place = Place(number, WHOLE_FILE)
+            found += [Example(place, "", finding) for finding in mixed_levels(entries)]
         for example in [*found, *config_examples(summary, files, args)]:
             summary.add_finding(example)
-            if written:
-                written.add(example)
-        if written:
-            written.finish(summary, args.test_size)
     return summary
 
 
@@ -138,13 +128,6 @@ def inspect_all(files: list[list[Any]], args: argparse.Namespace) -> Iterator[In
     )
     workers = args.workers or os.cpu_count() or 1
     return in_order(tasks, workers, num_ahead=4 * workers)
-
-
-def level_examples(files: list[list[Any]]) -> Iterator[Example]:
-    """Find the files that mix words and lines."""
-    for number, entries in enumerate(files):
-        for finding in mixed_levels(entries):
-            yield Example(Place(number, WHOLE_FILE), "", finding)
 
 
 def twin_examples(summary: Summary, files: list[list[Any]]) -> Iterator[Example]:

@@ -1,18 +1,15 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from dbnet.cli.console import command
-from dbnet.cli.prepare import check_classes, find_preparer, with_faults
+from dbnet.cli.prepare import check_classes, faults_told, find_preparer
 from dbnet.cli.progress import with_progress
 from dbnet.errors import UserError
 from dbnet.labels import OWN_DATA, recognise
-from dbnet.labels.entries import Entries
-from dbnet.labels.faults import gathering
+from dbnet.labels.entries import Entries, Request
 from dbnet.labels.label_files import check_label_files, pages_of, write_label_files
-from dbnet.labels.request import Request
 from dbnet.labels.writers import WRITERS
 
 
@@ -33,16 +30,11 @@ def main(args: argparse.Namespace) -> int:
         keep=args.keep,
         ignore=args.ignore,
     )
-    with gathering(partial(with_progress, log=str(args.src))) as gathered:
-        try:
-            parts = OWN_DATA[name](request)
-            check_classes(request, gathered.classes)
-            if gathered.faults and not args.skip_faulty:
-                raise UserError(gathered.faults.pop())
-        except UserError as error:
-            raise with_faults(gathered.faults, error) from error
-    for line in gathered.describe_doubts():
-        print(f"warning: {line}", file=sys.stderr)
+    with faults_told(request) as gathered:
+        parts = OWN_DATA[name](request)
+        check_classes(request, gathered.classes)
+        if gathered.faults and not args.skip_faulty:
+            raise UserError(gathered.faults.pop())
     for line in gathered.faults:
         print(f"left out: {line}", file=sys.stderr)
     _write(parts, args)

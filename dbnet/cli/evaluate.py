@@ -14,13 +14,11 @@ from dbnet.evaluation.files import (
     count_predictions,
     evaluate_predictions,
     make_scenes,
-    metrics_by_key,
     read_both,
     round_predictions,
 )
 from dbnet.evaluation.protocols import NAMES
-from dbnet.evaluation.protocols.counting import count_scenes
-from dbnet.evaluation.protocols.notes import notes_on
+from dbnet.evaluation.protocols.counting import count_scenes, notes_on
 from dbnet.utils.text import natural_key
 
 NOTHING_FOUND = "no prediction finds a text; are these results of another dataset?"
@@ -42,7 +40,6 @@ def main(args: argparse.Namespace) -> int:
         print(f"{args.pred}: no predictions for {list_of(missing)}, counted as empty")
     for note in notes_on(make_scenes(truths, predictions), chosen(args)):
         print(f"{args.pred}: {note}")
-    show = show_protocols if args.protocol else show_icdar2015
     show(args, truths, predictions, others)
     return 0
 
@@ -53,17 +50,47 @@ def chosen(args: argparse.Namespace) -> list[str]:
     return list(NAMES) if "all" in asked else list(dict.fromkeys(asked))
 
 
-def show_icdar2015(
+def show(
     args: argparse.Namespace,
     truths: Mapping[str, GroundTruth],
     predictions: Mapping[str, Prediction],
     others: Mapping[str, Prediction] | None,
 ) -> None:
-    """Print all that `HmeanIOUMetric` reports, and how `others` differ from it."""
-    counts = count_predictions(truths, predictions)
-    metrics = metrics_by_key(counts)
-    if not metrics["icdar/official_hmean"] and could_find(truths, predictions):
+    """Print the metrics of each protocol asked for, and how `others` differ from it."""
+
+    def count(found: Mapping[str, Prediction]) -> dict[str, np.ndarray]:
+        if args.protocol:
+            return count_scenes(make_scenes(truths, found), chosen(args))
+        return {"icdar": count_predictions(truths, found)}
+
+    counts = count(predictions)
+    metrics = {
+        f"{name}/{key}": float(value)
+        for name, rows in counts.items()
+        for key, value in metrics_of(rows.sum(axis=0)).items()
+    }
+    right = any(value for key, value in metrics.items() if key.endswith("precision"))
+    if not right and could_find(truths, predictions):
         print(f"{args.pred}: {NOTHING_FOUND}")
+    if not args.protocol:
+        show_details(args, metrics, truths, predictions)
+    for name, rows in counts.items():
+        if args.bootstrap:
+            lines = format_intervals(rows, args.bootstrap)
+            print(*([f"{name}:"] if args.protocol else []), *lines, sep="\n")
+    for name, rows in (count(others) if others is not None else {}).items():
+        lines = format_differences(counts[name], rows, args.bootstrap or RESAMPLES)
+        print(f"{name} " * bool(args.protocol) + f"against {args.against}:", *lines, sep="\n")
+    print(*format_metrics(metrics), sep="\n")
+
+
+def show_details(
+    args: argparse.Namespace,
+    metrics: Mapping[str, float],
+    truths: Mapping[str, GroundTruth],
+    predictions: Mapping[str, Prediction],
+) -> None:
+    """Print what `HmeanIOUMetric` reports beside the closing lines."""
     if args.pred.suffix.lower() == ".json":
         rounded = evaluate_predictions(truths, round_predictions(predictions))
         change = rounded["icdar/official_hmean"] - metrics["icdar/official_hmean"]
@@ -71,40 +98,6 @@ def show_icdar2015(
         print(f"official if rounded to a submission: {line} ({change:+.4f})")
     if "icdar/max_hmean" in metrics:
         print(f"maximum matching: hmean {metrics['icdar/max_hmean']:.4f}")
-    if args.bootstrap:
-        print(*format_intervals(counts, args.bootstrap), sep="\n")
-    if others is not None:
-        other_counts = count_predictions(truths, others)
-        lines = format_differences(counts, other_counts, args.bootstrap or RESAMPLES)
-        print(f"against {args.against}:", *lines, sep="\n")
-    print(*format_metrics(metrics), sep="\n")
-
-
-def show_protocols(
-    args: argparse.Namespace,
-    truths: Mapping[str, GroundTruth],
-    predictions: Mapping[str, Prediction],
-    others: Mapping[str, Prediction] | None,
-) -> None:
-    """Print the metrics of each protocol asked for, and how `others` differ from it."""
-    names = chosen(args)
-    counts = count_scenes(make_scenes(truths, predictions), names)
-    found = any(rows[:, 2].any() for rows in counts.values())
-    if not found and could_find(truths, predictions):
-        print(f"{args.pred}: {NOTHING_FOUND}")
-    for name, rows in counts.items():
-        if args.bootstrap:
-            print(f"{name}:", *format_intervals(rows, args.bootstrap), sep="\n")
-    if others is not None:
-        for name, rows in count_scenes(make_scenes(truths, others), names).items():
-            lines = format_differences(counts[name], rows, args.bootstrap or RESAMPLES)
-            print(f"{name} against {args.against}:", *lines, sep="\n")
-    metrics = {
-        f"{name}/{key}": float(value)
-        for name, rows in counts.items()
-        for key, value in metrics_of(rows.sum(axis=0)).items()
-    }
-    print(*format_metrics(metrics), sep="\n")
 
 
 def could_find(truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]) -> bool:
@@ -114,16 +107,9 @@ def could_find(truths: Mapping[str, GroundTruth], predictions: Mapping[str, Pred
 
 
 def check_known(
-    path: Path,
-    predictions: Mapping[str, Prediction],
-    gt: Path,
-    truths: Mapping[str, GroundTruth],
+    path: Path, predictions: Mapping[str, Prediction], gt: Path, truths: Mapping[str, GroundTruth]
 ) -> None:
-    """Ensure that predictions are for images of the ground truth.
-
-    Raises:
-        UserError: Some are not.
-    """
+    """Ensure that predictions are for images of the ground truth."""
     unknown = sorted(predictions.keys() - truths.keys(), key=natural_key)
     if unknown:
         raise UserError(f"{path} holds {list_of(unknown)}, which {gt} lacks")

@@ -21,7 +21,7 @@ from dbnet.engine.start import config_mistakes_reported, skip_imagenet_weights
 from dbnet.errors import UserError
 from dbnet.registry import MODELS
 from dbnet.utils.bfloat16 import has_fast_bfloat16
-from dbnet.utils.tables import format_table
+from dbnet.utils.text import format_table
 
 MAX_PASSES = 30
 MIN_PASSES = 3

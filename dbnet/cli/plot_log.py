@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dbnet.cli.console import command
 from dbnet.errors import UserError
-from dbnet.utils.tables import format_table
+from dbnet.utils.text import format_table
 from dbnet.visualization.curves import LOSSES, Records, plot_runs, points, read_scalars
 
 HMEAN = "icdar/hmean"

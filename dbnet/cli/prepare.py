@@ -3,8 +3,8 @@ import difflib
 import shlex
 import sys
 from collections import deque
-from collections.abc import Mapping, Set
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Set
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,9 @@ from dbnet.cli.console import command
 from dbnet.cli.progress import with_progress
 from dbnet.errors import UserError
 from dbnet.labels import OWN_DATA, PREPARERS, Preparer, describe
-from dbnet.labels.entries import Entries, annotation_writer, sample_indices
-from dbnet.labels.faults import gathering, write_faults
+from dbnet.labels.entries import Entries, Request, annotation_writer, sample_indices
+from dbnet.labels.faults import Gathered, gathering, write_faults
 from dbnet.labels.members import enter, is_archive
-from dbnet.labels.request import Request
 
 FAULTY = "faulty.csv"  # in the folder of the annotation files
 NUM_SHOWN = 20  # faults in the terminal
@@ -51,11 +50,7 @@ def find_preparer(name: str) -> Preparer:
 
 
 def _enter_archives(args: argparse.Namespace) -> None:
-    """Let archives that the user names as folders be some.
-
-    Raises:
-        UserError: They cannot be read, or were to be unpacked.
-    """
+    """Let archives that the user names as folders be some, if they are not to be unpacked."""
     if args.copy and args.in_place:
         raise UserError("--copy and --in-place exclude each other; leave one out")
     for option in ("raw", "images", "labels"):
@@ -83,22 +78,16 @@ def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
     """Write one annotation file per part of the dataset and print its counts."""
     names = [field.name for field in fields(Request)]
     request = Request(**{name: getattr(args, name) for name in names})
-    with gathering(partial(with_progress, log=str(args.raw))) as gathered:
-        try:
-            parts = preparer(request)
-            check_classes(request, gathered.classes)
-            if gathered.faults and not args.skip_faulty:
-                for entries in parts.values():
-                    deque(entries, maxlen=0)  # for the faults of those that are made on demand
-                raise UserError(gathered.faults.pop())
-            with ExitStack() as stack:
-                lines = _write(parts, args, stack)
-                if gathered.faults and not args.skip_faulty:
-                    raise UserError(gathered.faults.pop())
-        except UserError as error:
-            raise with_faults(gathered.faults, error) from error
-    for doubt in gathered.describe_doubts():
-        print(f"warning: {doubt}", file=sys.stderr)
+    with faults_told(request) as gathered, ExitStack() as stack:
+        parts = preparer(request)
+        check_classes(request, gathered.classes)
+        if gathered.faults and not args.skip_faulty:
+            for entries in parts.values():
+                deque(entries, maxlen=0)  # for the faults of those that are made on demand
+            raise UserError(gathered.faults.pop())
+        lines = _write(parts, args, stack)
+        if gathered.faults and not args.skip_faulty:
+            raise UserError(gathered.faults.pop())
     if args.skip_faulty:
         listed = args.out / FAULTY
         write_faults(listed, gathered.faults)
@@ -107,11 +96,7 @@ def _prepare(preparer: Preparer, args: argparse.Namespace) -> None:
 
 
 def check_classes(request: Request, met: Set[str]) -> None:
-    """Check that each class of --keep and --ignore is some text's.
-
-    Raises:
-        UserError: One is not; as a rule it is misspelt.
-    """
+    """Check that each class of --keep and --ignore is some text's; as a rule it is misspelt."""
     for option, names in (("--keep", request.keep), ("--ignore", request.ignore)):
         unknown = [name for name in names if name not in met]
         if unknown:
@@ -119,18 +104,25 @@ def check_classes(request: Request, met: Set[str]) -> None:
             raise UserError(f"{option} {unknown[0]}: no label is called so; there are {known}")
 
 
-def with_faults(faults: list[str], error: UserError) -> UserError:
-    """Print the first faults of a set, and return what else is to be said."""
-    everything = [*faults, str(error)]
-    if len(everything) == 1:
-        return error
-    for fault in everything[:NUM_SHOWN]:
-        print(f"error: {fault}", file=sys.stderr)
-    shown = f", the first {NUM_SHOWN} above" if len(everything) > NUM_SHOWN else ""
-    return UserError(
-        f"{len(everything)} faults{shown}; nothing is written: fix them, or leave out what they "
-        f"concern with --skip-faulty, which lists all in {FAULTY}"
-    )
+@contextmanager
+def faults_told(request: Request) -> Iterator[Gathered]:
+    """Gather faults while labels are read; print the first ones if an error ends the block."""
+    with gathering(partial(with_progress, log=str(request.raw))) as gathered:
+        try:
+            yield gathered
+        except UserError as error:
+            everything = [*gathered.faults, str(error)]
+            if len(everything) == 1:
+                raise
+            for fault in everything[:NUM_SHOWN]:
+                print(f"error: {fault}", file=sys.stderr)
+            shown = f", the first {NUM_SHOWN} above" if len(everything) > NUM_SHOWN else ""
+            raise UserError(
+                f"{len(everything)} faults{shown}; nothing is written: fix them, or leave out what "
+                f"they concern with --skip-faulty, which lists all in {FAULTY}"
+            ) from error
+    for doubt in gathered.describe_doubts():
+        print(f"warning: {doubt}", file=sys.stderr)
 
 
 def _write(parts: Mapping[str, Entries], args: argparse.Namespace, stack: ExitStack) -> list[str]:

@@ -20,9 +20,7 @@ from dbnet.engine.start import (
 from dbnet.errors import UserError
 from dbnet.evaluation.closing_lines import format_metrics
 from dbnet.evaluation.counts import RESAMPLES
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric
-from dbnet.evaluation.prediction_collector import PredictionCollector
-from dbnet.evaluation.protocol_metric import ProtocolMetric
+from dbnet.evaluation.metrics import HmeanIOUMetric, PredictionCollector, ProtocolMetric
 from dbnet.evaluation.results import check_results_path, write_results
 from dbnet.evaluation.submission import check_submission_path, submission_names, write_submission
 from dbnet.utils.bfloat16 import has_fast_bfloat16

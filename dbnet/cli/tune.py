@@ -2,10 +2,9 @@ import argparse
 import os
 import pprint
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -72,8 +71,7 @@ def main(args: argparse.Namespace) -> int:
 def take_images(config: Config, args: argparse.Namespace) -> None:
     """Put the images to tune on, by default the validation set, in the test set's place.
 
-    Raises:
-        UserError: Some are of the test set, or there are none.
+    A `UserError` if some are of the test set, or there are none.
     """
     scope = DefaultScope.overwrite_default_scope(scope_of(config))
     with config_mistakes_reported(args.config), scope:
@@ -158,10 +156,11 @@ def describe_size(size: Size) -> str:
 def write_config(out: Path, name: str, best: Candidate) -> None:
     """Write a config that inherits `name` and has the best settings."""
     base = os.path.abspath(path) if (path := Path(name)).is_file() else str(find_config(name))
+    settings = ", ".join(f"{name}={value!r}" for name, value in best.settings.items())
     lines = [
         f"# {describe_settings(best)}: by `dbnet tune`",
         f"_base_ = [{base!r}]",
-        f"model = dict(postprocessor={_as_call(best.settings)})",
+        f"model = dict(postprocessor=dict({settings}))",
     ]
     if best.size is not None:
         lines += ["", f"# --test-size {describe_size(best.size)}"]
@@ -172,7 +171,3 @@ def write_config(out: Path, name: str, best: Candidate) -> None:
                 lines.append(f"{loader} = dict(dataset=dict(pipeline={pipeline}))")
     with replace_when_complete(out) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _as_call(settings: Mapping[str, Any]) -> str:
-    return f"dict({', '.join(f'{name}={value!r}' for name, value in settings.items())})"

@@ -11,7 +11,7 @@ from dbnet.cli.console import command
 from dbnet.config.load import load_config
 from dbnet.errors import UserError
 from dbnet.utils.files import replace_when_complete
-from dbnet.utils.tables import format_table
+from dbnet.utils.text import format_table
 
 METRICS = ("precision", "recall", "hmean-iou")
 PUBLISHED = (

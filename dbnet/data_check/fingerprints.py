@@ -41,16 +41,11 @@ def _reduce(image: Array) -> Array:
 
 
 def near_pairs(hashes: Array) -> Array:
-    """Find the pairs of hashes that differ by `MAX_DISTANCE` bits at most.
+    """Find the pairs of different hashes (N,) uint64 that differ by at most `MAX_DISTANCE` bits.
 
     The 64 bits are cut into blocks: if at most 4 of them differ, at least two of the six blocks are
-    equal. So only hashes that agree in two blocks are compared, for each choice of the two.
-
-    Args:
-        hashes: (N,) uint64, all different.
-
-    Returns:
-        Pairs of indices (M, 2), each once, the lower first.
+    equal. So only hashes that agree in two blocks are compared, for each choice of the two. Returns
+    pairs of indices (M, 2), each once, the lower first.
     """
     edges = np.linspace(0, 64, NUM_BLOCKS + 1).astype(int).tolist()
     masks = [(1 << end) - (1 << start) for start, end in itertools.pairwise(edges)]
@@ -78,12 +73,8 @@ def _distance(first: Array, second: Array) -> Array:
 def earlier_twins(hashes: Array, files: Array) -> tuple[Array, Array]:
     """Find for each image the first one before it that looks the same.
 
-    Args:
-        hashes: (N,) uint64.
-        files: (N,) index of the file that each image is in, ascending.
-
-    Returns:
-        Two (N,) arrays of indices, -1 for none: in the same file, and in a file before.
+    Takes hashes (N,) uint64, and the index (N,) of the file that each is in, ascending. Returns two
+    (N,) arrays of indices, -1 for none: in the same file, and in a file before.
     """
     num, num_files = len(hashes), int(files.max(initial=0)) + 1
     distinct, which = np.unique(hashes, return_inverse=True)

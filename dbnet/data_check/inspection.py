@@ -1,6 +1,7 @@
-"""Check the entries of annotation files: their images, then their words."""
+"""Read annotation files of any quality into little memory; check their images, then their words."""
 
 import os
+from array import array
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +11,8 @@ import numpy as np
 from dbnet.data_check.fingerprints import fingerprint
 from dbnet.data_check.kinds import MAX_ASPECT, MAX_PIXELS, MIN_SIDE, Finding
 from dbnet.data_check.polygons import Measures, check_polygons, resize_factor
-from dbnet.data_check.raw_entries import check_word, entry_problem
-from dbnet.datasets.annotation_file import stated_size
+from dbnet.datasets.annotation_file import read_data_list, stated_size
+from dbnet.datasets.repair import NOT_FINITE, read_polygon
 from dbnet.errors import ImageError
 from dbnet.images import decode, probe, read_content, read_image
 from dbnet.labels.text_lines import UNREADABLE
@@ -27,56 +28,111 @@ TURNS = (
     *("mirror it", "turn it by 180 degrees", "mirror it", "mirror and turn it"),
     *("turn it right", "mirror and turn it", "turn it left"),
 )
+KEPT = ("img_path", "height", "width", "instances", "polygon", "ignore", "text")
 
 
 class Place(NamedTuple):
-    """Where an entry is: number of the file and index in its `data_list`, from 0.
-
-    The index is `WHOLE_FILE` for what concerns no entry alone.
-    """
+    """Where an entry is: number of the file and index in its `data_list`, from 0."""
 
     file: int
-    item: int
+    item: int  # `WHOLE_FILE` for what concerns no entry alone
 
 
 class Inspection(NamedTuple):
-    """What is known of a checked entry.
+    """What is known of a checked entry."""
 
-    Attributes:
-        place: Of the entry.
-        img_path: As it is written there, a URL without its query; "" if it is missing.
-        shape: (H, W) that the entry states, else that of the file; None if neither is known.
-        fingerprint: Perceptual hash of the image.
-        num_words: Items of `instances`.
-        num_unlearnable: Those that count, yet are too small at the test size or outside.
-        findings: Of the image, then of the words.
-        measures: Of the words that are not dropped, in pixels at the test size.
-        ignored: Whether each of them is ignored, (N,) bool.
-    """
-
-    place: Place
-    img_path: str
+    place: Place  # of the entry
+    img_path: str  # as it is written there, a URL without its query; "" if it is missing
+    # (H, W) that the entry states, else that of the file; None if neither is known.
     shape: Size | None
-    fingerprint: int | None
-    num_words: int
-    num_unlearnable: int
-    findings: list[Finding]
-    measures: Measures
-    ignored: np.ndarray
+    fingerprint: int | None  # perceptual hash of the image
+    num_words: int  # items of `instances`
+    num_unlearnable: int  # those that count, yet are too small at the test size or outside
+    findings: list[Finding]  # of the image, then of the words
+    measures: Measures  # of the words that are not dropped, in pixels at the test size
+    ignored: np.ndarray  # whether each of them is ignored, (N,) bool
 
 
 class ImageFacts(NamedTuple):
-    """The result of checking an image file.
+    """The result of checking an image file."""
 
-    Attributes:
-        shape: (H, W) in pixels as stored, None if the file cannot be read.
-        fingerprint: Perceptual hash.
-        findings: What is wrong with it.
+    shape: Size | None  # (H, W) in pixels as stored, None if the file cannot be read
+    fingerprint: int | None  # perceptual hash
+    findings: list[Finding]  # what is wrong with it
+
+
+def read_entries(path: Path) -> list[Any]:
+    """Read `data_list` of an annotation file, see `read_data_list`."""
+    return read_data_list(path, object_hook=_slim)
+
+
+def _slim(node: dict) -> dict:
+    """Pack a polygon and drop what is not checked during reading, for a quarter of the memory."""
+    if "data_list" in node:
+        return node
+    slim = {key: node[key] for key in KEPT if key in node}
+    polygon = slim.get("polygon")
+    if isinstance(polygon, list) and all(type(value) in (int, float, bool) for value in polygon):
+        slim["polygon"] = array("d", map(_to_float, polygon))
+    return slim
+
+
+def _to_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return float("inf")
+
+
+def entry_problem(entry: Any) -> str | None:
+    """Describe what makes an entry of `data_list` unusable; None if nothing does."""
+    if not isinstance(entry, dict):
+        return f"is {type(entry).__name__}, not an object"
+    if not isinstance(entry.get("img_path"), str):
+        return "no img_path" if "img_path" not in entry else "img_path is no string"
+    if "\0" in entry["img_path"]:
+        return "img_path has a null character"
+    if not isinstance(entry.get("instances"), list):
+        return "no instances" if "instances" not in entry else "instances is no list"
+    return None
+
+
+def check_word(index: int, word: Any) -> tuple[Finding | None, np.ndarray | None]:
+    """Read an item of `instances` as the loader does.
+
+    Returns what is wrong, and its polygon (N, 2) float32, None if the loader leaves it out.
     """
+    if not isinstance(word, dict) or "polygon" not in word:
+        return Finding("bad-word", "no polygon", index), None
+    if "ignore" not in word:
+        return Finding("bad-word", "no ignore", index), None
+    if word["ignore"] not in (True, False):
+        detail = f"ignore is {word['ignore']!r}, not true or false"
+        return Finding("bad-word", detail, index), None
+    fault, polygon = read_polygon(word["polygon"])
+    if fault is None:
+        return None, polygon
+    kind = "corner-order" if polygon is not None else _reason(fault, word["polygon"])
+    return Finding(kind, fault, index), polygon
 
-    shape: Size | None
-    fingerprint: int | None
-    findings: list[Finding]
+
+def _reason(fault: str, numbers: Any) -> str:
+    """Name the kind of a polygon that is left out."""
+    if fault == NOT_FINITE:
+        return "not-finite"
+    points = points_of(numbers)
+    if points is None or np.size(numbers) % 2:
+        return "bad-word"
+    return "few-points" if len(points) < 3 else "no-area"
+
+
+def points_of(numbers: Any) -> np.ndarray | None:
+    """Return the points (N, 2) float64 of a polygon as written, without an odd last number."""
+    try:
+        flat = np.asarray(numbers, dtype=np.float64).ravel()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return flat[: len(flat) // 2 * 2].reshape(-1, 2)
 
 
 def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, int]) -> Inspection:
@@ -117,11 +173,7 @@ def inspect_entry(place: Place, entry: Any, folder: Path, test_size: tuple[int, 
 
 
 def sort_words(instances: list[Any]) -> tuple[list[Finding], list[int], list[np.ndarray]]:
-    """Read the words as the loader does.
-
-    Returns:
-        What is wrong with them, and the indices and polygons (N, 2) of those that are kept.
-    """
+    """Return what is wrong with words; indices and polygons (N, 2) of what the loader keeps."""
     findings, kept, polygons = [], [], []
     for index, word in enumerate(instances):
         finding, polygon = check_word(index, word)
@@ -191,13 +243,7 @@ def unreadable(path: str, error: Exception) -> Finding:
 
 
 def check_size(shape: Size, stated: Size | None, orientation: int) -> list[Finding]:
-    """Check an image's size and orientation.
-
-    Args:
-        shape: (H, W) as stored in the file.
-        stated: (height, width) of the entry.
-        orientation: EXIF's, 1..8.
-    """
+    """Check an image's (H, W) as stored and EXIF orientation, 1..8, against the stated (H, W)."""
     findings = []
     here = f"the file is {shape[1]}x{shape[0]}"
     turn = TURNS[orientation - 2] if orientation > 1 else ""

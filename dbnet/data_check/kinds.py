@@ -22,33 +22,20 @@ CORRECT = "correct or remove it"  # a fix
 
 
 class Kind(NamedTuple):
-    """A kind of finding.
+    """A kind of finding."""
 
-    Attributes:
-        severity: One of `SEVERITIES`.
-        rule: When it is reported, and its consequence.
-        fix: What the user can do.
-    """
-
-    severity: str
-    rule: str
-    fix: str
+    severity: str  # one of `SEVERITIES`
+    rule: str  # when it is reported, and its consequence
+    fix: str  # what the user can do
 
 
 class Finding(NamedTuple):
-    """Something found in an image or one of its words.
+    """Something found in an image or one of its words."""
 
-    Attributes:
-        kind: Key of `KINDS`.
-        detail: The numbers of this case.
-        word: Index in `instances`, None if it concerns the image.
-        twin: Index of another word that it concerns.
-    """
-
-    kind: str
-    detail: str
-    word: int | None = None
-    twin: int | None = None
+    kind: str  # key of `KINDS`
+    detail: str  # the numbers of this case
+    word: int | None = None  # index in `instances`, None if it concerns the image
+    twin: int | None = None  # index of another word that it concerns
 
     def describe(self) -> str:
         """Describe where in the image it is, and the detail."""
@@ -115,15 +102,9 @@ _WARNINGS = {
         "the same or nearly the same picture is in the file before; it counts twice",
         "remove one of the entries",
     ),
-    "few-points": (
-        "a polygon has fewer than three corners; the word is left out",
-        CORRECT,
-    ),
+    "few-points": ("a polygon has fewer than three corners; the word is left out", CORRECT),
     "not-finite": ("a coordinate is not finite; the word is left out", CORRECT),
-    "no-area": (
-        "the corners are on a line or a point; the word is left out",
-        CORRECT,
-    ),
+    "no-area": ("the corners are on a line or a point; the word is left out", CORRECT),
     "corner-order": (
         "the sides of four corners cross; training uses their convex hull",
         "list the corners in order around the word, not row by row",

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dbnet.data_check.raw_entries import points_of
+from dbnet.data_check.inspection import points_of
 from dbnet.errors import ImageError
 from dbnet.geometry import transform
 from dbnet.images import read_image
@@ -35,11 +35,7 @@ BACKGROUND = (128, 128, 128)
 def draw_entry(folder: Path, entry: Any, words: Collection[int], close: bool) -> str | None:
     """Draw an entry of `data_list` as the source of an HTML image; None if it cannot be read.
 
-    Args:
-        folder: Of the annotation file.
-        entry: Of a sound form, though its words may be bad.
-        words: Indices in `instances` to point out.
-        close: Show these words with their surroundings, not the whole image.
+    `words` are indices in `instances` to point out, if `close` without the rest of the image.
     """
     try:
         image = read_image(join(str(folder), entry["img_path"]))
@@ -72,14 +68,9 @@ def written_polygons(instances: list[Any]) -> dict[int, Array]:
 
 
 def view_around(polygons: list[Array], shape: tuple[int, int]) -> Box:
-    """Choose the part of an (H, W) image that shows polygons and their surroundings.
+    """Choose the part of an (H, W) image that shows polygons (N, 2) and their surroundings.
 
-    Args:
-        polygons: (N, 2) arrays of finite points, at least one each.
-        shape: (H, W).
-
-    Returns:
-        First and one past the last pixel: left, top, right, bottom; may reach beyond the image.
+    Returns first and one past the last pixel: left, top, right, bottom; may reach beyond the image.
     """
     whole = np.array([[0, 0], [shape[1], shape[0]]], dtype=np.float64)
     if not polygons:

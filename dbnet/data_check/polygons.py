@@ -11,13 +11,8 @@ from mmcv import rescale_size
 from dbnet.data_check.kinds import DUPLICATE_IOU, EDGE_TOLERANCE, Finding
 from dbnet.datasets.transforms.geometric import image_box
 from dbnet.datasets.transforms.targets import GenerateDBTargets, is_too_small
-from dbnet.geometry import offset_distance
-from dbnet.polygon_iou import (
-    areas_and_boxes,
-    box_intersections,
-    intersection_areas,
-    to_geometries,
-)
+from dbnet.geometry import least_rectangles, offset_distance
+from dbnet.polygon_iou import areas_and_boxes, box_intersections, intersection_areas, to_geometries
 
 Array = np.ndarray
 
@@ -27,27 +22,18 @@ CONVEX = 0.99  # part of its hull that a polygon fills at least which does not s
 
 
 class Measures(NamedTuple):
-    """What is measured of words, each (N,) float64, in pixels at the test size.
+    """What is measured of words, each (N,) float64, in pixels at the test size."""
 
-    Attributes:
-        short_side: Of the minimum-area rectangle.
-        area: Even-odd.
-        aspect: Long by short side of that rectangle.
-        angle: Of its long side, degrees in [-90, 90), positive clockwise on the screen.
-    """
-
-    short_side: Array
-    area: Array
-    aspect: Array
-    angle: Array
+    short_side: Array  # of the minimum-area rectangle
+    area: Array  # even-odd
+    aspect: Array  # long by short side of that rectangle
+    angle: Array  # of its long side, degrees in [-90, 90), positive clockwise on the screen
 
 
 def resize_factor(shape: tuple[int, int], test_size: tuple[int, int]) -> float:
     """Return the factor by which the test pipeline scales an (H, W) image.
 
-    Args:
-        shape: Of the image, pixels.
-        test_size: Longest and shortest side at most, in either order.
+    `test_size` is the longest and shortest side at most, in either order.
     """
     return rescale_size((shape[1], shape[0]), test_size, return_scale=True)[1]
 
@@ -56,16 +42,10 @@ def resize_factor(shape: tuple[int, int], test_size: tuple[int, int]) -> float:
 def check_polygons(
     polygons: Sequence[Array], ignored: Sequence[bool], shape: tuple[int, int] | None, scale: float
 ) -> tuple[list[Finding], Measures]:
-    """Find what is wrong with the words of an image, and measure them.
+    """Find what is wrong with the words of an image, by their indices, and measure all of them.
 
-    Args:
-        polygons: (N, 2) arrays that the loader keeps, pixels of the image.
-        ignored: "Don't care", for each polygon.
-        shape: (H, W) of the image, None if it is not known.
-        scale: From pixels of the image to those at the test size.
-
-    Returns:
-        Findings, whose words are indices of `polygons`, and the measures of all of them.
+    `polygons` are (N, 2) arrays that the loader keeps, pixels of the image of (H, W), None if that
+    is not known; `ignored` are "don't care"; `scale` leads to pixels at the test size.
     """
     if not polygons:
         return [], Measures(*np.zeros((4, 0)))
@@ -142,10 +122,8 @@ def check_learnable(
 ) -> list[Finding]:
     """Find words that count but teach nothing, or something else.
 
-    Args:
-        polygons: (N, 2) arrays in pixels at the test size.
-        geometries: The same for shapely.
-        counted: Indices of the words to check.
+    `polygons` (N, 2), also as `geometries` for shapely, are in pixels at the test size; `counted`
+    are the indices of those to check.
     """
     findings = []
     hulls = shapely.area(shapely.convex_hull(geometries))
@@ -168,9 +146,5 @@ def check_learnable(
 
 def measure(polygons: Sequence[Array], areas: Array) -> Measures:
     """Measure words (N, 2) of even-odd `areas`, in pixels at the test size."""
-    rectangles = [cv2.minAreaRect(polygon.astype(np.float32)) for polygon in polygons]
-    sides = np.array([size for _, size, _ in rectangles])
-    short, long = sides.min(axis=1), sides.max(axis=1)
-    turned = np.array([angle for *_, angle in rectangles]) + 90 * (sides[:, 1] > sides[:, 0])
-    aspect = long / np.maximum(short, np.finfo(np.float32).tiny)
-    return Measures(short, areas, aspect, (turned + 90) % 180 - 90)
+    short, long, angle = least_rectangles(polygons)
+    return Measures(short, areas, long / np.maximum(short, np.finfo(np.float32).tiny), angle)

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -10,13 +10,28 @@ from typing import NamedTuple
 import numpy as np
 
 from dbnet.data_check.fingerprints import earlier_twins
-from dbnet.data_check.histograms import Histograms
 from dbnet.data_check.inspection import WHOLE_FILE, Inspection, Place
 from dbnet.data_check.kinds import ERROR, KINDS, PICTURELESS, SEVERITIES, WARNING, Finding
+from dbnet.utils.bins import INFINITE, Bins
 from dbnet.utils.worst import Worst
 
 MAX_EXAMPLES = 20  # kept of a kind
 NUM_WORST = 12  # images with the most findings
+SCALES = {  # by the names of measures; whose counts are (2, bins) int64, (counted, ignored)
+    "words": Bins("words per image", (0, 1, 2, 3, 5, 9, 17, 33, 65, 129, INFINITE), whole=True),
+    "short_side": Bins(
+        "short side of words, pixels at the test size",
+        (0, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, INFINITE),
+    ),
+    "area": Bins(
+        "area of words, square pixels at the test size",
+        (0, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, INFINITE),
+    ),
+    "aspect": Bins(
+        "long by short side of words", (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, INFINITE)
+    ),
+    "angle": Bins("angle of the long side, degrees clockwise", (*range(-90, 91, 15),)),
+}
 
 
 class Example(NamedTuple):
@@ -39,27 +54,19 @@ class KindSummary:
 
 @dataclass
 class FileSummary:
-    """Counts of an annotation file.
+    """Counts of an annotation file."""
 
-    Attributes:
-        path: Of the file.
-        num_images: Entries.
-        num_words: Items of `instances`.
-        num_counted: Those of them that are neither ignored nor dropped.
-        num_ignored: Those that are ignored.
-        num_unlearnable: Those that count, yet are too small or outside of their image.
-        severities: Number of findings of each severity.
-        histograms: Of images and words.
-    """
-
-    path: Path
-    num_images: int = 0
-    num_words: int = 0
-    num_counted: int = 0
-    num_ignored: int = 0
-    num_unlearnable: int = 0
-    severities: Counter[str] = field(default_factory=Counter)
-    histograms: Histograms = field(default_factory=Histograms)
+    path: Path  # of the file
+    num_images: int = 0  # entries
+    num_words: int = 0  # items of `instances`
+    num_counted: int = 0  # those of them that are neither ignored nor dropped
+    num_ignored: int = 0  # those that are ignored
+    num_unlearnable: int = 0  # those that count, yet are too small or outside of their image
+    severities: Counter[str] = field(default_factory=Counter)  # number of findings of each severity
+    # Counted and ignored ones in each bin of `SCALES`, (2, bins); images are in the first row.
+    histograms: dict[str, np.ndarray] = field(
+        default_factory=lambda: {n: np.zeros((2, len(b.edges) - 1), int) for n, b in SCALES.items()}
+    )
 
     def counts(self) -> dict[str, int]:
         """Return the counts by their names in reports."""
@@ -73,20 +80,14 @@ class FileSummary:
 
 
 class Summary:
-    """What was found in annotation files.
-
-    Attributes:
-        files: In the order given.
-        kinds: What was found, in the order of `KINDS`.
-        worst: The readable images with the most errors and warnings.
-        remarks: Lines below the table of the files.
-    """
+    """What was found in annotation files."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self.files = [FileSummary(path) for path in paths]
-        self.kinds = {kind: KindSummary() for kind in KINDS}
-        self.remarks: list[str] = []
-        self.worst = Worst[Inspection](NUM_WORST)
+        self.files = [FileSummary(path) for path in paths]  # in the order given
+        self.kinds = {kind: KindSummary() for kind in KINDS}  # in their order
+        self.remarks: list[str] = []  # lines below the table of the files
+        self.worst = Worst[Inspection](NUM_WORST)  # readable images with most errors and warnings
+        self.record: Callable[[Example], object] = lambda example: None  # of each that is counted
         self._fingerprints = array("Q")
         self._places = array("q")  # file, index, file, index, ...
 
@@ -98,7 +99,10 @@ class Summary:
         file.num_ignored += int(inspection.ignored.sum())
         file.num_counted += int((~inspection.ignored).sum())
         file.num_unlearnable += inspection.num_unlearnable
-        file.histograms.add(inspection)
+        file.histograms["words"][0] += SCALES["words"].counts_of(np.array([inspection.num_words]))
+        for name, values in inspection.measures._asdict().items():
+            for row, chosen in enumerate((~inspection.ignored, inspection.ignored)):
+                file.histograms[name][row] += SCALES[name].counts_of(values[chosen])
         for finding in inspection.findings:
             self.add_finding(Example(inspection.place, inspection.img_path, finding))
         kinds = {finding.kind for finding in inspection.findings}
@@ -126,6 +130,7 @@ class Summary:
     def add_finding(self, example: Example) -> None:
         """Count a finding, and keep it if it is among the first of its kind."""
         kind = self.kinds[example.finding.kind]
+        self.record(example)
         kind.num_findings += 1
         if len(kind.examples) < MAX_EXAMPLES:
             kind.examples.append(example)

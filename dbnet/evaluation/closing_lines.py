@@ -6,8 +6,7 @@ WITH_INTERVAL = ("hmean", "official_hmean")
 def format_metrics(metrics: dict[str, float]) -> list[str]:
     """Write the closing lines of the tools: protocols, fit, intervals, `icdar`, `official`.
 
-    Args:
-        metrics: What the evaluator returns, with keys such as `icdar/hmean`; others are skipped.
+    The metrics have keys such as `icdar/hmean`; others are skipped.
     """
     protocols = [key.removesuffix("hmean") for key in metrics if key.endswith("/hmean")]
     lines = [_protocol_line(metrics, prefix) for prefix in protocols if prefix != "icdar/"]

@@ -25,25 +25,15 @@ SWEPT, HITS, MOST = slice(7, 14), slice(14, 21), slice(21, 28)  # at each of `SC
 
 
 class Overlaps(NamedTuple):
-    """The hits of a dataset of N images, numbered throughout, sorted by text, then by prediction.
+    """The hits of a dataset of N images, numbered throughout, sorted by text, then prediction."""
 
-    Attributes:
-        texts: (P,) text of each pair whose IoU exceeds one half.
-        predictions: (P,) its prediction.
-        iou: (P,) float64.
-        text_images: (G,) the image of each text.
-        images: (M,) the image of each prediction.
-        scores: (M,) float32 of the predictions, None if some image came without.
-        num_images: N.
-    """
-
-    texts: np.ndarray
-    predictions: np.ndarray
-    iou: np.ndarray
-    text_images: np.ndarray
-    images: np.ndarray
-    scores: np.ndarray | None
-    num_images: int
+    texts: np.ndarray  # (P,) text of each pair whose IoU exceeds one half
+    predictions: np.ndarray  # (P,) its prediction
+    iou: np.ndarray  # (P,) float64
+    text_images: np.ndarray  # (G,) the image of each text
+    images: np.ndarray  # (M,) the image of each prediction
+    scores: np.ndarray | None  # (M,) float32 of the predictions, None if some image came without
+    num_images: int  # N
 
 
 def measure_image(
@@ -63,11 +53,7 @@ def measure_image(
 
 
 def join_overlaps(results: Sequence[dict]) -> Overlaps:
-    """Join the images of a dataset.
-
-    Args:
-        results: A dict per image with `iou`, (G, M) float64, and `scores`, (M,) float32 or None.
-    """
+    """Join the images of a dataset, each with `iou`, (G, M) float64, and `scores`, (M,) or None."""
     shapes = np.array([result["iou"].shape for result in results], dtype=np.intp).reshape(-1, 2)
     first_text, first_prediction = (np.cumsum(shapes, axis=0) - shapes).T
     hits = [np.nonzero(result["iou"] > MIN_IOU) for result in results]
@@ -91,8 +77,7 @@ def _joined(arrays: Sequence[np.ndarray], dtype: type) -> np.ndarray:
 def count_images(overlaps: Overlaps) -> np.ndarray:
     """Count texts, predictions and matches of every image.
 
-    Returns:
-        (N, 28) float64, or (N, 7) without scores; see the columns above.
+    Returns (N, 28) float64, or (N, 7) without scores; see the columns above.
     """
     matched = first_come(overlaps.texts, overlaps.predictions)
     images = overlaps.text_images[overlaps.texts[matched]]
@@ -113,11 +98,8 @@ def count_hits(
 ) -> np.ndarray:
     """Count the matches of every image, (N,) float64.
 
-    Args:
-        score_thr: Predictions of a lower score are left out; with None all stay.
-        overlaps: Of the dataset.
-        match: Finds the matches among texts and predictions of hits.
-        min_iou: A match overlaps by more than this, one half or more.
+    Predictions of a lower score are left out, with None all stay; a match overlaps by more than
+    `min_iou`, one half or more.
     """
     kept = overlaps.iou > min_iou
     if score_thr is not None and overlaps.scores is not None:
@@ -189,12 +171,9 @@ def weighted_rates(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def metrics_with_intervals(counts: np.ndarray, resamples: int, names: Sequence[str]) -> dict:
-    """Form the metrics of a dataset, plain floats.
+    """Form the metrics of a dataset from the counts (N, K) of its images, plain floats.
 
-    Args:
-        counts: Of each image, (N, K).
-        resamples: Of which `NAME_low` and `NAME_high` come, see `intervals`; 0 for none.
-        names: The metrics that get them.
+    Those of `names` get `NAME_low` and `NAME_high`, see `intervals`, if there are `resamples`.
     """
     metrics = {name: float(value) for name, value in metrics_of(counts.sum(axis=0)).items()}
     ends = intervals(counts, resamples) if resamples else {}
@@ -209,13 +188,8 @@ def resampled_sums(
 ) -> list[np.ndarray]:
     """Sum the counts of images drawn at random with replacement, as many as there are.
 
-    Args:
-        counts: Of one or more results on the same N images, each (N, K); all get the same draws.
-        resamples: R.
-        seed: Of the draws.
-
-    Returns:
-        (R, K) for each.
+    Of one or more results on the same N images, each (N, K), all get the same draws; the sums are
+    (R, K) for each.
     """
     num_images = len(counts[0])
     rng = np.random.default_rng(seed)
@@ -244,19 +218,12 @@ def intervals(counts: np.ndarray, resamples: int = RESAMPLES) -> dict[str, tuple
 
 
 class Difference(NamedTuple):
-    """How much higher one result is than another on the same images.
+    """How much higher one result is than another on the same images."""
 
-    Attributes:
-        change: On all images.
-        low: 2.5th percentile over resampled images.
-        high: 97.5th.
-        share: Of the resamples in which it is above 0.
-    """
-
-    change: float
-    low: float
-    high: float
-    share: float
+    change: float  # on all images
+    low: float  # 2.5th percentile over resampled images
+    high: float  # 97.5th
+    share: float  # of the resamples in which it is above 0
 
 
 def differences(

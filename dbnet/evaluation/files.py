@@ -1,9 +1,6 @@
 """Ground truth and predictions in files: read them, pair them by image and evaluate."""
 
-import functools
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple, TypeVar
@@ -23,9 +20,9 @@ from dbnet.evaluation.submission import (
     to_submission_quads,
 )
 from dbnet.labels.entries import Instance
-from dbnet.labels.icdar_lines import parser_of
+from dbnet.labels.text_formats import parser_of
 from dbnet.remote.paths import shown
-from dbnet.utils.files import is_visible, refuse_special
+from dbnet.utils.files import is_visible, opened_zip, refuse_special
 from dbnet.utils.text import natural_key
 
 T = TypeVar("T")
@@ -52,10 +49,8 @@ class Prediction(NamedTuple):
 def read_ground_truth(path: Path) -> dict[str, GroundTruth]:
     """Read the ground truth of a dataset, by the images' stems.
 
-    Args:
-        path: An annotation file (.json), or a zip or folder of `gt_img_N.txt`, whose lines are
-            boxes or polygons as `dbnet prepare icdar_folder` reads them. What is no .txt in there
-            is passed over.
+    It is an annotation file (.json), or a zip or folder of `gt_img_N.txt`, whose lines are boxes or
+    polygons as `dbnet prepare icdar_folder` reads them. What is no .txt in there is passed over.
     """
     if _is_json(path):
         return _by_key(path, _read_annotation(path), stem_of)
@@ -74,9 +69,8 @@ def _ground_truth(words: Sequence[Instance]) -> GroundTruth:
 def read_predictions(path: Path) -> dict[str, Prediction]:
     """Read the predictions for a dataset, by the images' stems.
 
-    Args:
-        path: A `results.json`, or a zip or folder of `res_img_N.txt`. Anything else in there is an
-            error, as for the competition's server.
+    They are a `results.json`, or a zip or folder of `res_img_N.txt`. Anything else in there is an
+    error, as for the competition's server.
     """
     if _is_json(path):
         return _by_key(path, _read_results(path), stem_of)
@@ -98,10 +92,6 @@ def read_both(
 
     Where both are JSON files and images in several folders have one stem, they go by the end of
     their paths, with as many folders as it takes to tell the images of the ground truth apart.
-
-    Args:
-        gt_path: As for `read_ground_truth`.
-        pred_path: As for `read_predictions`.
     """
     if not (_is_json(gt_path) and _is_json(pred_path)):
         return read_ground_truth(gt_path), read_predictions(pred_path)
@@ -123,16 +113,9 @@ def evaluate_predictions(
 ) -> dict[str, float]:
     """Compute the metrics of `HmeanIOUMetric`, with its keys such as `icdar/hmean`.
 
-    Args:
-        truths: The ground truth of every image, by stem.
-        predictions: The predictions; an image without any counts as empty.
+    An image without predictions counts as empty.
     """
-    return metrics_by_key(count_predictions(truths, predictions))
-
-
-def metrics_by_key(counts: np.ndarray) -> dict[str, float]:
-    """Form the metrics of `count_predictions`, with the keys of `HmeanIOUMetric`."""
-    metrics = metrics_of(counts.sum(axis=0))
+    metrics = metrics_of(count_predictions(truths, predictions).sum(axis=0))
     return {f"icdar/{name}": float(value) for name, value in metrics.items()}
 
 
@@ -143,19 +126,24 @@ def count_predictions(
     unknown = predictions.keys() - truths.keys()
     if unknown:
         raise ValueError(f"predictions for images without ground truth: {sorted(unknown)}")
-    nothing = Prediction([], np.zeros(0, np.float32))
-    pairs = [(truth, predictions.get(stem, nothing)) for stem, truth in truths.items()]
-    measured = [measure_image(t.polygons, t.ignored, *p) for t, p in pairs]
-    return count_images(join_overlaps(measured))
+    pairs = paired(truths, predictions)
+    return count_images(join_overlaps([measure_image(t.polygons, t.ignored, *p) for t, p in pairs]))
 
 
 def make_scenes(
     truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]
 ) -> list[Scene]:
     """Put texts and predictions of every image together, in the order of `truths`."""
-    nothing = Prediction([], None)
-    pairs = [(truth, predictions.get(stem, nothing)) for stem, truth in truths.items()]
+    pairs = paired(truths, predictions)
     return [Scene(t.polygons, t.ignored, p.polygons, t.num_chars) for t, p in pairs]
+
+
+def paired(
+    truths: Mapping[str, GroundTruth], predictions: Mapping[str, Prediction]
+) -> list[tuple[GroundTruth, Prediction]]:
+    """Pair each truth with its prediction, which may be one of nothing."""
+    nothing = Prediction([], np.zeros(0, np.float32))
+    return [(truth, predictions.get(stem, nothing)) for stem, truth in truths.items()]
 
 
 def _is_json(path: Path) -> bool:
@@ -177,21 +165,12 @@ def _by_key(
 
 
 def _distinct_key(paths: Sequence[str]) -> Callable[[str], str]:
-    """Choose what images go by: their stem, or else the shortest end of a path that is not shared.
-
-    If even whole paths are shared, it is the stem.
-    """
+    """Choose what images go by: their stem, or the shortest end of a path that none shares."""
     most = max((len(_parts(path)) for path in paths), default=0)
     keys: list[Callable[[str], str]] = [stem_of]
-    keys += [functools.partial(_path_end, num_parts=number) for number in range(1, most + 1)]
-    for key_of in keys:
-        if len({key_of(path) for path in paths}) == len(paths):
-            return key_of
-    return stem_of
-
-
-def _path_end(path: str, num_parts: int) -> str:
-    return "/".join(_parts(path)[-num_parts:])
+    keys += [lambda path, n=n: "/".join(_parts(path)[-n:]) for n in range(1, most + 1)]  # type: ignore[misc]
+    distinct = (key for key in keys if len(set(map(key, paths))) == len(paths))
+    return next(distinct, stem_of)
 
 
 def _parts(path: str) -> tuple[str, ...]:
@@ -200,18 +179,14 @@ def _parts(path: str) -> tuple[str, ...]:
 
 def _read_annotation(path: Path) -> list[tuple[str, GroundTruth]]:
     """Read an annotation file into pairs of image path and ground truth."""
-    _check_readable(path)
-    annotations = Annotations.read(path)
-    entries = [annotations[item] for item in range(len(annotations))]
-    return [(shown(e.pop("img_path")), GroundTruth(**e)) for e in entries]
-
-
-def _check_readable(path: Path) -> None:
     try:
         refuse_special(path)
         path.open("rb").close()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
+    annotations = Annotations.read(path)
+    entries = [annotations[item] for item in range(len(annotations))]
+    return [(shown(e.pop("img_path")), GroundTruth(**e)) for e in entries]
 
 
 def _read_files(path: Path, wanted: Callable[[str], bool]) -> list[tuple[str, bytes]]:
@@ -236,18 +211,14 @@ def _read_files(path: Path, wanted: Callable[[str], bool]) -> list[tuple[str, by
 
 
 def _read_zip(path: Path, wanted: Callable[[str], bool]) -> list[tuple[str, bytes]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-            names = _visible(info.filename for info in members)
-            by_name = {info.filename: info for info in members}
-            if len(by_name) < len(members):
-                twice = next(name for name in names if names.count(name) > 1)
-                raise UserError(f"{path}: {twice} is in there twice, remove one")
-            return [(name, archive.read(by_name[name])) for name in names if wanted(name)]
-    # RuntimeError: the zip is encrypted. NotImplementedError, its subclass: unknown compression.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise UserError(f"{path}: damaged or no zip ({error})") from error
+    with opened_zip(path) as archive:
+        members = [info for info in archive.infolist() if not info.is_dir()]
+        names = _visible(info.filename for info in members)
+        by_name = {info.filename: info for info in members}
+        if len(by_name) < len(members):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UserError(f"{path}: {twice} is in there twice, remove one")
+        return [(name, archive.read(by_name[name])) for name in names if wanted(name)]
 
 
 def _visible(names: Iterable[str]) -> list[str]:

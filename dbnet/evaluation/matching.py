@@ -35,15 +35,10 @@ def match_image(
     Comparisons with 0.5, 0.6, ... 0.9 are exact, whatever the polygons: an IoU of which rounding
     could hide on which side of such a limit it lies is computed in fractions.
 
-    Args:
-        gt_polygons: G ground-truth polygons, each (K, 2), in pixels of the original image.
-        gt_ignored: G flags, true where the text is "don't care".
-        polygons: M predicted polygons, each (K, 2), in the same frame.
-
-    Returns:
-        iou: (G', M') float64, of the texts and predictions that count; a hit is above 0.5. It is 0
-            where the boxes alone show that it is below 0.4.
-        counted: (M,) bool, true for the M' predictions that count.
+    Takes G texts, each (K, 2) in pixels of the original image, G flags of those that are "don't
+    care", and M predictions in the same frame. Returns the IoU (G', M') float64 of the texts and
+    predictions that count, 0 where the boxes alone show that it is below 0.4 (a hit is above 0.5),
+    and which predictions count, (M,) bool.
     """
     ignored = np.asarray(gt_ignored, dtype=bool)
     num_texts = len(gt_polygons)
@@ -78,10 +73,7 @@ def _is_close(share: np.ndarray) -> np.ndarray:
 
 
 def _exact_share(text: np.ndarray, prediction: np.ndarray, ignored: bool) -> float:
-    """Compute an IoU, or the part of a prediction in an ignored text, and round it.
-
-    Rounding to a float keeps it on its side of each limit.
-    """
+    """Compute an IoU, or the part in an ignored text, rounded on its side of each limit."""
     common = exact_intersection_area(text, prediction)
     area = exact_area(prediction)
     whole = area if ignored else exact_area(text) + area - common
@@ -95,11 +87,8 @@ def _exact_share(text: np.ndarray, prediction: np.ndarray, ignored: bool) -> flo
 def first_come_pairs(hits: np.ndarray) -> list[tuple[int, int]]:
     """Match the texts and predictions of one image as `first_come` does.
 
-    Args:
-        hits: (G, M) bool, which predictions could stand for which texts.
-
-    Returns:
-        (text, prediction) of each match, by text.
+    Takes which predictions could stand for which texts, (G, M) bool; returns (text, prediction) of
+    each match, by text.
     """
     texts, predictions = np.nonzero(hits)
     chosen = first_come(texts, predictions)
@@ -109,15 +98,9 @@ def first_come_pairs(hits: np.ndarray) -> list[tuple[int, int]]:
 def first_come(texts: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """Let each text in turn take the first free prediction that hits it.
 
-    This is the order of ICDAR2015's own script and of MMOCR's strategy "vanilla".
-
-    Args:
-        texts: (P,) the text of each hit; hits are sorted by text, then by prediction. Numbers may
-            run over all images of a dataset.
-        predictions: (P,) its prediction.
-
-    Returns:
-        (K,) the hits that are matches, in order.
+    This is the order of ICDAR2015's own script and of MMOCR's strategy "vanilla". Takes the texts
+    (P,) and the predictions (P,) of hits, sorted by text, then by prediction; numbers may run over
+    all images of a dataset. Returns the hits (K,) that are matches, in order.
     """
     chosen = _sole(texts, predictions)
     taken: set[int] = set()

@@ -24,8 +24,7 @@ SETTINGS = "parts.json"
 def alone_in(folder: Path) -> Iterator[None]:
     """Make a folder and hold it for one command, where the file system has locks.
 
-    Raises:
-        UserError: Another command has it, or it cannot be written to.
+    A `UserError` if another command has it, or it cannot be written to.
     """
     check_writable(folder / SETTINGS)
     try:
@@ -38,17 +37,11 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 class ResultParts:
-    """The parts in a folder, of earlier runs too.
+    """The parts in a folder, which is made, of earlier runs too.
 
-    Args:
-        folder: Made if it is not there.
-        format: "jsonl" or "parquet".
-        settings: What the results depend on, as JSON has it.
-        resume: Continue the run whose parts are there.
-
-    Raises:
-        UserError: The folder holds parts and `resume` was not asked for, or parts of other
-            settings; it cannot be written to; or Parquet's package is missing.
+    `format` is "jsonl" or "parquet"; `settings` are what the results depend on, as JSON has it. A
+    `UserError` if the folder holds parts and `resume` was not asked for, or parts of other
+    settings; if it cannot be written to; or if Parquet's package is missing.
     """
 
     def __init__(
@@ -104,11 +97,7 @@ class ResultParts:
 
 
 def arrow() -> Any:
-    """Import pyarrow.
-
-    Raises:
-        UserError: It is not installed.
-    """
+    """Import pyarrow; a `UserError` if it is not installed."""
     try:
         return importlib.import_module("pyarrow")
     except ImportError:
@@ -118,14 +107,8 @@ def arrow() -> Any:
 def schema(arrow: Any) -> Any:
     """Make Parquet's schema, the same for all parts."""
     numbers = arrow.list_(arrow.float32())
-    return arrow.schema(
-        [
-            ("img_path", arrow.string()),
-            ("polygons", arrow.list_(numbers)),
-            ("scores", numbers),
-            ("error", arrow.string()),
-        ]
-    )
+    polygons, text = arrow.list_(numbers), arrow.string()
+    return arrow.schema(dict(img_path=text, polygons=polygons, scores=numbers, error=text))
 
 
 def check_same(path: Path, settings: Mapping[str, Any]) -> None:

@@ -12,15 +12,10 @@ from dbnet.utils.files import refuse_special, replace_when_complete
 
 
 def write_results(path: Path, metrics: Mapping[str, float], images: Sequence[dict]) -> None:
-    """Write a `results.json` atomically.
+    """Write a `results.json` atomically; a `UserError` if it cannot be written.
 
-    Args:
-        path: The file.
-        metrics: By name; empty where nothing was evaluated.
-        images: A dict per image with `img_path`, `polygons` (flat lists) and `scores`.
-
-    Raises:
-        UserError: It cannot be written.
+    `metrics` are empty where nothing was evaluated; each image has `img_path`, `polygons` (flat
+    lists) and `scores`.
     """
     try:
         with replace_when_complete(path) as partial:
@@ -46,11 +41,7 @@ def check_writable(path: Path) -> None:
 
 
 def check_results_path(path: Path) -> None:
-    """Check that a `results.json` can be written, and replaces no file but an earlier one.
-
-    Raises:
-        UserError: It cannot, or would.
-    """
+    """Check that a `results.json` can be written, and replaces no file but an earlier one."""
     check_writable(path)
     if os.path.lexists(path) and not holds_results(path):
         raise UserError(f"--out {path} is there already and no results.json, choose another name")
@@ -67,11 +58,7 @@ def holds_results(path: Path) -> bool:
 
 
 def read_images(path: Path) -> list[dict[str, Any]]:
-    """Read the predictions of a `results.json`, a dict per image, unchecked.
-
-    Raises:
-        UserError: It is none.
-    """
+    """Read the predictions of a `results.json`, a dict per image, unchecked."""
     try:
         refuse_special(path)
         content = json.loads(path.read_bytes())
@@ -85,11 +72,7 @@ def read_images(path: Path) -> list[dict[str, Any]]:
 
 
 def read_metrics(path: Path) -> dict[str, float]:
-    """Read the metrics of a `results.json`.
-
-    Raises:
-        UserError: It is none.
-    """
+    """Read the metrics of a `results.json`; a `UserError` if it is none."""
     try:
         refuse_special(path)
         metrics = json.loads(path.read_text(encoding="utf-8"))["metrics"]

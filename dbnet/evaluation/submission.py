@@ -25,16 +25,11 @@ def stem_of(name: str, prefix: str = "") -> str:
 
 
 def to_submission_quads(polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Round polygons to what a submission can hold: whole corners, clockwise on the screen.
+    """Round polygons (K, 2) to what a submission holds: whole corners, clockwise on the screen.
 
     Four corners stay where they are, any other polygon becomes its minimum-area rectangle. Halves
-    go to the even neighbour. The first corner stays the first.
-
-    Args:
-        polygons: M polygons, each (K, 2), in pixels of the original image.
-
-    Returns:
-        M quads (4, 2) float32 without fractions, some perhaps without area.
+    go to the even neighbour. The first corner stays the first. Returns (4, 2) float32 each, some
+    perhaps without area.
     """
     return [_to_submission_quad(np.asarray(polygon, dtype=np.float32)) for polygon in polygons]
 
@@ -47,14 +42,9 @@ def _to_submission_quad(polygon: np.ndarray) -> np.ndarray:
 
 
 def parse_submission(content: bytes, source: str) -> list[np.ndarray]:
-    """Parse a file of lines `x1,y1,x2,y2,x3,y3,x4,y4`, as strict as the competition's server.
+    """Parse lines of quads, (4, 2) float32 pixels, as strict as the competition's server.
 
-    Args:
-        content: The file's bytes, UTF-8 with or without a byte-order mark. Empty lines are skipped.
-        source: The file's name for messages.
-
-    Returns:
-        A (4, 2) float32 quad per line, in pixels.
+    They are UTF-8 with or without a byte-order mark; empty ones are skipped.
     """
     try:
         lines = content.decode("utf-8-sig").split("\n")
@@ -89,8 +79,7 @@ def _parse_line(line: str) -> np.ndarray:
 def check_submission_path(path: Path) -> None:
     """Check, before a long run, that a submission may be written to `path`.
 
-    Raises:
-        UserError: It does not end in .zip, or it is there and not a submission itself.
+    A `UserError` if it does not end in .zip, or is there and not a submission itself.
     """
     if path.suffix.lower() != ".zip":
         raise UserError(f"{path}: a submission is a zip, choose a name that ends in .zip")
@@ -107,11 +96,7 @@ def check_submission_path(path: Path) -> None:
 
 
 def submission_names(paths: Iterable[str]) -> list[str]:
-    """Name the files of images in a submission.
-
-    Raises:
-        UserError: Two images have one stem, so that a submission cannot tell them apart.
-    """
+    """Name the files of images in a submission; a `UserError` if two images have one stem."""
     owners: dict[str, str] = {}
     for path in paths:
         name = f"{PREFIX}{stem_of(path)}.txt"
@@ -125,29 +110,22 @@ def submission_names(paths: Iterable[str]) -> list[str]:
 
 
 def write_submission(path: Path, images: Sequence[dict]) -> None:
-    """Write the zip atomically.
+    """Write the zip atomically; an earlier submission is replaced, see `check_submission_path`.
 
-    Args:
-        path: The zip; an earlier submission there is replaced, see `check_submission_path`.
-        images: A dict per image as in `results.json`, with `img_path` and `polygons`, flat lists
-            [x1, y1, ...] in pixels of the original image. An image without polygons gets an empty
-            file.
+    Each image has `img_path` and `polygons`, flat lists [x1, y1, ...] in pixels of the original
+    image, as in `results.json`. Without polygons it gets an empty file.
     """
-    files = _format_files(images)
+    names = submission_names(image["img_path"] for image in images)
     check_submission_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_when_complete(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-            for name, content in files.items():
+            for name, image in zip(names, images):
                 # Without today's date, so that equal predictions give equal bytes.
+                content = _format_lines(image["polygons"])
                 archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     except OSError as error:  # no space, no permission, ...
         raise UserError(f"{path}: {error.strerror or error}") from error
-
-
-def _format_files(images: Sequence[dict]) -> dict[str, str]:
-    names = submission_names(image["img_path"] for image in images)
-    return {name: _format_lines(image["polygons"]) for name, image in zip(names, images)}
 
 
 def _format_lines(polygons: Iterable[Sequence[float]]) -> str:

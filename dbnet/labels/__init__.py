@@ -6,27 +6,21 @@ from pathlib import Path
 
 from dbnet.errors import UserError
 from dbnet.labels import public
-from dbnet.labels.coco import COCO
-from dbnet.labels.cocotext_textocr import prepare_cocotext, prepare_textocr
-from dbnet.labels.cvat import CVAT
-from dbnet.labels.doctr import DOCTR
-from dbnet.labels.entries import Entries
-from dbnet.labels.icdar_folder import prepare_icdar_folder
+from dbnet.labels.entries import Entries, Request
+from dbnet.labels.json_formats import AZURE_READ, DOCTR, GOOGLE_VISION, SUPERVISELY, TEXTRACT, VIA
 from dbnet.labels.label_studio import LABEL_STUDIO
 from dbnet.labels.labelme import prepare_labelme
-from dbnet.labels.mmocr import MMOCR, MMOCR0
-from dbnet.labels.paddleocr import PADDLEOCR
-from dbnet.labels.pages import ALTO, HOCR, PAGE
+from dbnet.labels.other_datasets import (
+    prepare_cocotext,
+    prepare_synthtext,
+    prepare_textocr,
+    prepare_totaltext,
+)
+from dbnet.labels.part_formats import COCO, MMOCR, MMOCR0, PADDLEOCR
 from dbnet.labels.parts import list_visible
-from dbnet.labels.request import Request
-from dbnet.labels.services import AZURE_READ, GOOGLE_VISION, TEXTRACT
-from dbnet.labels.supervisely import SUPERVISELY
-from dbnet.labels.synthtext import prepare_synthtext
+from dbnet.labels.text_formats import YOLO, prepare_icdar_folder
 from dbnet.labels.tool_format import ToolFormat, read_start
-from dbnet.labels.totaltext import prepare_totaltext
-from dbnet.labels.via import VIA
-from dbnet.labels.voc import VOC
-from dbnet.labels.yolo import YOLO
+from dbnet.labels.xml_formats import ALTO, CVAT, HOCR, PAGE, VOC
 
 # Returns the entries of "train", "test" and other parts.
 Preparer = Callable[[Request], Mapping[str, Entries]]
@@ -92,8 +86,7 @@ MARKS: dict[str, tuple[Sequence[str], str]] = {
 def recognise(folder: Path) -> str:
     """Return the format of the labels in a folder, by what its files begin with.
 
-    Raises:
-        UserError: They have no known format, or there are several.
+    A `UserError` if they have no known format, or there are several.
     """
     found: dict[str, Path] = {}
     for path in list_visible(

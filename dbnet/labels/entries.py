@@ -26,6 +26,25 @@ METAINFO = {
 Entry = dict[str, Any]  # one image of `data_list`
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a user asks `dbnet prepare` for: where a set lies, where to write, how to read it."""
+
+    # The folder of the downloads, each a zip or a folder, or of a user's labels and images.
+    raw: Path
+    out: Path  # the folder of the annotation files, below which zips are unpacked
+    copy: bool = False  # whether folders are copied below `out` too, instead of being referenced
+    in_place: bool = False  # whether archives are read where they lie, instead of being unpacked
+    images: Path | None = None  # the folder of a user's images, None to look for it in `raw`
+    labels: Path | None = None  # the folder of a user's labels, None to look for it in `raw`
+    keep_difficult: bool = False  # whether what PPOCRLabel calls difficult counts as text
+    # Which view of a photo with an EXIF orientation coordinates mean: "stored", "displayed", or
+    # None if the labels do not tell.
+    orientation: str | None = None
+    keep: tuple[str, ...] = ()  # names of the classes that are texts; none for all of them
+    ignore: tuple[str, ...] = ()  # names of the classes whose texts are ignored
+
+
 class Entries(Protocol):
     """The entries of one part of a dataset: a list, or an iterable that makes them on demand."""
 
@@ -55,13 +74,7 @@ class Counts(NamedTuple):
 
 
 def make_entry(image: Path, folder: Path, instances: Iterable[Instance]) -> Entry:
-    """Describe one image and its texts as MMOCR 1.x does.
-
-    Args:
-        image: The image's file.
-        folder: That of the JSON; `img_path` is relative to it.
-        instances: The texts.
-    """
+    """Describe an image and its texts as MMOCR 1.x does; `img_path` is relative to `folder`."""
     height, width = read_shape(image)
     return {
         "img_path": relative_path(image, folder),
@@ -105,17 +118,11 @@ def sample_indices(num_entries: int, fraction: float, seed: int) -> set[int]:
 
 @dataclass
 class AnnotationWriter:
-    """Write the entries of an annotation file one by one, with only one in memory.
-
-    Attributes:
-        file: The file.
-        counts: What was written.
-        has_pixels: Whether some coordinate is not between 0 and 1.
-    """
+    """Write the entries of an annotation file one by one, with only one in memory."""
 
     file: BinaryIO
-    counts: Counts = field(default=Counts(0, 0, 0))
-    has_pixels: bool = False
+    counts: Counts = field(default=Counts(0, 0, 0))  # what was written
+    has_pixels: bool = False  # whether some coordinate is not between 0 and 1
 
     @property
     def are_fractions(self) -> bool:
@@ -140,8 +147,7 @@ class AnnotationWriter:
 def annotation_writer(path: Path) -> Iterator[AnnotationWriter]:
     """Open an annotation file for writing; it appears, complete, when the block ends.
 
-    Raises:
-        UserError: Another file is there, with other content.
+    A `UserError` if another file is there, with other content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_complete(path) as partial:

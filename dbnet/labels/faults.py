@@ -17,18 +17,13 @@ Result = TypeVar("Result")
 
 @dataclass
 class Gathered:
-    """What came up while a set was read.
+    """What came up while a set was read."""
 
-    Attributes:
-        faults: A line for each thing that was left out.
-        doubts: What was read, yet may be meant otherwise: the first place, and how many there are.
-        classes: Names of the classes that texts have.
-        watch: Passes on so many items, and shows how many are done.
-    """
-
-    faults: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)  # a line for each thing that was left out
+    # What was read, yet may be meant otherwise: the first place, and how many there are.
     doubts: dict[str, tuple[str, int]] = field(default_factory=dict)
-    classes: set[str] = field(default_factory=set)
+    classes: set[str] = field(default_factory=set)  # names of the classes that texts have
+    # Passes on so many items, and shows how many are done.
     watch: Callable[[Iterable[Any], int], Iterable[Any]] | None = None
 
     def describe_doubts(self) -> list[str]:

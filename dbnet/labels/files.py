@@ -2,30 +2,26 @@
 
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dbnet.errors import UserError
 from dbnet.images import SUFFIXES
+from dbnet.labels.entries import Request
 from dbnet.labels.faults import note_doubt, note_fault
 from dbnet.labels.members import enter, is_archive
-from dbnet.labels.request import Request
-from dbnet.utils.files import is_visible, partial_name
+from dbnet.utils.files import is_visible, opened_zip, partial_name
 from dbnet.utils.text import natural_key
 
+AGAIN = ", download it again"
 LOOP = "a link leads to a folder that was read already; it is passed over"
 
 
 def find_downloads(raw: Path, wanted: Sequence[Sequence[str]], origin: str) -> list[Path]:
     """Find every download in the folder `raw`: a folder, a zip or a JSON file.
 
-    Args:
-        raw: The folder with the downloads.
-        wanted: The names that each download may have, the preferred one first; without `.zip`, but
-            with `.json`.
-        origin: Where the downloads come from, for error messages.
+    `wanted` has the names that each download may have, the preferred one first; without `.zip`, but
+    with `.json`. `origin`, where they come from, is for messages.
     """
     if not raw.is_dir():
         raise UserError(f"--raw {raw} is not a folder; put the downloads into one, from {origin}")
@@ -81,11 +77,7 @@ def find_archive(
 ) -> Path:
     """Return the folder of a dataset that is a single zip, of which `raw` may be the content.
 
-    Args:
-        request: Its `raw` is the folder with the zip or its folder, or that folder itself.
-        names: See `wanted` of `find_downloads`.
-        contents: Names in it, by which its folder is recognised.
-        origin: See `find_downloads`.
+    Its folder is recognised by `contents`, names in it; see `find_downloads` for the others.
     """
     raw = request.raw
     if raw.is_dir() and all((raw / name).exists() for name in contents):
@@ -131,7 +123,7 @@ def _list_files(download: Path) -> dict[PurePosixPath, int]:
         paths = list(walk(download))
         sizes = {PurePosixPath(p.relative_to(download).as_posix()): p.stat().st_size for p in paths}
         return {path: size for path, size in sizes.items() if is_visible(path)}
-    with _open_zip(download) as archive:
+    with opened_zip(download, AGAIN) as archive:
         return {path: member.file_size for path, member in _zip_members(archive)}
 
 
@@ -150,19 +142,8 @@ def _zip_members(archive: zipfile.ZipFile) -> list[tuple[PurePosixPath, zipfile.
     return members
 
 
-@contextmanager
-def _open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip; what is wrong with it becomes a `UserError`."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    # RuntimeError: the zip is encrypted. NotImplementedError, its subclass: unknown compression.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise UserError(f"{path}: damaged or no zip ({error}), download it again") from error
-
-
 def _unpack(download: Path, folder: Path) -> None:
-    with _open_zip(download) as archive:
+    with opened_zip(download, AGAIN) as archive:
         for path, info in _zip_members(archive):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             with archive.open(info) as source, (folder / path).open("wb") as target:
@@ -206,21 +187,13 @@ def list_files(folder: Path, suffixes: Sequence[str], prefix: str = "") -> list[
 
 
 def pair_files(
-    image_folders: Sequence[Path],
-    truth_folder: Path,
-    prefix: str = "gt_",
-    suffix: str = ".txt",
+    image_folders: Sequence[Path], truth_folder: Path, prefix: str = "gt_", suffix: str = ".txt"
 ) -> list[tuple[Path, Path]]:
     """Pair every image with its ground truth, in natural order of the images' names.
 
-    Args:
-        image_folders: The folders of the images, all files of which are read.
-        truth_folder: The folder of the ground truth, which may be one of those.
-        prefix: `gt_img_7.txt` belongs to `img_7.jpg`, if it is `gt_`.
-        suffix: What the names of the ground truth end in, in lower case.
-
-    Raises:
-        UserError: A file has no partner, two have the same name, or there are no images.
+    The ground truth, which may lie beside the images, of `img_7.jpg` is `gt_img_7.txt` if `prefix`
+    is `gt_`; `suffix` is in lower case. Faults are files that have no partner, or are named alike.
+    A `UserError` if there are no images.
     """
     image_home = " or ".join(map(str, image_folders))
     image_of, doubles = _by_name([p for f in image_folders for p in list_files(f, SUFFIXES)], "")

@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
 from dbnet.images import SUFFIXES
+from dbnet.labels.entries import Request
 from dbnet.labels.faults import note_doubt
 from dbnet.labels.json_node import JsonNode
 from dbnet.labels.parts import PART_WORDS, list_visible
-from dbnet.labels.request import Request
 from dbnet.remote.paths import shown
 
 MOVED = "images are found by their names, in other folders than the labels give"
@@ -34,12 +34,7 @@ class ImageFinder:
        with another case or Unicode form.
     An address such as Label Studio's `/data/local-files/?d=1.jpg` and one with `%20` are tried as
     written, then as what they mean.
-
-    Args:
-        folder: The part's folder.
-        part: The part.
-        request: What the user asked for.
-        anywhere: Whether images may lie outside of the folders that the user named.
+    Only `anywhere` lets images lie outside of the folders that the user named.
     """
 
     def __init__(self, folder: Path, part: str, request: Request, anywhere: bool = False) -> None:
@@ -53,19 +48,11 @@ class ImageFinder:
         self.named: dict[str, JsonNode] = {}
 
     def find(self, name: JsonNode, label_file: Path) -> Path:
-        """Find the image that a label file names.
-
-        Raises:
-            UserError: There is no such file, there are several, or it was named before.
-        """
+        """Find the image that a label file names; a fault if there is not one, or it was taken."""
         return self.claim(self.look_up(name, label_file), name)
 
     def claim(self, found: Path | None, name: JsonNode) -> Path:
-        """Note that `name` means the image that was found for it, once.
-
-        Raises:
-            UserError: None was found, or it was claimed before.
-        """
+        """Note that `name` means the image that was found for it; a fault if none was, or twice."""
         if found is None:
             name.fail(
                 f"no image {shown(name.text())} in {self.folder}; put it there, name its folder "
@@ -145,16 +132,15 @@ class ImageFinder:
 
     def _only(self, images: Sequence[Path], name: JsonNode, doubt: str = "") -> Path | None:
         """Return the only image, or the only one in a folder named for the part."""
-        of_part = [image for image in images if self._folders(image) & {*PART_WORDS[self.part]}]
+        words = {*PART_WORDS[self.part]}
+        folders = [image.relative_to(self.folder).parts[:-1] for image in images]
+        of_part = [i for i, parts in zip(images, folders) if words & {*map(str.lower, parts)}]
         found = of_part or images
         if len(found) > 1:
             name.fail(f"{found[0]} and {found[1]} are both named so; move one away")
         if found and doubt:
-            note_doubt(f"{name.source}: {name.path}", doubt)
+            note_doubt(name.place, doubt)
         return found[0] if found else None
-
-    def _folders(self, path: Path) -> set[str]:
-        return {part.lower() for part in path.relative_to(self.folder).parts[:-1]}
 
     def _index(self) -> dict[str, list[Path]]:
         """List the images below the part's folder by their names, once."""

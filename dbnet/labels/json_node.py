@@ -26,10 +26,14 @@ class JsonNode:
     source: str
     path: str = ""
 
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        return f"{self.source}: {self.path}" if self.path else self.source
+
     def fail(self, problem: str) -> NoReturn:
         """Raise a `UserError` about this value, which names its place."""
-        place = f"{self.source}: {self.path}" if self.path else self.source
-        raise UserError(f"{place}: {problem}")
+        raise UserError(f"{self.place}: {problem}")
 
     def field(self, key: str) -> "JsonNode":
         """Return the value of a key that must be there."""
@@ -46,6 +50,30 @@ class JsonNode:
             return None
         path = f"{self.path}.{key}" if self.path else key
         return replace(self, value=self.value[key], path=path)
+
+    def text_of(self, key: str) -> str:
+        """Return the text of a key; "" if it is not there."""
+        found = self.optional(key)
+        return found.text() if found else ""
+
+    def flag_of(self, key: str) -> bool:
+        """Return the flag of a key; false if it is not there."""
+        found = self.optional(key)
+        return found.flag() if found else False
+
+    def number_of(self, key: str) -> float:
+        """Return the number of a key; 0 if it is not there."""
+        found = self.optional(key)
+        return found.number() if found else 0.0
+
+    def items_of(self, key: str) -> "Iterator[JsonNode]":
+        """Yield the items of the list of a key; nothing if it is not there."""
+        found = self.optional(key)
+        return found.items() if found else iter(())
+
+    def with_value(self, value: Any) -> "JsonNode":
+        """Return another value, whose place is this one's."""
+        return JsonNode(value, self.source, self.path)
 
     def names(self) -> list[str]:
         """Return the names of the values of an object."""
@@ -98,26 +126,33 @@ class JsonNode:
 
         Not float32, in which 0.1 would be written back as 0.10000000149011612.
         """
-        numbers = [item.number() for item in self.items()]
-        if len(numbers) % 2:
+        if len(numbers := self.numbers()) % 2:
             self.fail(f"{len(numbers)} numbers are no pairs of x and y; add or remove one")
         return self._polygon(np.array(numbers).reshape(-1, 2))
 
+    def numbers(self) -> list[float]:
+        """Return a list of coordinates."""
+        return [item.number() for item in self.items()]
+
     def box(self) -> np.ndarray:
         """Return the corners (4, 2) of a list x, y, width, height."""
-        numbers = [item.number() for item in self.items()]
-        if len(numbers) != 4:
+        if len(numbers := self.numbers()) != 4:
             self.fail(f"{numbers} is no box x, y, width, height; fix it")
         left, top, width, height = numbers
         return rectangle(left, top, left + width, top + height)
 
     def points(self, least: int = 3) -> np.ndarray:
         """Return a list of pairs [x, y] as (N, 2) float64, N >= `least`."""
-        pairs = [[number.number() for number in pair.items()] for pair in self.items()]
+        pairs = [pair.numbers() for pair in self.items()]
         for index, pair in enumerate(pairs):
             if len(pair) != 2:
                 self.fail(f"point {index} has {len(pair)} numbers, not x and y")
         return self._polygon(np.array(pairs).reshape(-1, 2), least)
+
+    def points_by(self, axes: str) -> np.ndarray:
+        """Return a list of objects with these two keys as `points` does."""
+        pairs = [[point.field(axis).number() for axis in axes] for point in self.items()]
+        return self.with_value(pairs).points()
 
     def corners(self) -> np.ndarray:
         """Return a list of pairs as `points` does; two are opposite corners of a rectangle."""

@@ -19,37 +19,23 @@ MIRRORED_BACK = {6: 8, 8: 6}  # EXIF orientations that undo others; the other on
 
 
 class Page(NamedTuple):
-    """An image and its texts, as a writer takes them.
+    """An image and its texts, as a writer takes them."""
 
-    Attributes:
-        image: The image's file, absolute, or its URL.
-        name: Its path from the folder that all images are in, with forward slashes.
-        folder: The name of that folder.
-        shape: (H, W) of the picture in the writer's view.
-        instances: The texts, in pixels of that picture.
-        scores: Of predictions; None for labels.
-    """
-
-    image: Path | str
-    name: str
-    folder: str
-    shape: tuple[int, int]
-    instances: Sequence[Instance]
-    scores: Sequence[float] | None = None
+    image: Path | str  # the image's file, absolute, or its URL
+    name: str  # its path from the folder that all images are in, with forward slashes
+    folder: str  # the name of that folder
+    shape: tuple[int, int]  # (H, W) of the picture in the writer's view
+    instances: Sequence[Instance]  # the texts, in pixels of that picture
+    scores: Sequence[float] | None = None  # of predictions; None for labels
 
 
 class Writer(NamedTuple):
-    """A format that can be written.
+    """A format that can be written."""
 
-    Attributes:
-        about: What opens its files.
-        view: Which view of a photo with an EXIF orientation coordinates mean.
-        render: Yields names, relative to the output folder, and contents. The names depend on the
-            images alone. Takes the pages, the output folder and the name of the model.
-    """
-
-    about: str
-    view: str
+    about: str  # what opens its files
+    view: str  # which view of a photo with an EXIF orientation coordinates mean
+    # Yields names, relative to the output folder, and contents. The names depend on the images
+    # alone. Takes the pages, the output folder and the name of the model.
     render: Callable[[Sequence[Page], Path, str], Iterator[tuple[str, str]]]
 
 
@@ -77,12 +63,8 @@ def fill(
 ) -> Page:
     """Put texts on a page, turned to the view of a writer; predictions end at the picture's edges.
 
-    Args:
-        page: The page.
-        view: The writer's.
-        instances: The texts.
-        own_view: That of their coordinates: "stored" or "displayed".
-        scores: Of predictions.
+    `own_view` is that of the texts' coordinates: "stored" or "displayed". `scores` are those of
+    predictions.
     """
     shape, orientation = read_shape(page.image), read_orientation(page.image)
     displayed = shape[::-1] if orientation >= 5 else shape
@@ -119,11 +101,7 @@ def pages_of(entries: Iterable[Entry], folder: Path, view: str) -> list[Page]:
 
 
 def check_label_files(pages: Sequence[Page], out: Path, writer: Writer) -> None:
-    """Check that no file would be overwritten.
-
-    Raises:
-        UserError: One would, by another's or by one of an image named alike.
-    """
+    """Check that no file would be overwritten, another's or one of an image named alike."""
     image_of: dict[str, str] = {}
     bare = [page._replace(instances=(), scores=None) for page in pages]
     for name, _ in writer.render(bare, out, ""):
@@ -141,16 +119,9 @@ def check_label_files(pages: Sequence[Page], out: Path, writer: Writer) -> None:
 
 
 def write_label_files(pages: Sequence[Page], out: Path, writer: Writer, model: str = "") -> int:
-    """Write pages as a format's files; return how many.
+    """Write pages, in the writer's view, as a format's files; return how many.
 
-    Args:
-        pages: In the writer's view.
-        out: The folder, which is made.
-        writer: The format.
-        model: What made the predictions.
-
-    Raises:
-        UserError: A file is there already, or cannot be written.
+    `model` made the predictions. A `UserError` if a file is there already, or cannot be written.
     """
     check_label_files(pages, out, writer)
     count = 0

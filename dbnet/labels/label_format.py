@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dbnet.errors import UserError
-from dbnet.labels.entries import Entry
+from dbnet.labels.entries import Entry, Request
 from dbnet.labels.files import list_files
 from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.parts import (
@@ -17,28 +17,19 @@ from dbnet.labels.parts import (
     sub_folders,
     visible_folders,
 )
-from dbnet.labels.request import Request
 
 LABEL_FOLDERS = ("", "annotations")  # in the folder itself, and where COCO's own layout has them
 
 
 @dataclass(frozen=True)
 class LabelFormat:
-    """A preparer of data with one label file per part.
+    """A preparer of data with one label file per part."""
 
-    Attributes:
-        about: What `dbnet prepare --list` prints.
-        suffixes: What the names of label files end in, in lower case.
-        preferred: If some names begin so, in lower case, other files are skipped.
-        read: Reads the entries of a label file.
-        may_be_output: Whether the outputs of other runs are labels too.
-    """
-
-    about: str
-    suffixes: Sequence[str]
-    preferred: str
+    about: str  # what `dbnet prepare --list` prints
+    suffixes: Sequence[str]  # of label files, in lower case
+    preferred: str  # if some names begin so, in lower case, other files are skipped
     read: Callable[[Path, ImageFinder], list[Entry]]
-    may_be_output: bool = False
+    may_be_output: bool = False  # whether the outputs of other runs are labels too
 
     def __call__(self, request: Request) -> dict[str, list[Entry]]:
         """Read the entries of every part."""

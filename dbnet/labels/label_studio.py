@@ -12,8 +12,7 @@ from dbnet.images import MAX_PIXELS, SUFFIXES
 from dbnet.labels.entries import Instance
 from dbnet.labels.faults import note_doubt, readable
 from dbnet.labels.json_node import JsonNode, read_json
-from dbnet.labels.run_length import outline
-from dbnet.labels.shapes import no_outline
+from dbnet.labels.shapes import no_outline, outline
 from dbnet.labels.tool_format import Picture, ToolFormat, make_instance, stated_size
 
 UNLABELLED = "tasks that nobody has annotated are left out"
@@ -25,14 +24,15 @@ def _read(path: Path) -> Iterator[Picture]:
         data = task.optional("data") or task
         results = _results(task)
         if results is None:
-            note_doubt(f"{task.source}: {task.path}", UNLABELLED)
+            note_doubt(task.place, UNLABELLED)
             return None
         regions: dict[str, list[JsonNode]] = {}
         for number, result in enumerate(results):
             key = result.optional("id")
             regions.setdefault(str(key.value) if key else f"#{number}", []).append(result)
         found = readable(_read_region, regions.values())
-        size = next((_size(result) for result in results if _shape_of(result)), None)
+        shape = next(filter(_shape_of, results), None)
+        size = stated_size(shape, "original_height", "original_width") if shape else None
         return Picture(_image_name(data), [text for text in found if text], size)
 
     found = readable(read_task, read_json(path).items())
@@ -42,27 +42,18 @@ def _read(path: Path) -> Iterator[Picture]:
 def _results(task: JsonNode) -> list[JsonNode] | None:
     """Return what was drawn on a task; None if it was not annotated."""
     if task.optional("data") is None:  # JSON-MIN, of annotated tasks alone: lists by their names
-        lists = [task.optional(key) for key in task.value if isinstance(task.value[key], list)]
-        items = [item for found in lists if found for item in found.items()]
-        return [_from_min(item) for item in items if isinstance(item.value, dict)]
+        lists = [key for key, value in task.value.items() if isinstance(value, list)]
+        items = [item for key in lists for item in task.items_of(key)]
+        # Its value and what is said of it are one.
+        regions = [item for item in items if isinstance(item.value, dict)]
+        return [item.with_value({**item.value, "value": item.value}) for item in regions]
     for key, doubt in (("annotations", ""), ("completions", ""), ("predictions", UNCORRECTED)):
-        found = task.optional(key)
-        done = [a for a in found.items() if not _is_cancelled(a)] if found else []
+        done = [a for a in task.items_of(key) if not a.flag_of("was_cancelled")]
         if done:
             if doubt:
-                note_doubt(f"{task.source}: {task.path}", doubt)
+                note_doubt(task.place, doubt)
             return list(done[-1].field("result").items())
     return None
-
-
-def _is_cancelled(annotation: JsonNode) -> bool:
-    flag = annotation.optional("was_cancelled")
-    return bool(flag and flag.flag())
-
-
-def _from_min(item: JsonNode) -> JsonNode:
-    """Turn a region of JSON-MIN into a result: its value and what is said of it are one."""
-    return JsonNode({**item.value, "value": item.value}, item.source, item.path)
 
 
 def _image_name(data: JsonNode) -> JsonNode:
@@ -103,10 +94,6 @@ def _shape_of(result: JsonNode) -> str:
     return ""
 
 
-def _size(result: JsonNode) -> JsonNode:
-    return stated_size(result, "original_height", "original_width")
-
-
 def _polygon(result: JsonNode) -> np.ndarray:
     """Return the polygon of a result in pixels of the picture as it was displayed."""
     kind, value = _shape_of(result), result.field("value")
@@ -122,8 +109,7 @@ def _polygon(result: JsonNode) -> np.ndarray:
         no_outline(result, kind)
     left, top, width, height = (value.field(key).number() for key in ("x", "y", "width", "height"))
     corner = np.array([left, top]) / 100 * size
-    angle = value.optional("rotation")
-    theta = math.radians(angle.number()) if angle else 0.0
+    theta = math.radians(value.number_of("rotation"))
     cos, sin = math.cos(theta), math.sin(theta)  # clockwise about the top left corner
     box = rectangle(0, 0, width / 100 * size[0], height / 100 * size[1])
     return box @ np.array([[cos, sin], [-sin, cos]]) + corner
@@ -137,8 +123,8 @@ def _brush_outline(rle: JsonNode, size: list[int]) -> np.ndarray:
         values = decode_brush(bytes(rle.value), 4 * width * height)
     except (TypeError, ValueError, IndexError):
         rle.fail(f"no mask of {width} x {height} pixels; export it again")
-    found = outline((values.reshape(height, width, 4)[..., 3] > 0).astype(np.uint8))
-    return rle.fail("a mask without area; delete this region") if found is None else found
+    mask = (values.reshape(height, width, 4)[..., 3] > 0).astype(np.uint8)
+    return outline(mask, rle, "this region")
 
 
 def decode_brush(data: bytes, expected: int) -> np.ndarray:
@@ -146,11 +132,8 @@ def decode_brush(data: bytes, expected: int) -> np.ndarray:
 
     A header of bits: the number of values (32), bits of a value less 1 (5) and of four kinds of run
     lengths less 1 (4 each). Then runs: whether all values are the same (1), the kind of the length
-    (2), the length less 1, and one value or as many.
-
-    Raises:
-        ValueError: It has another number of values.
-        IndexError: It is cut off.
+    (2), the length less 1, and one value or as many. A `ValueError` if it has another number of
+    values, an `IndexError` if it is cut off.
     """
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     weights = 1 << np.arange(63, -1, -1, dtype=np.uint64)

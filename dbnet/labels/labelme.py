@@ -9,12 +9,12 @@ from PIL import Image, UnidentifiedImageError
 
 from dbnet.errors import UserError
 from dbnet.images import read_orientation, read_shape
-from dbnet.labels.entries import Entry, Instance
+from dbnet.labels.entries import Entry, Instance, Request
 from dbnet.labels.faults import readable, watched
 from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode, read_json
 from dbnet.labels.parts import find_part_folders, image_folder, is_output, list_visible, open_raw
-from dbnet.labels.request import Request
+from dbnet.labels.shapes import no_outline
 from dbnet.labels.text_lines import UNREADABLE
 from dbnet.labels.user_entries import make_user_entry
 
@@ -52,42 +52,30 @@ def _read_part(folder: Path, part: str, request: Request) -> list[Entry]:
 
 
 def _read_shape(node: JsonNode) -> Instance:
-    label, description = node.field("label").text(), node.optional("description")
+    label, flags = node.field("label").text(), node.optional("flags")
+    description = node.optional("description")
     text = description.text() if description and description.value else label
-    flags = node.optional("flags")
-    marks = [flags.optional(key) for key in IGNORE_FLAGS] if flags and flags.value else []
-    marked = any(mark.flag() for mark in [*marks, node.optional("difficult")] if mark)
+    marks = [flags.flag_of(key) for key in IGNORE_FLAGS] if flags and flags.value else []
+    marked = any([*marks, node.flag_of("difficult")])
     return Instance(_outline(node), text, marked or UNREADABLE in (label, text), label)
 
 
 def _outline(node: JsonNode) -> np.ndarray:
-    """Return the polygon of a shape.
-
-    Raises:
-        UserError: The shape has no outline. Skipping it might make a text background.
-    """
     kind = node.optional("shape_type")
     points = node.field("points")
     if kind is None or kind.text() == "polygon":
         return points.points()
     if kind.text() == "rectangle" and len(points.points(least=2)) == 2:
-        _refuse_turn(node)
+        turn = node.optional("direction")  # X-AnyLabeling's; nobody knows what it turns
+        if turn is not None and turn.value != 0:
+            turn.fail("a turned rectangle of two corners; redraw it as a rotation or a polygon")
         return points.corners()
-    if kind.text() in (*ROTATED, "rectangle"):
-        corners = points.points(least=4)
-        if len(corners) > 4:
-            points.fail(f"{len(corners)} points, but a {kind.text()} has 4; redraw it")
-        return corners
-    return kind.fail(
-        f"a {kind.text()} is no outline of a text; redraw it as a polygon, or delete it"
-    )
-
-
-def _refuse_turn(node: JsonNode) -> None:
-    """Refuse two corners with X-AnyLabeling's `direction`, of which nobody knows what it turns."""
-    direction = node.optional("direction")
-    if direction is not None and direction.value != 0:
-        direction.fail("a turned rectangle of two corners; redraw it as a rotation or a polygon")
+    if kind.text() not in (*ROTATED, "rectangle"):
+        no_outline(kind, kind.text())
+    corners = points.points(least=4)
+    if len(corners) > 4:
+        points.fail(f"{len(corners)} points, but a {kind.text()} has 4; redraw it")
+    return corners
 
 
 def _find_image(document: JsonNode, label_file: Path, finder: ImageFinder, extracted: Path) -> Path:
@@ -101,17 +89,12 @@ def _find_image(document: JsonNode, label_file: Path, finder: ImageFinder, extra
     if found is None and data is None:
         found = finder.by_stem(name, label_file)
     if data is None or (found is not None and not _is_labelled_upright(found, document)):
-        image = finder.claim(found, name)
-    else:
-        image = _extract(data, extracted)
-    return image
+        return finder.claim(found, name)
+    return _extract(data, extracted)
 
 
 def _is_labelled_upright(image: Path, document: JsonNode) -> bool:
-    """Return whether the labels are of the image as EXIF shows it, and not of the stored one.
-
-    LabelMe's are; where a turn swaps the sides, the JSON's show whether another tool's are not.
-    """
+    """Return whether the labels are of the image as EXIF shows it: LabelMe's, unless sides tell."""
     height, width = read_shape(image)
     orientation = read_orientation(image)
     stated = [document.optional(key) for key in SIZE_KEYS]

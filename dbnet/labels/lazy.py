@@ -25,17 +25,12 @@ class LabelledImage(NamedTuple):
 
 @dataclass(frozen=True)
 class LazyEntries:
-    """The entries of many images, made during iteration.
+    """The entries of many images, made during iteration."""
 
-    Attributes:
-        num_images: How many there are.
-        read: Starts to read the ground truth from its beginning; images in their final order.
-        folder: That of the annotation file.
-    """
-
-    num_images: int
+    num_images: int  # how many there are
+    # Starts to read the ground truth from its beginning; images in their final order.
     read: Callable[[], Iterable[LabelledImage]]
-    folder: Path
+    folder: Path  # that of the annotation file
 
     def __len__(self) -> int:
         return self.num_images
@@ -63,10 +58,7 @@ def _attempt(image: Path, folder: Path, instances: Sequence[Instance]) -> Entry 
 def read_pairs(pairs: Sequence[tuple[Path, Path]], parse: Parse, folder: Path) -> LazyEntries:
     """Read the ground truth of all pairs now, the sizes of the images on demand.
 
-    Args:
-        pairs: Images and their files of ground truth.
-        parse: Parses one of these files.
-        folder: That of the annotation file.
+    `folder` is that of the annotation file.
     """
 
     def read(pair: tuple[Path, Path]) -> LabelledImage:

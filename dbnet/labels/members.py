@@ -74,11 +74,7 @@ def is_archive(path: Path) -> bool:
 
 
 def enter(archive: Path) -> Member:
-    """Return an archive as a folder.
-
-    Raises:
-        UserError: It cannot be read, or is in an archive itself.
-    """
+    """Return an archive as a folder; a `UserError` if it cannot be read, or is in another one."""
     if isinstance(archive, Member):
         split_member(f"zip://1::{os.fspath(archive)}")  # which refuses it
     place = str(archive.resolve())

@@ -9,11 +9,10 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.geometry import rectangle, rotated
-from dbnet.labels.entries import Entries, Instance
+from dbnet.labels.entries import Entries, Instance, Request
 from dbnet.labels.faults import readable
 from dbnet.labels.files import find_archive, find_downloads, pair_files, to_folder
 from dbnet.labels.lazy import read_pairs
-from dbnet.labels.request import Request
 from dbnet.labels.text_lines import UNREADABLE, Parse, line_parser, to_polygon
 
 RRC = "https://rrc.cvc.uab.es (challenge {}, registration needed)"
@@ -21,38 +20,25 @@ RRC = "https://rrc.cvc.uab.es (challenge {}, registration needed)"
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a dataset: its downloads, and how ground truth is named and parsed.
+    """One part of a dataset: its downloads, and how ground truth is named and parsed."""
 
-    Attributes:
-        images: Names that each download of images may have, the preferred one first.
-        truth: Names that the download of the ground truth may have.
-        parse: Parses a file of ground truth.
-        prefix: What names of these files begin with: `gt_img_7.txt` belongs to `img_7.jpg`.
-        suffix: What they end in.
-    """
-
+    # Names that each download of images may have, the preferred one first.
     images: Sequence[Sequence[str]]
-    truth: Sequence[str]
-    parse: Parse
+    truth: Sequence[str]  # names that the download of the ground truth may have
+    parse: Parse  # parses a file of ground truth
+    # What names of these files begin with: `gt_img_7.txt` belongs to `img_7.jpg`.
     prefix: str = "gt_"
-    suffix: str = ".txt"
+    suffix: str = ".txt"  # what they end in
 
 
 @dataclass(frozen=True)
 class PairedDataset:
-    """A preparer of images and files of ground truth of corresponding names.
+    """A preparer of images and files of ground truth of corresponding names."""
 
-    Attributes:
-        about: What `dbnet prepare --list` prints.
-        origin: Where the downloads come from.
-        parts: The parts by their names.
-        archive: The one download whose folders the parts name; "" if each is a download.
-    """
-
-    about: str
-    origin: str
-    parts: Mapping[str, Part]
-    archive: str = ""
+    about: str  # what `dbnet prepare --list` prints
+    origin: str  # where the downloads come from
+    parts: Mapping[str, Part]  # the parts by their names
+    archive: str = ""  # the one download whose folders the parts name; "" if each is a download
 
     def __call__(self, request: Request) -> dict[str, Entries]:
         """Read the entries of every part, in natural order of the images' names."""

@@ -25,11 +25,7 @@ Parse = Callable[[bytes, str], list[Instance]]
 
 
 def to_utf8(content: bytes, source: str) -> bytes:
-    """Decode a file by its byte-order mark, else as UTF-8, else as Windows in China writes it.
-
-    Raises:
-        UserError: It is none of these.
-    """
+    """Decode a file by its byte-order mark, else as UTF-8, else as Windows in China writes it."""
     encoding = next((name for mark, name in MARKS if content.startswith(mark)), "")
     for name in [encoding] if encoding else ["utf-8", "gb18030"]:
         try:
@@ -74,16 +70,10 @@ def parse_records(
     expected: str,
     parse_record: Callable[[str], Instance],
 ) -> list[Instance]:
-    """Parse records of one text each.
+    """Parse records of one text each: the number of its first line, and its bytes in UTF-8.
 
-    Args:
-        records: The number of the record's first line, and its bytes in UTF-8.
-        source: The file's name for messages.
-        expected: The form of a record, for messages.
-        parse_record: Raises `ValueError`, whose message follows "but" in this function's.
-
-    Raises:
-        UserError: A record cannot be parsed and nobody gathers faults; its line is named.
+    `expected` is the form of a record, for messages; `parse_record` raises `ValueError`, whose
+    message follows "but" there.
     """
 
     def parse(numbered: tuple[int, bytes]) -> Instance:

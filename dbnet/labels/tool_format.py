@@ -9,16 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from dbnet.errors import UserError
-from dbnet.labels.entries import Entry, Instance
+from dbnet.labels.entries import Entry, Instance, Request
 from dbnet.labels.faults import note_doubt, note_fault, watched
 from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode
 from dbnet.labels.parts import PART_WORDS, image_folder, is_output, list_visible, open_raw, part_of
-from dbnet.labels.request import Request
 from dbnet.labels.text_lines import UNREADABLE
 from dbnet.labels.user_entries import make_user_entry
 
 MARK_WITHIN = 1 << 16  # bytes of a file, in which its format's mark must be
+ONE_PAGE = "{} pages; a file for each page is needed"
 OTHERS = "files without the mark of this format are left alone"
 FINER = "words are read and lines left out, or the reverse with --keep line"
 LEVELS = ("word", "line")  # classes of texts, of which one alone is read if nobody says which
@@ -28,37 +28,22 @@ CLASS_KEYS = ("label", "class", "type", "name")
 
 
 class Picture(NamedTuple):
-    """What a label file says of an image.
+    """What a label file says of an image."""
 
-    Attributes:
-        name: That of its file; or of the label file, for an image of the same name.
-        instances: The texts.
-        size: An object with `height` and `width`, None if they are not stated.
-    """
-
-    name: JsonNode
+    name: JsonNode  # that of its file; or of the label file, for an image of the same name
     instances: Sequence[Instance]
-    size: JsonNode | None = None
+    size: JsonNode | None = None  # an object with `height` and `width`
 
 
 @dataclass(frozen=True)
 class ToolFormat:
-    """A preparer of the labels of a tool.
+    """A preparer of the labels of a tool; see `make_user_entry` for `view` and `fractions`."""
 
-    Attributes:
-        about: What `dbnet prepare --list` prints.
-        suffixes: What the names of label files end in, in lower case.
-        mark: Expression that is found near the beginning of each label file, and of no others.
-        read: Reads what a label file says of each image, leaving out what is noted as a fault.
-        by_stem: Whether images are named as their label files are.
-        view: See `make_user_entry`; so `fractions`.
-    """
-
-    about: str
-    suffixes: Sequence[str]
-    mark: str
-    read: Callable[[Path], Iterable[Picture]]
-    by_stem: bool = False
+    about: str  # what `dbnet prepare --list` prints
+    suffixes: Sequence[str]  # of label files, in lower case
+    mark: str  # an expression that is found near the beginning of each label file, and of no others
+    read: Callable[[Path], Iterable[Picture]]  # leaves out what is noted as a fault
+    by_stem: bool = False  # whether images are named as their label files are
     view: str | None = None
     fractions: bool = False
 
@@ -99,17 +84,15 @@ class ToolFormat:
     def _add(self, picture: Picture, path: Path, finder: ImageFinder, entries: list[Entry]) -> None:
         """Add the entry of a picture, or note why there is none."""
         name, instances, size = picture
-        request = finder.request
         try:
             look_up = finder.partner if self.by_stem else finder.look_up
             image = finder.claim(look_up(name, path), name)
-            words = instances if request.keep else one_level(instances, path)
-            settings = (request, words, size)
+            words = instances if finder.request.keep else one_level(instances, path)
+            settings = (finder.request, words, size)
             entry = make_user_entry(image, *settings, view=self.view, fractions=self.fractions)
+            entries.append(entry)
         except UserError as error:
             note_fault(error)
-        else:
-            entries.append(entry)
 
 
 def read_start(path: Path) -> bytes:
@@ -136,8 +119,8 @@ def make_instance(
 
 def first_text(node: JsonNode | None, keys: Sequence[str]) -> str:
     """Return the first text that is there by one of the keys; "" if none is."""
-    values = [node.value.get(key) for key in keys] if node and isinstance(node.value, dict) else []
-    return next((value for value in values if isinstance(value, str) and value), "")
+    values = node.value if node and isinstance(node.value, dict) else {}
+    return next((v for key in keys if isinstance(v := values.get(key), str) and v), "")
 
 
 def is_marked(node: JsonNode | None) -> bool:
@@ -149,7 +132,7 @@ def is_marked(node: JsonNode | None) -> bool:
 def stated_size(node: JsonNode, height: str = "height", width: str = "width") -> JsonNode:
     """Return the size that an object states as one with `height` and `width`."""
     sides = [side.number() if (side := node.optional(key)) else None for key in (height, width)]
-    return JsonNode(dict(zip(("height", "width"), sides)), node.source, node.path)
+    return node.with_value({"height": sides[0], "width": sides[1]})
 
 
 def name_of(path: Path) -> JsonNode:

@@ -7,13 +7,15 @@ import numpy as np
 
 from dbnet.errors import UserError
 from dbnet.images import read_orientation, read_shape
-from dbnet.labels.entries import Entry, Instance, make_entry
+from dbnet.labels.entries import Entry, Instance, Request, make_entry
 from dbnet.labels.faults import note_classes, note_doubt
 from dbnet.labels.json_node import JsonNode
-from dbnet.labels.request import Request
 
-UPRIGHT = "magick mogrify -auto-orient"
-TURN = f"pass --orientation displayed, or store it upright by `{UPRIGHT} FILE`"
+TURN = "pass --orientation displayed, or store it upright by `magick mogrify -auto-orient FILE`"
+UPRIGHT = (
+    "the labels are of {} as its EXIF orientation shows it, but training reads the pixels as "
+    f"stored: {TURN}"
+)
 UNCLEAR = (
     "photos have an EXIF orientation, and their labels do not say whether coordinates mean the "
     "pixels as stored, as is assumed, or as displayed; pass --orientation stored or displayed"
@@ -34,18 +36,10 @@ def make_user_entry(
 ) -> Entry:
     """Make the entry of an image, with coordinates of the pixels as stored.
 
-    Args:
-        image: The image's file.
-        request: What the user asked for.
-        instances: The texts.
-        labels: The object that may state height and width.
-        keys: Of height and width.
-        view: "displayed" if the format's coordinates mean what a viewer displays.
-        fractions: Whether they are shares of the picture's width and height.
-
-    Raises:
-        UserError: The stated size differs from that of the file, or the labels are of the displayed
-            picture and the user has not asked to turn them.
+    `labels` may state height and width by `keys`. `view` is "displayed" if the format's coordinates
+    mean what a viewer displays; with `fractions` they are shares of the picture's width and height.
+    A `UserError` if the stated size differs from the file's, or the labels are of the displayed
+    picture and the user has not asked to turn them.
     """
     shape, orientation = read_shape(image), read_orientation(image)
     stated, instances = _stated_size(labels, keys), choose(instances, request)
@@ -58,7 +52,7 @@ def make_user_entry(
         instances = [word._replace(polygon=word.polygon * labelled[::-1]) for word in instances]
     if view == "displayed":
         if request.orientation != "displayed":
-            raise UserError(f"{labels_place(labels, image)}: {labels_are_upright(image)}")
+            raise UserError(f"{labels.place if labels else image}: {UPRIGHT.format(image)}")
         turned = [to_stored(word.polygon, orientation, shape) for word in instances]
         instances = [word._replace(polygon=p) for word, p in zip(instances, turned)]
     elif view is None:
@@ -80,13 +74,7 @@ def choose(instances: Sequence[Instance], request: Request) -> list[Instance]:
 
 
 def to_stored(polygon: np.ndarray, orientation: int, shape: tuple[int, int]) -> np.ndarray:
-    """Map a polygon (N, 2) from the displayed picture to the stored one.
-
-    Args:
-        polygon: Pixels of the picture as viewers display it.
-        orientation: EXIF's, 1 to 8.
-        shape: (H, W) of the stored picture.
-    """
+    """Map a polygon (N, 2) in pixels from the displayed picture to the stored one, of (H, W)."""
     height, width = shape
     stored = polygon[:, ::-1].copy() if orientation >= 5 else polygon.copy()
     if orientation in (2, 3, 7, 8):
@@ -94,21 +82,6 @@ def to_stored(polygon: np.ndarray, orientation: int, shape: tuple[int, int]) -> 
     if orientation in (3, 4, 6, 7):
         stored[:, 1] = height - 1 - stored[:, 1]
     return stored
-
-
-def labels_are_upright(image: Path) -> str:
-    """Describe labels of the displayed image, whereas training reads the stored one."""
-    return (
-        f"the labels are of {image} as its EXIF orientation shows it, but training reads the "
-        f"pixels as stored: {TURN}"
-    )
-
-
-def labels_place(labels: JsonNode | None, image: Path) -> str:
-    """Name the labels of an image for messages."""
-    if labels is None:
-        return str(image)
-    return f"{labels.source}: {labels.path}" if labels.path else labels.source
 
 
 def _stated_size(
@@ -130,11 +103,7 @@ def _view_of(shape: tuple[int, int], orientation: int, stated: tuple) -> str | N
 def _note_unclear(
     image: Path, shape: tuple[int, int], orientation: int, instances: Sequence[Instance]
 ) -> None:
-    """Note that nobody knows which view is meant.
-
-    Raises:
-        UserError: Some text reaches beyond the stored picture, but none beyond the displayed one.
-    """
+    """Note that nobody knows the view, unless texts reach beyond the stored one alone."""
     size = np.array(shape[::-1])
     beyond = [(w.polygon > size - 1 + TOLERANCE).any(axis=0) for w in instances]
     swapped = [(w.polygon > size[::-1] - 1 + TOLERANCE).any() for w in instances]

@@ -13,8 +13,8 @@ import numpy as np
 
 from dbnet.geometry import signed_area
 from dbnet.labels.entries import Instance, relative_path
-from dbnet.labels.icdar_lines import NUMBER
 from dbnet.labels.label_files import Page, Writer
+from dbnet.labels.text_formats import NUMBER
 from dbnet.labels.text_lines import UNREADABLE
 
 Files = Iterator[tuple[str, str]]
@@ -62,7 +62,7 @@ def labelme(pages: Sequence[Page], out: Path, model: str) -> Files:
                 description=word.text,
                 shape_type="polygon",
                 flags={"ignore": True} if word.ignored else {},
-                **({} if score is None else {"score": score}),
+                **score,
             )
             for word, score in _scored(page)
         ]
@@ -115,7 +115,7 @@ def coco(pages: Sequence[Page], out: Path, model: str) -> Files:
                 iscrowd=int(word.ignored),
                 text=word.text,
             )
-            annotations.append({**annotation, **({} if score is None else {"score": score})})
+            annotations.append({**annotation, **score})
     categories = [dict(id=1, name=TEXT, supercategory="")]
     document = dict(images=images, annotations=annotations, categories=categories)
     yield "instances.json", _dump(document)
@@ -211,9 +211,10 @@ def yolo(pages: Sequence[Page], out: Path, model: str) -> Files:
     yield "data.yaml", DATA_YAML
 
 
-def _scored(page: Page) -> list[tuple[Instance, float | None]]:
-    scores = [None] * len(page.instances) if page.scores is None else map(float, page.scores)
-    return list(zip(page.instances, scores))
+def _scored(page: Page) -> list[tuple[Instance, dict[str, float]]]:
+    if page.scores is None:
+        return [(word, {}) for word in page.instances]
+    return [(word, {"score": float(score)}) for word, score in zip(page.instances, page.scores)]
 
 
 def _or_unreadable(word: Instance) -> str:

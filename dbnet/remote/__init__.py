@@ -20,9 +20,8 @@ SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"
 def read(url: str) -> bytes:
     """Return the bytes of a picture; those from elsewhere are kept on the disk, see `cache`.
 
-    Raises:
-        UserError: It cannot be had; the message does not name it.
-        SetupError: That is no fault of the picture.
+    A `UserError`, which does not name it, if it cannot be had; a `SetupError` if that is no fault
+    of the picture.
     """
     if not is_archive_url(url):
         return cache.through(url, lambda: objects.read(url))
@@ -42,11 +41,7 @@ def holds_many(path: str) -> bool:
 
 
 def list_inside(path: str) -> list[str]:
-    """List the URLs of what an archive holds, or of the objects directly in a folder.
-
-    Raises:
-        UserError: It cannot be read; the message names it.
-    """
+    """List the URLs of what an archive holds, or of the objects directly in a folder."""
     try:
         if is_url(path) and path.endswith("/"):
             return objects.list_folder(path)
@@ -60,11 +55,7 @@ def list_inside(path: str) -> list[str]:
 
 
 def local_copy(url: str) -> Path:
-    """Return a copy of a file at a URL, made anew whenever that has changed.
-
-    Raises:
-        UserError: It cannot be had, or kept.
-    """
+    """Return a copy of a file at a URL, made anew whenever that has changed."""
     try:
         name, archive = split_member(url) if is_archive_url(url) else ("", "")
         state = archives.state_of(archive) if archive else objects.state_of(url)

@@ -33,11 +33,7 @@ Index = np.ndarray
 
 
 def read_member(archive: str, name: str) -> bytes:
-    """Return the bytes of a member.
-
-    Raises:
-        UserError: There is none of the name, or it is damaged, encrypted or too large.
-    """
+    """Return the bytes of a member; a `UserError` if there is none, or damaged or too large."""
     index, key = index_of(archive), key_of(name)
     place = int(np.searchsorted(index[0], key))
     if place == index.shape[1] or index[0, place] != key:
@@ -96,11 +92,7 @@ def _remote_state(url: str) -> tuple[str, ...]:
 
 
 def index_of(archive: str) -> Index:
-    """Return an archive's index, which is made once on a machine.
-
-    Raises:
-        UserError: The archive cannot be read.
-    """
+    """Return an archive's index, which is made once on a machine."""
     found = _index(archive, state_of(archive))
     if isinstance(found, str):
         raise UserError(found)
@@ -150,8 +142,7 @@ def _keep(index: Index, place: Path) -> Index:
 def list_members(archive: str) -> list[str]:
     """List the names of the visible files in an archive, in its order; its index is kept.
 
-    Raises:
-        UserError: It cannot be read, or a name leads out of it or cannot be written as a URL.
+    A `UserError` if it cannot be read, or a name leads out of it or cannot be written as a URL.
     """
     state = state_of(archive)
     names, index = scan(archive)
@@ -166,11 +157,7 @@ def list_members(archive: str) -> list[str]:
 
 
 def scan(archive: str) -> tuple[list[str], Index]:
-    """Read the directory of an archive: names of its files, and the index.
-
-    Raises:
-        UserError: It cannot be read.
-    """
+    """Read the directory of an archive: names of its files, and the index."""
     names, rows, links = list[str](), list[tuple[int, ...]](), list[tuple[int, int]]()
     try:
         with _opened(archive) as file:

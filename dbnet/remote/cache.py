@@ -38,11 +38,7 @@ def digest(text: str) -> str:
 
 
 def budget() -> int:
-    """Return how many bytes may be kept.
-
-    Raises:
-        SetupError: What is set is no number.
-    """
+    """Return how many bytes may be kept; a `SetupError` if what is set is no number."""
     value = os.environ.get("DBNET_CACHE_GB") or "10"
     try:
         return int(float(value) * 1e9)

@@ -43,16 +43,9 @@ _dead: dict[str, float] = {}  # hosts, and when they were given up
 
 
 def read(url: str, first: int = 0, end: int | None = None, most: int | None = MOST) -> bytes:
-    """Read an object, or its bytes from `first` to before `end`.
+    """Read an object, or its bytes from `first` to before `end`, of which it may have `most`.
 
-    Args:
-        url: Of no member of an archive.
-        first: Byte.
-        end: Byte; None for all.
-        most: Bytes that it may have; None for any number.
-
-    Raises:
-        UserError: It cannot be had, also after some attempts; or it is too large.
+    A `UserError` if it cannot be had, also after some attempts, or is too large.
     """
     last = end if end is not None or most is None else first + most + 1
 
@@ -100,11 +93,7 @@ def _ask(url: str, **kwargs: Any) -> Any:
 
 
 def file_system(url: str) -> Any:
-    """Return fsspec's file system of a URL, of this process.
-
-    Raises:
-        SetupError: Its package is not installed, or there is none.
-    """
+    """Return fsspec's file system of a URL, of this process; a `SetupError` if there is none."""
     scheme = url.partition("://")[0].lower()
     try:
         import fsspec
@@ -118,11 +107,7 @@ def file_system(url: str) -> Any:
 
 
 def state_of(url: str) -> list[str]:
-    """Describe an object's content by its size and by what changes with it.
-
-    Raises:
-        UserError: It cannot be had.
-    """
+    """Describe an object's content by its size and by what changes with it."""
 
     def attempt() -> list[str]:
         if WEB.match(url):
@@ -137,11 +122,7 @@ def state_of(url: str) -> list[str]:
 
 
 def list_folder(url: str) -> list[str]:
-    """List the objects directly in a folder.
-
-    Raises:
-        UserError: It cannot be had, or http has no such thing.
-    """
+    """List the objects directly in a folder; http has no such thing."""
     if WEB.match(url):
         raise UserError("a web server has no folders; name its pictures, or an archive")
     scheme = url.partition("://")[0]
@@ -154,11 +135,7 @@ def list_folder(url: str) -> list[str]:
 
 
 def persistently(attempt: Callable[[], Result], url: str) -> Result:
-    """Call until it succeeds, or fails in a way that time does not mend.
-
-    Raises:
-        UserError: It failed.
-    """
+    """Call until it succeeds, or fails with a `UserError` in a way that time does not mend."""
     refuse_password(url)
     host = url.split("/")[2].split("?")[0]
     waits = () if time.monotonic() < _dead.get(host, 0.0) else WAITS

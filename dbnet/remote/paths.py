@@ -89,11 +89,7 @@ def shown(path: str) -> str:
 
 
 def refuse_password(url: str) -> None:
-    """Refuse a URL with a user and a password, which a log of the config would show.
-
-    Raises:
-        SetupError: It has.
-    """
+    """Refuse a URL with a user and a password, which a log of the config would show."""
     if is_url(url) and PASSWORD.search(url.split("::", 1)[-1]):
         raise SetupError(
             f"{shown(url)}: leave user and password out; ~/.netrc is the place for them"

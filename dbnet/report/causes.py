@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dbnet.evaluation.matching import MIN_IOU, first_come_pairs
+from dbnet.evaluation.matching import MIN_IOU
 from dbnet.evaluation.protocols.scene import Scene
 from dbnet.geometry import short_side
-from dbnet.visualization.detections import Verdict
+from dbnet.visualization.detections import Verdict, verdict_of
 
 Array = np.ndarray
 
@@ -44,43 +44,23 @@ FALSE_ALARMS = {
 
 
 class Judgement(NamedTuple):
-    """What became of an image's texts and predictions at a threshold of the score.
+    """What became of an image's texts and predictions at a threshold of the score."""
 
-    Attributes:
-        verdict: Matches, misses and false alarms; indices of all texts and predictions.
-        misses: Cause of each missed text.
-        false_alarms: Cause of each false alarm.
-    """
-
-    verdict: Verdict
-    misses: Mapping[int, str]
-    false_alarms: Mapping[int, str]
+    verdict: Verdict  # matches, misses and false alarms; indices of all texts and predictions
+    misses: Mapping[int, str]  # cause of each missed text
+    false_alarms: Mapping[int, str]  # cause of each false alarm
 
 
 def judge_scene(scene: Scene, scores: Array | None, threshold: float | None) -> Judgement:
     """Match an image as `icdar/hmean` does at a threshold, and find the causes of its errors.
 
-    Args:
-        scene: The image with all predictions in the file.
-        scores: Of them, (M,) float32; None if there are none.
-        threshold: Predictions of a lower score are left out; with None all stay.
+    Predictions of a lower score, (M,) float32, are left out; with None all stay.
     """
     kept = np.ones(len(scene.predictions), dtype=bool)
     if scores is not None and threshold is not None:
         kept = scores >= np.float32(threshold)
-    iou, counted = scene.icdar2015
-    texts, counted_ids = np.flatnonzero(~scene.ignored), np.flatnonzero(counted)
-    hits = (iou > MIN_IOU) & kept[counted]
-    pairs = [(int(texts[t]), int(counted_ids[p])) for t, p in first_come_pairs(hits)]
-    found, taken = {text for text, _ in pairs}, {prediction for _, prediction in pairs}
-    verdict = Verdict(
-        pairs=pairs,
-        missed=[t for t in texts.tolist() if t not in found],
-        false_alarms=[p for p in np.flatnonzero(counted & kept).tolist() if p not in taken],
-        ignored_texts=np.flatnonzero(scene.ignored).tolist(),
-        ignored_predictions=np.flatnonzero(~counted & kept).tolist(),
-    )
-    relations = Relations(scene, kept, found)
+    verdict = verdict_of(scene.ignored, *scene.icdar2015, kept)
+    relations = Relations(scene, kept, [text for text, _ in verdict.pairs])
     misses, false_alarms = relations.misses(), relations.false_alarms()
     return Judgement(
         verdict,
@@ -90,13 +70,7 @@ def judge_scene(scene: Scene, scores: Array | None, threshold: float | None) -> 
 
 
 def _first_that_holds(rules: list[Array], causes: Mapping[str, str], of: list[int]) -> dict:
-    """Name the cause of each error; what no rule explains has the last one.
-
-    Args:
-        rules: Where each cause but the last holds, (G,) or (M,) bool.
-        causes: Their names, in order.
-        of: The errors.
-    """
+    """Name the cause `of` each error, the last one if no rule, (G,) or (M,) bool, explains it."""
     names = list(causes)
     holds = np.stack([*rules, np.ones_like(rules[0])])
     return {index: names[int(holds[:, index].argmax())] for index in of}
@@ -105,16 +79,14 @@ def _first_that_holds(rules: list[Array], causes: Mapping[str, str], of: list[in
 class Relations:
     """How the texts (G,) and predictions (M,) of an image lie to each other, as the rules ask.
 
-    Args:
-        scene: The image.
-        kept: (M,) bool, the predictions whose score is high enough.
-        found: The texts that a prediction took.
+    The score of the predictions `kept`, (M,) bool, is high enough; `found` are the texts that one
+    took.
     """
 
-    def __init__(self, scene: Scene, kept: Array, found: set[int]) -> None:
+    def __init__(self, scene: Scene, kept: Array, found: list[int]) -> None:
         self.scene, self.kept = scene, kept
         self.counts = ~scene.ignored[:, None]
-        self.found = np.isin(np.arange(len(scene.texts)), list(found))
+        self.found = np.isin(np.arange(len(scene.texts)), found)
         texts, (iou, counted) = np.flatnonzero(~scene.ignored), scene.icdar2015
         self.hits = np.zeros((len(scene.texts), len(kept)), dtype=bool)
         self.hits[np.ix_(texts, np.flatnonzero(counted))] = iou > MIN_IOU

@@ -10,25 +10,29 @@ import numpy as np
 
 from dbnet.errors import ImageError
 from dbnet.evaluation.counts import (
+    SCORE_THRESHOLDS,
     Difference,
+    Overlaps,
+    count_hits,
     count_images,
     differences,
     intervals,
     join_overlaps,
     metrics_of,
+    rates,
 )
-from dbnet.evaluation.files import GroundTruth, Prediction, make_scenes
+from dbnet.evaluation.files import GroundTruth, Prediction, make_scenes, paired
+from dbnet.evaluation.matching import first_come
 from dbnet.evaluation.protocols import NAMES
-from dbnet.evaluation.protocols.counting import count_scenes
-from dbnet.evaluation.protocols.notes import notes_on
+from dbnet.evaluation.protocols.counting import count_scenes, notes_on
 from dbnet.evaluation.protocols.scene import Scene
 from dbnet.images import read_image
 from dbnet.report.causes import FALSE_ALARMS, MISSES, Judgement, judge_scene
-from dbnet.report.curve import Point, operating_points, trace_curve
 from dbnet.report.slices import Rate, count_slices, measure, rate_slices
 
 Array = np.ndarray
 
+STEPS = 100  # thresholds of the curve between 0 and 1
 # The figures of `HmeanIOUMetric` beside those of the protocols, and what they are called.
 FIGURES = {
     "hmean": "hmean at the best score threshold",
@@ -39,6 +43,16 @@ FIGURES = {
     "hmean_iou_mean": "mean hmean at IoU 0.5 to 0.8",
     "mean_iou": "mean IoU of the matches",
 }
+
+
+class Point(NamedTuple):
+    """Figures at a threshold; None stands for all predictions in the file."""
+
+    threshold: float | None
+    predictions: int
+    precision: float
+    recall: float
+    hmean: float
 
 
 class Figure(NamedTuple):
@@ -67,29 +81,17 @@ class Change(NamedTuple):
 
 @dataclass
 class Examined:
-    """One result on N images.
+    """One result on N images."""
 
-    Attributes:
-        name: Of its file.
-        scenes: The images with all predictions.
-        threshold: Of the score, at which errors are explained; None without scores.
-        judgements: Of each image, at it.
-        counts: Per image, `icdar` (N, 28) or (N, 7) and each protocol (N, 4).
-        points: At the operating thresholds.
-        curve: At all thresholds.
-        notes: What to know before reading the figures.
-        slices: Filled in by `examine_images`.
-    """
-
-    name: str
-    scenes: list[Scene]
-    threshold: float | None
-    judgements: list[Judgement]
-    counts: dict[str, Array]
-    points: list[Point]
-    curve: list[Point]
-    notes: list[str]
-    slices: dict[str, list[Rate]]
+    name: str  # of its file
+    scenes: list[Scene]  # the images with all predictions
+    threshold: float | None  # of the score, at which errors are explained; None without scores
+    judgements: list[Judgement]  # of each image, at it
+    counts: dict[str, Array]  # per image, `icdar` (N, 28) or (N, 7) and each protocol (N, 4)
+    points: list[Point]  # at the operating thresholds
+    curve: list[Point]  # at all thresholds
+    notes: list[str]  # what to know before reading the figures
+    slices: dict[str, list[Rate]]  # filled in by `examine_images`
 
     def figures(self) -> dict[str, Figure]:
         """Form all figures, by the names that `differences_of` uses."""
@@ -118,23 +120,43 @@ class Examined:
         return [image for image in order[:number] if errors[image]]
 
 
+def trace_curve(overlaps: Overlaps) -> list[Point]:
+    """Count at each of the thresholds 0, 0.01, ... 1 that leaves a prediction."""
+    if overlaps.scores is None or not len(overlaps.scores):
+        return []
+    highest = overlaps.scores.max()
+    limits = [step / STEPS for step in range(STEPS + 1) if np.float32(step / STEPS) <= highest]
+    return [_point(limit, overlaps) for limit in limits]
+
+
+def operating_points(overlaps: Overlaps) -> list[Point]:
+    """Count all predictions in the file, and at each of the thresholds of `icdar/hmean`."""
+    limits = () if overlaps.scores is None else SCORE_THRESHOLDS
+    return [_point(limit, overlaps) for limit in (None, *limits)]
+
+
+def _point(limit: float | None, overlaps: Overlaps) -> Point:
+    hits = count_hits(limit, overlaps, first_come).sum()
+    number = len(overlaps.images)
+    if limit is not None and overlaps.scores is not None:
+        number = int((overlaps.scores >= np.float32(limit)).sum())
+    figures = rates(hits, np.array(len(overlaps.text_images)), np.array(number))
+    return Point(limit, number, *map(float, figures))
+
+
 def examine(
     name: str,
     truths: Mapping[str, GroundTruth],
     predictions: Mapping[str, Prediction],
     progress: Iterable[int],
 ) -> Examined:
-    """Count a result in every way that needs no pictures.
+    """Count a result on N images in every way that needs no pictures.
 
-    Args:
-        name: Of its file.
-        truths: The ground truth of N images.
-        predictions: For them; an image without any counts as empty.
-        progress: 0 to N - 1, taken as the images are done.
+    An image without predictions counts as empty; of `progress`, 0 to N - 1, numbers are taken as
+    the images are done.
     """
     scenes = make_scenes(truths, predictions)
-    nothing = Prediction([], np.zeros(0, np.float32))
-    scores = [predictions.get(stem, nothing).scores for stem in truths]
+    scores = [prediction.scores for _, prediction in paired(truths, predictions)]
     overlaps = join_overlaps(
         [
             dict(iou=scene.icdar2015[0], scores=None if s is None else s[scene.icdar2015[1]])
@@ -159,10 +181,9 @@ def examine(
 
 
 def examine_images(results: Sequence[Examined], images: Sequence[str | None]) -> Iterator[int]:
-    """Measure texts and predictions of each image for the slices; yield images that are missing.
+    """Measure texts and predictions of each image for the slices.
 
-    Yields:
-        After each image, its index if there is no picture of it, else -1.
+    Yields after each its index if there is no picture of it, else -1.
     """
     rows: list[list[Array]] = [[] for _ in results]
     for index, path in enumerate(images):

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from dbnet.evaluation.files import GroundTruth
 from dbnet.geometry import transform
 from dbnet.report.causes import FALSE_ALARMS, MISSES
-from dbnet.report.curve import Point
 from dbnet.report.examination import (
     FIGURES,
     Change,
     Examined,
+    Point,
     changes_of,
     differences_of,
     read_or_none,
@@ -44,15 +44,7 @@ def write_report(
     images: Sequence[str | None],
     notes: Sequence[str],
 ) -> None:
-    """Write the page.
-
-    Args:
-        path: The file.
-        results: One or two, after `examine_images`.
-        truths: The ground truth of the N images.
-        images: Their files.
-        notes: What to know before reading the figures.
-    """
+    """Write the page of one or two results, after `examine_images`, on the N images."""
     stems, two = list(truths), len(results) == 2
     changes = changes_of(*results) if two else []
     ends = [c for c in changes[:NUM_CHANGED] if c.net > 0]

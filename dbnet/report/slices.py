@@ -1,6 +1,5 @@
 """How hmean depends on what a text is like: its size, form and surroundings."""
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,49 +9,27 @@ import shapely
 
 from dbnet.evaluation.counts import INTERVAL, rates, resampled_sums
 from dbnet.evaluation.protocols.scene import Scene
-from dbnet.geometry import clip
+from dbnet.geometry import clip, least_rectangles
 from dbnet.polygon_iou import to_geometries
 from dbnet.report.causes import Judgement
+from dbnet.utils.bins import INFINITE, Bins
 
 Array = np.ndarray
-INFINITE = float("inf")
 PERCENTILES = (5, 95)  # of the grey values in an outline, whose difference is its contrast
 
-
-class Slice(NamedTuple):
-    """What texts and predictions are sorted by: a title with the unit, and edges of the bins.
-
-    An edge belongs to the bin above it; `whole` says that all values are whole numbers.
-    """
-
-    title: str
-    edges: tuple[float, ...]
-    whole: bool = False
-
-    def labels(self) -> list[str]:
-        """Name the bins."""
-        return [self._label(*edges) for edges in itertools.pairwise(self.edges)]
-
-    def _label(self, low: float, high: float) -> str:
-        if high == INFINITE:
-            return f"{low:g} and more"
-        if self.whole and high == low + 1:
-            return f"{low:g}"
-        return f"{low:g} to {high - self.whole:g}"
-
-
+# What texts and predictions are sorted by.
 SLICES = {
-    "height": Slice("height: short side, pixels", (0, 8, 12, 16, 24, 32, 48, 64, INFINITE)),
-    "angle": Slice("angle of the long side to the horizontal, degrees", (0, 5, 15, 30, 60, 90)),
-    "aspect": Slice("aspect ratio: long by short side", (1, 1.5, 2, 3, 4, 6, 8, 12, INFINITE)),
-    "length": Slice(
+    "height": Bins("height: short side, pixels", (0, 8, 12, 16, 24, 32, 48, 64, INFINITE)),
+    "angle": Bins("angle of the long side to the horizontal, degrees", (0, 5, 15, 30, 60, 90)),
+    "aspect": Bins("aspect ratio: long by short side", (1, 1.5, 2, 3, 4, 6, 8, 12, INFINITE)),
+    "length": Bins(
         "length of the transcription, characters", (1, 2, 3, 4, 6, 9, 13, INFINITE), True
     ),
-    "contrast": Slice(
+    "contrast": Bins(
         "contrast: 95th less 5th percentile of the grey values inside",
         (0, 32, 64, 96, 128, 160, 192, 256),
     ),
-    "crowding": Slice(
+    "crowding": Bins(
         "crowding: gap to the next outline, by the short side",
         (0, 0.05, 0.1, 0.25, 0.5, 1, 2, INFINITE),
     ),
@@ -76,20 +53,15 @@ class Rate(NamedTuple):
 def measure(polygons: Sequence[Array], image: Array | None) -> dict[str, Array]:
     """Measure outlines for `SLICES`, (N,) float64 each, NaN where nothing can be measured.
 
-    Args:
-        polygons: N, each (K, 2), all of the texts or of the predictions of one image.
-        image: (H, W, 3) uint8 BGR, None if it cannot be read.
+    They are N polygons (K, 2), all of the texts or of the predictions of an image (H, W, 3) uint8
+    BGR, None if it cannot be read.
     """
-    rectangles = [cv2.minAreaRect(np.asarray(p, np.float32)) for p in polygons]
-    sides = np.array([r[1] for r in rectangles]).reshape(-1, 2)
-    turned = np.array([r[2] for r in rectangles]) + 90 * (sides[:, 1] > sides[:, 0])
-    angle = np.abs((turned + 90) % 180 - 90)
-    short, long = sides.min(axis=1), sides.max(axis=1)
+    short, long, angle = least_rectangles(polygons)
     aspect = np.divide(long, short, out=np.full_like(long, np.nan), where=short > 0)
     gaps = np.divide(_gaps(polygons), short, out=np.full_like(long, np.nan), where=short > 0)
     nothing = np.full(len(polygons), np.nan)
     contrast = nothing if image is None else np.array([_contrast(p, image) for p in polygons])
-    return dict(height=short, angle=angle, aspect=aspect, contrast=contrast, crowding=gaps)
+    return dict(height=short, angle=np.abs(angle), aspect=aspect, contrast=contrast, crowding=gaps)
 
 
 def _gaps(polygons: Sequence[Array]) -> Array:
@@ -118,13 +90,8 @@ def count_slices(
 ) -> Array:
     """Count matches, texts and predictions in each bin of `SLICES`, (bins, 3) float64.
 
-    A match is counted where its text is, prediction and all; a false alarm where it is itself.
-
-    Args:
-        scene: The image.
-        judgement: Of it.
-        texts: Their measures, see `measure`.
-        predictions: Likewise.
+    A match is counted where its text is, prediction and all; a false alarm where it is itself. See
+    `measure` for what is known of texts and predictions.
     """
     verdict, rows = judgement.verdict, []
     matched = [text for text, _ in verdict.pairs]
@@ -132,18 +99,11 @@ def count_slices(
     nothing = np.full(len(scene.predictions), np.nan)
     of_texts, of_predictions = texts | {"length": length}, predictions | {"length": nothing}
     for name, slice_ in SLICES.items():
-        hits = _in_bins(of_texts[name][matched], slice_)
-        missed = _in_bins(of_texts[name][verdict.missed], slice_)
-        false = _in_bins(of_predictions[name][verdict.false_alarms], slice_)
+        hits = slice_.counts_of(of_texts[name][matched])
+        missed = slice_.counts_of(of_texts[name][verdict.missed])
+        false = slice_.counts_of(of_predictions[name][verdict.false_alarms])
         rows.append(np.stack([hits, hits + missed, hits + false], axis=1))
-    return np.concatenate(rows)
-
-
-def _in_bins(values: Array, slice_: Slice) -> Array:
-    """Count values in bins, (bins,); an infinite one is in the last, NaN in none."""
-    edges = np.array(slice_.edges)
-    places = np.searchsorted(edges, values[~np.isnan(values)], side="right") - 1
-    return np.bincount(places.clip(0, len(edges) - 2), minlength=len(edges) - 1).astype(np.float64)
+    return np.concatenate(rows).astype(np.float64)
 
 
 def rate_slices(counts: Array) -> dict[str, list[Rate]]:
@@ -157,18 +117,11 @@ def rate_slices(counts: Array) -> dict[str, list[Rate]]:
     found, first = {}, 0
     for name, slice_ in SLICES.items():
         bins = []
-        for index, label in enumerate(slice_.labels(), start=first):
+        for index, label in enumerate(slice_.labels(" to ", " and more"), start=first):
             texts, predictions = map(int, totals[index, 1:])
             known = name != "length" and texts + predictions > 0
-            bins.append(
-                Rate(
-                    label,
-                    texts,
-                    predictions,
-                    float(recall[index]) if texts else None,
-                    float(hmean[index]) if known else None,
-                    (low[index], high[index]),
-                )
-            )
+            recalled = float(recall[index]) if texts else None
+            mean, ends = float(hmean[index]) if known else None, (low[index], high[index])
+            bins.append(Rate(label, texts, predictions, recalled, mean, ends))
         found[name], first = bins, first + len(bins)
     return found

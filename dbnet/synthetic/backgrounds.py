@@ -14,11 +14,7 @@ from dbnet.synthetic.textures import BUILT, PLAIN, TEXTURES, foliage, sky
 
 
 def folder_photos(folder: str | Path) -> tuple[str, ...]:
-    """Name the images below a folder, sorted.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Name the images below a folder, sorted; a `UserError` if there is none."""
     paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise UserError(f"background_dir {folder}: no image in it; name a folder of photos")
@@ -28,13 +24,9 @@ def folder_photos(folder: str | Path) -> tuple[str, ...]:
 def draw_background(
     rng: np.random.Generator, shape: tuple[int, int], difficulty: float, photos: Sequence[str] = ()
 ) -> np.ndarray:
-    """Draw a background, (H, W, 3) uint8 BGR.
+    """Draw a background, (H, W, 3) uint8 BGR; cut from one of the files of `photos`, if there are.
 
-    Args:
-        rng: Source of randomness.
-        shape: (H, W).
-        difficulty: In [0, 1]: more surfaces, rougher ones and more contrast.
-        photos: Files to cut the background from; without any, surfaces are drawn.
+    Higher `difficulty`, in [0, 1], is more surfaces, rougher ones and more contrast.
     """
     if photos:
         return crop_photo(rng, load_photo(photos[int(rng.integers(len(photos)))]), shape)

@@ -12,26 +12,16 @@ GRAIN_SIDE = 256  # pixels of a cut of noise; larger pictures repeat it
 
 
 class Camera(NamedTuple):
-    """How a picture is taken.
+    """How a picture is taken."""
 
-    blur: Standard deviation of the blur in pixels.
-    motion: Length of the motion's blur in pixels; below 2 there is none.
-    direction: Of the motion, radians.
-    gain: Factors of B, G and R.
-    contrast: Factor of the distance from middle grey.
-    shade: How much darker the darkest part of the picture is by shadow and dirt, in [0, 1].
-    grain: Standard deviation of the sensor's noise, in steps of 255.
-    quality: Of the JPEG.
-    """
-
-    blur: float
-    motion: float
-    direction: float
-    gain: tuple[float, ...]
-    contrast: float
-    shade: float
-    grain: float
-    quality: int
+    blur: float  # standard deviation of the blur in pixels
+    motion: float  # length of the motion's blur in pixels; below 2 there is none
+    direction: float  # of the motion, radians
+    gain: tuple[float, ...]  # factors of B, G and R
+    contrast: float  # factor of the distance from middle grey
+    shade: float  # how much darker the darkest part of the picture is by shadow and dirt, in [0, 1]
+    grain: float  # standard deviation of the sensor's noise, in steps of 255
+    quality: int  # of the JPEG
 
     @property
     def smear(self) -> float:

@@ -10,14 +10,8 @@ from dbnet.errors import UserError
 PILLOW_FONT = "Pillow"  # Aileron, which Pillow carries in its code
 # Of matplotlib's fonts the others hold symbols alone.
 MATPLOTLIB_FONTS = (
-    "DejaVuSans.ttf",
-    "DejaVuSans-*.ttf",
-    "DejaVuSansMono*.ttf",
-    "DejaVuSerif.ttf",
-    "DejaVuSerif-*.ttf",
-    "STIXGeneral*.ttf",
-    "cm[br]10.ttf",
-    "cm[st][sit]10.ttf",
+    *("DejaVuSans.ttf", "DejaVuSans-*.ttf", "DejaVuSansMono*.ttf", "DejaVuSerif.ttf"),
+    *("DejaVuSerif-*.ttf", "STIXGeneral*.ttf", "cm[br]10.ttf", "cm[st][sit]10.ttf"),
 )
 FONT_SUFFIXES = (".otf", ".ttf")
 
@@ -40,8 +34,7 @@ def builtin_fonts() -> tuple[str, ...]:
 def folder_fonts(folder: str | Path) -> tuple[str, ...]:
     """Name the .ttf and .otf files below a folder, sorted.
 
-    Raises:
-        UserError: There is none, or one cannot be read or has no Latin capitals and digits.
+    A `UserError` if there is none, or one cannot be read or has no Latin capitals and digits.
     """
     paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in FONT_SUFFIXES)
     if not paths:
@@ -54,14 +47,9 @@ def folder_fonts(folder: str | Path) -> tuple[str, ...]:
 
 @lru_cache(maxsize=512)
 def load_font(name: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Open a font once per process.
+    """Open a font, a file or `PILLOW_FONT`, once per process; `size` is of the em square, pixels.
 
-    Args:
-        name: A file, or `PILLOW_FONT`.
-        size: Pixels of the em square.
-
-    Raises:
-        UserError: The file is missing or no font.
+    A `UserError` if the file is missing or no font.
     """
     if name == PILLOW_FONT:
         return ImageFont.load_default(size)

@@ -32,14 +32,11 @@ class Word(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Words that share a plane, a font and a colour.
+    """Words that share a plane, a font and a colour."""
 
-    mask: (H, W) uint8, how much of each pixel is ink; the outermost `RIM` pixels are 0.
-    lines: The words of each line, from left to right.
-    """
-
+    # (H, W) uint8, how much of each pixel is ink; the outermost `RIM` pixels are 0.
     mask: np.ndarray
-    lines: tuple[tuple[Word, ...], ...]
+    lines: tuple[tuple[Word, ...], ...]  # the words of each line, from left to right
 
 
 class Style(NamedTuple):

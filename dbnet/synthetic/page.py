@@ -25,14 +25,11 @@ def draw_page(
     level: Level = "word",
     fonts: Sequence[str] = (),
 ) -> Scene:
-    """Draw a page full of words, and the polygons around their ink.
+    """Draw a page (W, H) full of words, and the polygons around their ink.
 
-    Args:
-        rng: Source of randomness.
-        size: (W, H) in pixels.
-        difficulty: In [0, 1], for how it was photographed or scanned.
-        level: A polygon per word, or per line of a column.
-        fonts: Font files; without any, those that matplotlib and Pillow bring along.
+    `difficulty`, in [0, 1], is that of how it was photographed or scanned; a polygon is of a word,
+    or of a line of a column. `fonts` are files; without any, those that matplotlib and Pillow bring
+    along.
     """
     text, optics = split_generator(rng, 2)
     paper, ink = sample_colors(text)

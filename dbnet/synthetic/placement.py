@@ -1,6 +1,6 @@
 """Where a block of words lies in the image: bent baselines, planes in space, polygons."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,19 +12,8 @@ MARGIN = 0.06  # of a word's height, in its polygon's distance from the ink
 MAX_TURN = 2.4  # radians that a curved line turns from end to end
 
 
-class Bend(Protocol):
-    """Map between a straight text plane, (..., 2) with its origin in the middle, and a bent one."""
-
-    def bend(self, points: np.ndarray) -> np.ndarray: ...
-
-    def unbend(self, points: np.ndarray) -> np.ndarray: ...
-
-    def num_points(self, width: float) -> int:
-        """Count how many points along a word's length follow its curve."""
-
-
 class Straight(NamedTuple):
-    """The plane as it is."""
+    """The plane as it is, and how the others map it, (..., 2) with its origin in the middle."""
 
     def bend(self, points: np.ndarray) -> np.ndarray:
         return points
@@ -33,6 +22,7 @@ class Straight(NamedTuple):
         return points
 
     def num_points(self, width: float) -> int:
+        """Count how many points along a word's length follow its curve."""
         return 2
 
 
@@ -77,15 +67,16 @@ class Wave(NamedTuple):
         return self.height * np.sin(x * (2 * np.pi / self.length) + self.phase)
 
 
-class Placement(NamedTuple):
-    """A block in the image.
+Bend = Straight | Arc | Wave
 
-    to_image: (3, 3) homography from the bent text plane, whose origin is the middle of the
-        block's mask, to pixels of the image.
-    """
+
+class Placement(NamedTuple):
+    """A block in the image."""
 
     block: Block
     bend: Bend
+    # (3, 3) homography from the bent text plane, whose origin is the middle of the block's mask, to
+    # pixels of the image.
     to_image: np.ndarray
 
     def middle(self) -> np.ndarray:
@@ -95,9 +86,7 @@ class Placement(NamedTuple):
     def outline(self, box: Box, margin: float = 0.0) -> np.ndarray:
         """Polygon (2 K, 2) float32 of a box of the mask: its top edge, then its bottom edge back.
 
-        Args:
-            box: Pixels of the mask.
-            margin: Widens the box, pixels of the mask.
+        `margin` widens the box, both in pixels of the mask.
         """
         left, top, right, bottom = box
         count = self.bend.num_points(right - left)
@@ -147,14 +136,9 @@ def sample_plane(
 ) -> np.ndarray:
     """Sample how a text plane is turned in space and seen by a camera.
 
-    Args:
-        rng: Source of randomness.
-        block: For its width, which the distance of the camera is reckoned in.
-        scale: Pixels of the image per pixel of the mask.
-        difficulty: In [0, 1].
-
-    Returns:
-        (3, 3) homography from the text plane to the image, both with the origin in the middle.
+    The distance of the camera is reckoned in the block's width; `scale` is pixels of the image per
+    pixel of the mask. Returns the (3, 3) homography from the text plane to the image, both with the
+    origin in the middle.
     """
     yaw, pitch = rng.normal(0, 0.05 + 0.3 * difficulty, size=2).clip(-1, 1) * (1, 0.6)
     roll = rng.normal(0, np.deg2rad(1.5 + 14 * difficulty))
@@ -179,18 +163,10 @@ def place_block(
     padding: float,
     occupied: np.ndarray,
 ) -> Placement | None:
-    """Find room for a block and take it.
+    """Find room for a block and take it; None if there is no room even at half the size.
 
-    Args:
-        rng: Source of randomness.
-        block: Its words.
-        bend: Its baseline.
-        plane: (3, 3), as of `sample_plane`.
-        padding: Free space around the ink, pixels of the mask.
-        occupied: (H, W) uint8, not 0 where other blocks are. Gets the new one, in place.
-
-    Returns:
-        The block in the image, or None if there is no room even at half the size.
+    `plane` is (3, 3), as of `sample_plane`; `padding` is free space around the ink, pixels of the
+    mask. `occupied` (H, W) uint8 is not 0 where other blocks are, and gets the new one, in place.
     """
     for scale in (1.0, 0.8, 0.6, 0.45):
         placement = fit(block, bend, np.diag([scale, scale, 1.0]) @ plane, occupied.shape)

@@ -11,8 +11,8 @@ from dbnet.synthetic.degradation import Camera, defocus, sample_camera, take_pic
 from dbnet.synthetic.distractors import add_distractors
 from dbnet.synthetic.fonts import builtin_fonts, characters_of
 from dbnet.synthetic.lettering import RIM, Block, sample_style, set_block, surround
+from dbnet.synthetic.painting import paint_sign
 from dbnet.synthetic.placement import Placement, place_block, sample_bend, sample_plane
-from dbnet.synthetic.signs import paint_sign
 from dbnet.synthetic.words import sample_word
 
 Level = Literal["word", "line"]
@@ -25,25 +25,12 @@ LEGIBLE_SMEARS = 4.0  # standard deviations of the blur that legible text is hig
 
 
 class Scene(NamedTuple):
-    """A picture and its text.
+    """A picture and its text."""
 
-    image: (H, W, 3) uint8 BGR.
-    polygons: (2 K, 2) float32 each, pixels, clockwise from the text's top left.
-    ignored: Whether a text is too small to read.
-    texts: What each says; a line's words are joined by blanks.
-    """
-
-    image: np.ndarray
-    polygons: list[np.ndarray]
-    ignored: list[bool]
-    texts: list[str]
-
-
-class Sign(NamedTuple):
-    """A block of words in the scene; `padding` (pixels of its mask) is the room around it."""
-
-    placement: Placement
-    padding: float
+    image: np.ndarray  # (H, W, 3) uint8 BGR
+    polygons: list[np.ndarray]  # (2 K, 2) float32 each, pixels, clockwise from the text's top left
+    ignored: list[bool]  # whether a text is too small to read
+    texts: list[str]  # what each says; a line's words are joined by blanks
 
 
 def draw_scene(
@@ -55,20 +42,14 @@ def draw_scene(
     fonts: Sequence[str] = (),
     photos: Sequence[str] = (),
 ) -> Scene:
-    """Draw a scene with words on it, and the polygons around their ink.
+    """Draw a scene (W, H) with words on it, and the polygons around their ink.
 
     Words lie inside the image and apart from each other. What is not text does not depend on the
-    words, nor do image and words on `level`.
-
-    Args:
-        rng: Source of randomness; four numbers are drawn from it.
-        size: (W, H) of the image in pixels.
-        num_words: Least and largest number of words, as far as there is room for them.
-        difficulty: 0 for few large, straight words of high contrast on calm grounds, 1 for small,
-            bent, turned, blurred ones of low contrast amid clutter.
-        level: A polygon per word, or per line of words.
-        fonts: Font files; without any, those that matplotlib and Pillow bring along.
-        photos: Files of photos without text as backgrounds; without any, they are drawn.
+    words, nor do image and words on `level`: a polygon per word, or per line of words. Four numbers
+    are drawn from `rng`. `num_words` are least and largest, as far as there is room for them;
+    `difficulty` is 0 for few large, straight words of high contrast on calm grounds, 1 for small,
+    bent, turned, blurred ones of low contrast amid clutter. Without files of fonts those that
+    matplotlib and Pillow bring along are taken; without files of photos backgrounds are drawn.
     """
     shape = (size[1], size[0])
     scenery, clutter, text, optics = split_generator(rng, 4)
@@ -77,10 +58,10 @@ def draw_scene(
     add_distractors(clutter, image, difficulty)
     image = defocus(clutter, image, difficulty)
     signs = draw_signs(text, shape, num_words, difficulty, fonts or builtin_fonts())
-    for sign in signs:
+    for placement, padding in signs:
         # The mask's rim is around the ink already.
-        paint_sign(text, image, sign.placement, sign.padding - RIM, difficulty)
-    polygons, texts = annotate([sign.placement for sign in signs], level)
+        paint_sign(text, image, placement, padding - RIM, difficulty)
+    polygons, texts = annotate([placement for placement, _ in signs], level)
     picture = take_picture(optics, image, camera)
     return Scene(picture, polygons, [is_illegible(p, camera) for p in polygons], texts)
 
@@ -96,8 +77,8 @@ def draw_signs(
     num_words: tuple[int, int],
     difficulty: float,
     fonts: Sequence[str],
-) -> list[Sign]:
-    """Draw blocks of words and find room for them in an (H, W) image."""
+) -> list[tuple[Placement, float]]:
+    """Draw blocks of words and find room for them, and so many pixels of their masks around."""
     occupied = np.zeros(shape, np.uint8)
     missing, signs = int(rng.integers(num_words[0], num_words[1] + 1)), []
     for _ in range(2 * missing):  # not every block finds room
@@ -109,7 +90,7 @@ def draw_signs(
         plane = sample_plane(rng, block, scale, difficulty)
         placement = place_block(rng, block, bend, plane, padding, occupied)
         if placement is not None:
-            signs.append(Sign(placement, padding))
+            signs.append((placement, padding))
             missing -= sum(len(line) for line in block.lines)
     return signs
 
@@ -123,8 +104,7 @@ def draw_block(
 ) -> tuple[Block, float]:
     """Draw up to `most` words, their arrangement and typography.
 
-    Returns:
-        The block, and the pixels of the image per pixel of its mask.
+    Returns the block, and the pixels of the image per pixel of its mask.
     """
     layout = LAYOUTS[rng.choice(len(LAYOUTS), p=LAYOUT_SHARES)]
     if sum(layout) > most:

@@ -15,14 +15,10 @@ def noise(
     roughness: float = 0.55,
     stretch: tuple[float, float] = (1.0, 1.0),
 ) -> np.ndarray:
-    """Sum octaves of smooth noise, each of half the wavelength of the one before.
+    """Sum octaves of smooth noise (H, W), each of half the wavelength of the one before.
 
-    Args:
-        rng: Source of randomness.
-        shape: (H, W) of the result.
-        finest: Shortest wavelength in pixels.
-        roughness: Amplitude of an octave as a share of that of the one before.
-        stretch: Factors of the wavelength along y and x.
+    `finest` is the shortest wavelength in pixels, `roughness` the amplitude of an octave as a share
+    of that of the one before, `stretch` has factors of the wavelength along y and x.
     """
     sides = [max(2, int(side / finest / factor)) for side, factor in zip(shape, stretch)]
     levels: list[tuple[int, ...]] = [tuple(sides)]

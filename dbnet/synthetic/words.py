@@ -35,12 +35,7 @@ CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def sample_word(rng: np.random.Generator, characters: frozenset[str]) -> str:
-    """Sample a word, number, price or code that a font can write.
-
-    Args:
-        rng: Source of randomness.
-        characters: What the font can draw; capitals and digits at least.
-    """
+    """Sample a word, number, price or code of a font's characters: capitals and digits at least."""
     kinds = (_sign_word, _invented_word, _number, _price, _code)
     kind = kinds[rng.choice(len(kinds), p=(0.55, 0.15, 0.14, 0.08, 0.08))]
     word = kind(rng)

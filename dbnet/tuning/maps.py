@@ -17,27 +17,18 @@ STEPS = 255  # of a probability; maps of 1824 x 1024 pixels take some 0.1 MB so
 
 
 class KeptMap(NamedTuple):
-    """A map, and the texts that it should show.
+    """A map, and the texts that it should show."""
 
-    Attributes:
-        prob_map: (H, W) float32.
-        scale_factor: (w, h) of resized / original image.
-        texts: (K, 2) float32 each, pixels of the original image.
-        ignored: A flag for each.
-    """
-
-    prob_map: np.ndarray
-    scale_factor: tuple[float, float]
-    texts: list[np.ndarray]
-    ignored: list[bool]
+    prob_map: np.ndarray  # (H, W) float32
+    scale_factor: tuple[float, float]  # (w, h) of resized / original image
+    texts: list[np.ndarray]  # (K, 2) float32 each, pixels of the original image
+    ignored: list[bool]  # a flag for each
 
 
 class MapKeeper:
     """Stands in a detector's postprocessor's place: keeps the maps and finds no texts.
 
-    Args:
-        folder: For one file per image, `000000.npz` and so on.
-        budget: Bytes that the files may take.
+    The folder gets a file per image, `000000.npz` and so on, `budget` bytes of them at most.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:
@@ -48,8 +39,7 @@ class MapKeeper:
     def __call__(self, prob_map: "Tensor", metas: Sequence[dict]) -> list[dict]:
         """Keep maps (N, H, W), with `scale_factor`, `gt_polygons` and `gt_ignored` of each image.
 
-        Raises:
-            UserError: They take more than the budget, or the disk is full.
+        A `UserError` if they take more than the budget, or the disk is full.
         """
         for values, meta in zip(prob_map.detach().cpu().float().numpy(), metas):
             self._keep(values, meta)

@@ -62,12 +62,7 @@ def make_grid(own: Settings) -> list[Settings]:
 def used_settings(postprocessor: DBPostprocessor) -> Settings:
     """Name the settings of a postprocessor that take effect, but for `box_thresh`."""
     names = (
-        ("shrink_ratio",)
-        if postprocessor.grow == "inverse"
-        else (
-            "unclip_ratio",
-            "epsilon_ratio",
-        )
+        ("shrink_ratio",) if postprocessor.grow == "inverse" else ("unclip_ratio", "epsilon_ratio")
     )
     return {
         name: getattr(postprocessor, name)
@@ -78,12 +73,9 @@ def used_settings(postprocessor: DBPostprocessor) -> Settings:
 def count_map(
     path: Path, grid: Sequence[Settings], box_thresholds: Sequence[float], fixed: Mapping[str, Any]
 ) -> np.ndarray:
-    """Count texts, predictions and hits of an image for all settings.
+    """Count texts, predictions and hits of an image by S settings, (S, B, 7) float32, see `counts`.
 
-    Texts are found once for all `box_thresholds`, ascending: a score alone decides which stay.
-
-    Returns:
-        (S, B, 7) float32, see `counts`.
+    Texts are found once for all B `box_thresholds`, ascending: a score alone decides which stay.
     """
     kept = read_map(path)
     counts = []
@@ -124,30 +116,20 @@ def _use_one_thread() -> None:
 
 
 class Candidate(NamedTuple):
-    """One way to find texts, and how well it did.
+    """One way to find texts, and how well it did."""
 
-    Attributes:
-        size: Of the test images.
-        settings: Of the postprocessor, with `box_thresh`.
-        counts: (N, 7), per image.
-        value: Of the metric that is searched for.
-    """
-
-    size: Size
-    settings: Settings
-    counts: np.ndarray
-    value: float
+    size: Size  # of the test images
+    settings: Settings  # of the postprocessor, with `box_thresh`
+    counts: np.ndarray  # (N, 7), per image
+    value: float  # of the metric that is searched for
 
 
 class Search:
     """What all settings gave at all sizes.
 
-    Args:
-        grid: S settings, the config's own first.
-        box_thresholds: B values.
-        own_box_thresh: One of them, the config's own.
-        counts: By size, the config's own first: (N, S, B, 7) each.
-        metric: Of `counts.metrics_of`, which the best has most of.
+    The grid has S settings, the config's own first, and there are B box thresholds. `counts` are
+    (N, S, B, 7) by size, the config's own first; `metric` is one of `counts.metrics_of`, which the
+    best has most of.
     """
 
     def __init__(

@@ -4,8 +4,7 @@
 def has_fast_bfloat16(device: str | None = None) -> bool:
     """Check whether a device computes bfloat16 natively; emulation is slower than float32.
 
-    Args:
-        device: "cpu" or "cuda"; None for a GPU if there is one.
+    The device is "cpu" or "cuda"; None for a GPU if there is one.
     """
     import torch
 

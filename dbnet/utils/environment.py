@@ -35,9 +35,7 @@ def use_large_pages() -> None:
 def processor_quota(root: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> float | None:
     """Return the processors that this container may use, as of `docker run --cpus`; None: all.
 
-    Args:
-        root: Where the control groups are mounted, version 1 or 2.
-        own: The file that names this process's groups.
+    Control groups, version 1 or 2, are mounted at `root`; `own` names those of this process.
     """
     try:
         groups = [line.split(":", 2) for line in own.read_text().splitlines()]

@@ -4,9 +4,13 @@ import errno
 import hashlib
 import os
 import stat
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+
+from dbnet.errors import UserError
 
 CHUNK = 1 << 20  # bytes
 
@@ -39,10 +43,8 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock of a file or folder, if its system has such a thing; an absent file is made.
 
-    A process that is killed gives it back.
-
-    Raises:
-        BlockingIOError: Another has it, and this one is not to wait.
+    A process that is killed gives it back. A `BlockingIOError` if another has it and this one is
+    not to wait.
     """
     try:
         import fcntl
@@ -80,15 +82,22 @@ def is_visible(path: PurePath) -> bool:
 
 
 def refuse_special(path: str | os.PathLike[str]) -> None:
-    """Refuse a FIFO, a socket or a device, of which reading might never end.
-
-    Raises:
-        OSError: It is one, or cannot be found.
-    """
+    """Refuse by an `OSError` a FIFO, a socket or a device, of which reading might never end."""
     mode = (path.stat() if isinstance(path, Path) else os.stat(path)).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         kind = "a FIFO" if stat.S_ISFIFO(mode) else "a device or socket"
         raise OSError(errno.EINVAL, f"is {kind}, not a file; copy its content to a file", path)
+
+
+@contextmanager
+def opened_zip(path: Path, advice: str = "") -> Iterator[zipfile.ZipFile]:
+    """Open a zip to read it; what is wrong with it becomes a `UserError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    # RuntimeError: the zip is encrypted. NotImplementedError, its subclass: unknown compression.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise UserError(f"{path}: damaged or no zip ({error}){advice}") from error
 
 
 def sha256(path: Path) -> str:

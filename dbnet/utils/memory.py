@@ -14,12 +14,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 class FreedMemory:
     """Give freed memory back to the system once the process holds much more than it needs.
 
-    Tensors of ever new sizes leave gaps in glibc's heap: after 900 images of 900 sizes it held
-    2 GB that nothing used. What is given back must be had again, page by page, so that it is done
-    only where the process has grown by `slack` since it last had little.
-
-    Args:
-        slack: Bytes.
+    Tensors of ever new sizes leave gaps in glibc's heap: after 900 images of 900 sizes it held 2 GB
+    that nothing used. What is given back must be had again, page by page, so that it is done only
+    where the process has grown by `slack` bytes since it last had little.
     """
 
     def __init__(self, slack: int = 200 << 20) -> None:
@@ -56,15 +53,10 @@ def resident_bytes() -> int:
 def keep_freed_memory(trim: int = 256 << 20, largest: int = 32 << 20) -> bool:
     """Let this process, and those that it forks, reuse the memory of freed images.
 
-    glibc hands a freed image back to the kernel, and each new one is paid for in page faults:
-    3200 a training sample of ICDAR2015, a third of its time.
-
-    Args:
-        trim: So many free bytes stay with the process.
-        largest: Blocks of more bytes go back as before; glibc takes no higher value.
-
-    Returns:
-        Whether the C library knows these settings.
+    glibc hands a freed image back to the kernel, and each new one is paid for in page faults: 3200
+    a training sample of ICDAR2015, a third of its time. `trim` free bytes stay with the process;
+    blocks of more than `largest`, which can be no higher, go back as before. Returns whether the C
+    library knows these settings.
     """
     mallopt = _glibc("mallopt")
     if mallopt is None:  # not glibc

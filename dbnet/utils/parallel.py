@@ -14,12 +14,8 @@ def in_order(
 ) -> Generator[Result, None, None]:
     """Call tasks in threads and yield their results in order.
 
-    Threads suffice where the tasks wait for files or decode images, which frees the interpreter.
-
-    Args:
-        tasks: Taken when there is room for them.
-        num_threads: How many run at once.
-        num_ahead: How many may be running or done before their result is asked for.
+    Threads suffice where the tasks wait for files or decode images, which frees the interpreter. At
+    most `num_ahead` tasks are running or done before their result is asked for.
     """
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(num_threads, thread_name_prefix="in_order") as pool:

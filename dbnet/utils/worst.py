@@ -6,16 +6,13 @@ Item = TypeVar("Item")
 
 
 class Worst(Generic[Item]):
-    """Keep the items of the highest ranks, and make no others.
+    """Keep the items of the highest ranks, `capacity` of them, and make no others.
 
     >>> worst = Worst[str](2)
     >>> for rank in (3, 1, 5, 2):
     ...     worst.add((rank,), lambda: "an expensive drawing")
     >>> [rank for rank, _ in worst.in_order()]
     [(5,), (3,)]
-
-    Args:
-        capacity: How many to keep.
     """
 
     def __init__(self, capacity: int) -> None:

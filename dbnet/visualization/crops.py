@@ -9,17 +9,11 @@ STEPS = 128  # at which the outline of a curved text is sampled
 
 
 def crop_text(image: np.ndarray, polygon: np.ndarray) -> np.ndarray:
-    """Cut out a text, its reading direction from left to right.
+    """Cut a text, a polygon (K, 2), out of an image (H, W, 3) uint8, reading from left to right.
 
     Quads are warped by perspective; other polygons are taken as bands of varying width, whose two
-    long sides become straight. What lies beyond the image is its nearest pixel.
-
-    Args:
-        image: (H, W, 3) uint8.
-        polygon: (K, 2), pixels of the image.
-
-    Returns:
-        (h, w, 3) uint8, at least one pixel on each side.
+    long sides become straight. What lies beyond the image is its nearest pixel. Returns (h, w, 3)
+    uint8, at least one pixel on each side.
     """
     if len(polygon) == 4:
         return _crop_quad(image, order_corners(np.asarray(polygon, np.float32)))

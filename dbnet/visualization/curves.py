@@ -22,15 +22,11 @@ NUM_MARKED = 12  # points of a curve that have a marker
 
 
 class Records(NamedTuple):
-    """The log of a run.
+    """The log of a run."""
 
-    Attributes:
-        train: Losses, `lr`, `epoch`, `iter` and `step`, in order of steps.
-        evaluation: `icdar/...` and `step`, in order of steps: the epoch, or the last logged
-            iteration where training counts no epochs.
-    """
-
-    train: list[dict]
+    train: list[dict]  # losses, `lr`, `epoch`, `iter` and `step`, in order of steps
+    # `icdar/...` and `step`, in order of steps: the epoch, or the last logged iteration where
+    # training counts no epochs.
     evaluation: list[dict]
 
 

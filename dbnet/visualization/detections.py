@@ -41,20 +41,13 @@ class Verdict(NamedTuple):
     """The matches of one image by the competition's protocol, with every prediction in it.
 
     Indices of texts and predictions, each in one of the first three or the last two.
-
-    Attributes:
-        pairs: (text, prediction) that match.
-        missed: Texts that no prediction took.
-        false_alarms: Predictions that took no text.
-        ignored_texts: Texts marked "don't care".
-        ignored_predictions: Predictions that lie in an ignored text.
     """
 
-    pairs: list[tuple[int, int]]
-    missed: list[int]
-    false_alarms: list[int]
-    ignored_texts: list[int]
-    ignored_predictions: list[int]
+    pairs: list[tuple[int, int]]  # (text, prediction) that match
+    missed: list[int]  # texts that no prediction took
+    false_alarms: list[int]  # predictions that took no text
+    ignored_texts: list[int]  # texts marked "don't care"
+    ignored_predictions: list[int]  # predictions that lie in an ignored text
 
     @property
     def num_errors(self) -> int:
@@ -66,22 +59,27 @@ def judge_image(
 ) -> Verdict:
     """Match the texts and predictions of an image as `icdar/official_*` counts them.
 
-    Args:
-        gt_polygons: Ground truth, each (K, 2), in pixels of the original image.
-        gt_ignored: True where a text is "don't care".
-        polygons: Predictions, each (K, 2), in the same frame.
+    Both are polygons, each (K, 2), in pixels of the original image; texts to ignore are "don't
+    care".
     """
     iou, counted = match_image(gt_polygons, gt_ignored, polygons)
-    ignored = np.asarray(gt_ignored, dtype=bool)
+    return verdict_of(np.asarray(gt_ignored, bool), iou, counted, np.ones(len(polygons), bool))
+
+
+def verdict_of(
+    ignored: np.ndarray, iou: np.ndarray, counted: np.ndarray, kept: np.ndarray
+) -> Verdict:
+    """Match as `match_image` has measured, with the predictions `kept`, (M,) bool, alone."""
     texts, predictions = np.flatnonzero(~ignored).tolist(), np.flatnonzero(counted).tolist()
-    pairs = [(texts[t], predictions[p]) for t, p in first_come_pairs(iou > MIN_IOU)]
+    hits = (iou > MIN_IOU) & kept[counted]
+    pairs = [(texts[t], predictions[p]) for t, p in first_come_pairs(hits)]
     found, taken = {text for text, _ in pairs}, {prediction for _, prediction in pairs}
     return Verdict(
         pairs=pairs,
         missed=[text for text in texts if text not in found],
-        false_alarms=[prediction for prediction in predictions if prediction not in taken],
+        false_alarms=[p for p in np.flatnonzero(counted & kept).tolist() if p not in taken],
         ignored_texts=np.flatnonzero(ignored).tolist(),
-        ignored_predictions=np.flatnonzero(~counted).tolist(),
+        ignored_predictions=np.flatnonzero(~counted & kept).tolist(),
     )
 
 
@@ -102,14 +100,7 @@ def layers_of(
 def draw_detections(
     image: np.ndarray, name: str, verdict: Verdict, layers: Sequence[Layer]
 ) -> np.ndarray:
-    """Draw an image's texts and predictions above a legend with its name and the counts.
-
-    Args:
-        image: (H, W, 3) uint8 BGR.
-        name: Of its file.
-        verdict: Of `judge_image`.
-        layers: Of `layers_of`.
-    """
+    """Draw an image's texts and predictions above a legend with its name and the counts."""
     counts = [len(verdict.pairs), None, *map(len, verdict[1:])]
     entries = [
         (style, label if count is None else f"{label} {count}")

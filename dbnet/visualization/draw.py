@@ -29,19 +29,13 @@ MARGIN = 100  # pixels around the image beyond which polygons are cut off
 
 
 class LineStyle(NamedTuple):
-    """How an outline is drawn; lengths are multiples of its width.
+    """How an outline is drawn; lengths are multiples of its width."""
 
-    Attributes:
-        color: BGR.
-        dash: Length of dashes and of the gaps between them; 0 for a solid line.
-        double: Draw a second line around the first.
-        edged: Draw black edges, which are visible on any background, unless the line is a single
-            pixel wide. Without them it is half as wide.
-    """
-
-    color: Color
-    dash: int = 0
-    double: bool = False
+    color: Color  # BGR
+    dash: int = 0  # length of dashes and of the gaps between them; 0 for a solid line
+    double: bool = False  # draw a second line around the first
+    # Draw black edges, which are visible on any background, unless the line is a single pixel wide.
+    # Without them it is half as wide.
     edged: bool = True
 
 
@@ -54,20 +48,12 @@ def line_width(shape: Sequence[int]) -> int:
 
 
 def draw_polygons(
-    image: np.ndarray,
-    polygons: Iterable[np.ndarray],
-    style: LineStyle,
-    width: int | None = None,
+    image: np.ndarray, polygons: Iterable[np.ndarray], style: LineStyle, width: int | None = None
 ) -> np.ndarray:
     """Return a copy of a BGR image with the outlines of polygons, (N, 2) in its pixels.
 
-    Polygons that are not finite are left out.
-
-    Args:
-        image: (H, W, 3) uint8.
-        polygons: Their points.
-        style: Of the lines.
-        width: Of the lines in pixels, `line_width` of the image if not given.
+    Polygons that are not finite are left out. The lines are `width` pixels wide, by default
+    `line_width` of the image.
     """
     width = width or line_width(image.shape)
     edge = width // 2
@@ -134,8 +120,7 @@ def cut_into_dashes(line: np.ndarray, length: float) -> list[np.ndarray]:
 def resize_to_fit(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Shrink or enlarge an image so that it just fits into `size` (W, H).
 
-    Returns:
-        The image, and its (2, 3) matrix from pixels of the old to pixels of the new one.
+    Returns it, and its (2, 3) matrix from pixels of the old to pixels of the new one.
     """
     height, width = image.shape[:2]
     scale = min(size[0] / width, size[1] / height)

@@ -17,10 +17,8 @@ TILE_SIZE = (320, 320)  # (W, H) at most of a sample in a contact sheet, pixels
 def draw_sample(sample: Mapping, title: str) -> np.ndarray:
     """Draw a sample of a pipeline: its image with polygons, and its target maps if it has some.
 
-    Args:
-        sample: What comes before `PackTextDetInputs`: `img` (H, W, 3) uint8 BGR, `polygons`,
-            `ignored` and, in training, `targets` of (H, W) maps.
-        title: Stands below the image.
+    It is what comes before `PackTextDetInputs`: `img` (H, W, 3) uint8 BGR, `polygons`, `ignored`
+    and, in training, `targets` of (H, W) maps. The title stands below.
     """
     num_ignored = sum(map(bool, sample["ignored"]))
     entries = [
@@ -65,18 +63,10 @@ def polygons_of(sample: Mapping) -> list[np.ndarray]:
 
 
 def draw_map(image: np.ndarray, name: str, values: np.ndarray) -> tuple[np.ndarray, str]:
-    """Lay a map over an image in grey.
+    """Lay a map (H, W) over a BGR image in grey; return it, and a line about the range of values.
 
     Colours run from dark blue to yellow in steady brightness (viridis), which survives colour
     blindness and grey printing.
-
-    Args:
-        image: (H, W, 3) uint8 BGR.
-        name: Of the map.
-        values: (H, W) float32.
-
-    Returns:
-        The image, and a line about the range of the values.
     """
     low, high = float(values.min()), float(values.max())
     if high > low:

@@ -57,11 +57,10 @@ def add_legend(
 def flow(widths: Sequence[int], line_length: int) -> tuple[list[tuple[int, int]], int]:
     """Place boxes side by side, breaking the line where one does not fit.
 
+    Returns (x, line) of each box, and how many lines there are.
+
     >>> flow([30, 30, 50], line_length=80)
     ([(0, 0), (30, 0), (0, 1)], 2)
-
-    Returns:
-        (x, line) of each box, and how many lines there are.
     """
     places: list[tuple[int, int]] = []
     x = line = 0
@@ -99,14 +98,7 @@ def _unit(shape: Sequence[int]) -> int:
 def draw_tile(
     image: np.ndarray, layers: Iterable[Layer], size: tuple[int, int], title: str
 ) -> np.ndarray:
-    """Draw a small copy of an image with polygons, below a title.
-
-    Args:
-        image: (H, W, 3) uint8 BGR.
-        layers: Polygons in pixels of `image`.
-        size: (W, H) at most of the copy.
-        title: ASCII is legible.
-    """
+    """Draw a copy of an image with polygons, at most of `size` (W, H), below a title."""
     small, matrix = resize_to_fit(image, size)
     scaled = [(style, [transform(p, matrix) for p in polygons]) for style, polygons in layers]
     return caption(draw_layers(small, scaled), title)
@@ -115,9 +107,7 @@ def draw_tile(
 def contact_sheet(tiles: Sequence[np.ndarray], columns: int | None = None) -> np.ndarray:
     """Arrange images (H, W, 3) in rows, each at the top left of a cell that fits the largest.
 
-    Args:
-        tiles: At least one.
-        columns: How many in a row; as many as there are rows if not given.
+    There are as many columns as rows if their number is not given.
     """
     columns = columns or math.ceil(math.sqrt(len(tiles)))
     height = max(tile.shape[0] for tile in tiles) + MARGIN
@@ -138,11 +128,9 @@ def encode_tile(tile: np.ndarray) -> bytes:
 
 
 def worst_sheet(kept: Iterable[RankedTile], capacity: int) -> np.ndarray | None:
-    """Arrange the worst of some images in a sheet, the worst first; None if there are none.
+    """Arrange at most `capacity` images in a sheet, the worst first; None if there are none.
 
-    Args:
-        kept: From several processes, which may have seen the same image: it is shown once.
-        capacity: How many to show at most.
+    Several processes may have seen the same image: it is shown once.
     """
     by_path = {rank[1]: (rank, png) for rank, png in kept}
     encoded = [png for _, png in sorted(by_path.values(), reverse=True)[:capacity]]

@@ -12,7 +12,7 @@ from dbnet import weights
 from dbnet.cli.infer import main
 from dbnet.datasets.synthetic_text_dataset import SyntheticTextDataset
 from dbnet.errors import UserError
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric
+from dbnet.evaluation.metrics import HmeanIOUMetric
 from dbnet.synthetic.page import draw_page
 from dbnet.weights import SHIPPED, shipped_model
 

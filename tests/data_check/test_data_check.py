@@ -17,16 +17,22 @@ from dbnet.cli import check, report_path
 from dbnet.cli.progress import with_progress
 from dbnet.data_check import (
     fingerprints,
-    histograms,
     pictures,
     polygons,
     summary,
-    training_size,
+    whole_files,
 )
-from dbnet.data_check.inspection import TURNS, Place, check_image, inspect_entry
+from dbnet.data_check.inspection import (
+    TURNS,
+    Place,
+    check_image,
+    check_word,
+    entry_problem,
+    inspect_entry,
+    read_entries,
+)
 from dbnet.data_check.kinds import KINDS, NOTE, SEVERITIES
-from dbnet.data_check.raw_entries import check_word, entry_problem, read_entries
-from dbnet.data_check.report_html import bars
+from dbnet.data_check.reports import bars
 from dbnet.datasets.annotation_file import stated_size
 from dbnet.errors import UserError
 from tests.conftest import rectangle
@@ -389,12 +395,12 @@ def test_earlier_twins():
 
 
 def test_bins():
-    assert histograms.SCALES["words"].labels()[:5] == ["0", "1", "2", "3..4", "5..8"]
-    assert histograms.SCALES["short_side"].labels()[-1] == "128+"
-    counts = histograms.bin_counts("short_side", np.array([0, 1.9, 2, 7.99, 8, 1e9]))
+    assert summary.SCALES["words"].labels()[:5] == ["0", "1", "2", "3..4", "5..8"]
+    assert summary.SCALES["short_side"].labels()[-1] == "128+"
+    counts = summary.SCALES["short_side"].counts_of(np.array([0, 1.9, 2, 7.99, 8, 1e9]))
     assert counts.tolist() == [2, 1, 1, 1, *[0] * 7, 1]
     # Beyond the outermost edges by rounding alone.
-    assert histograms.bin_counts("angle", np.array([-90.0, 90.0]))[[0, -1]].tolist() == [1, 1]
+    assert summary.SCALES["angle"].counts_of(np.array([-90.0, 90.0]))[[0, -1]].tolist() == [1, 1]
 
 
 def test_bars_are_in_proportion():
@@ -800,7 +806,7 @@ def pages(tmp_path):
 
 
 def test_large_pages_full_of_text_are_shrunk_in_training(pages, capsys, monkeypatch):
-    monkeypatch.setattr(training_size, "NUM_SAMPLES", 6)
+    monkeypatch.setattr(whole_files, "NUM_SAMPLES", 6)
     arguments = [str(pages / "train.json"), "--test-size", "3508,3508"]
     assert check.main(arguments) == 0
     output = capsys.readouterr().out

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dbnet.cli import check
-from dbnet.data_check.growing_back import best_iou, measure_growing_back
+from dbnet.data_check.whole_files import best_iou, measure_growing_back
 from dbnet.geometry import rectangle
 from dbnet.models.postprocessors import DBPostprocessor
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from dbnet.cli import check
-from dbnet.data_check.levels import mixed_levels
+from dbnet.data_check.whole_files import mixed_levels
 from dbnet.geometry import rectangle
 
 

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from dbnet.config.load import load_config
 from dbnet.engine import evaluation_loops
 from dbnet.engine.evaluation_loops import can_overlap
-from dbnet.evaluation.prediction_collector import PredictionCollector
+from dbnet.evaluation.metrics import PredictionCollector
 from dbnet.models.detectors.dbnet import DBNet
 from dbnet.registry import MODELS
 from tests.bright import BRIGHT

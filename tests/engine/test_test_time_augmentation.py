@@ -8,7 +8,7 @@ from shapely.ops import unary_union
 
 from dbnet.config.load import load_config
 from dbnet.engine.test_time_augmentation import average_views
-from dbnet.evaluation.prediction_collector import PredictionCollector
+from dbnet.evaluation.metrics import PredictionCollector
 from tests.bright import BRIGHT
 from tests.engine.test_evaluation_loops import make_runner
 from tests.scenes import write_config, write_scenes

@@ -9,9 +9,8 @@ import torch.multiprocessing as mp
 
 from dbnet.evaluation.closing_lines import format_metrics
 from dbnet.evaluation.counts import SCORE_THRESHOLDS, count_hits, join_overlaps
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric
 from dbnet.evaluation.matching import first_come
-from dbnet.evaluation.prediction_collector import PredictionCollector
+from dbnet.evaluation.metrics import HmeanIOUMetric, PredictionCollector
 from dbnet.registry import METRICS
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from dbnet.cli.prepare import main
-from dbnet.labels.icdar_lines import line_style, parse_line
+from dbnet.labels.text_formats import line_style, parse_line
 
 QUAD = "0,0,4,0,4,4,0,4"
 PENTAGON = f"{QUAD},-1,2"

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from dbnet.errors import UserError
+from dbnet.labels.entries import Request
 from dbnet.labels.faults import gathering
 from dbnet.labels.image_finder import ImageFinder
 from dbnet.labels.json_node import JsonNode
 from dbnet.labels.label_format import LabelFormat
 from dbnet.labels.parts import find_part_folders, open_raw
-from dbnet.labels.request import Request
 
 
 def make_files(folder: Path, *names: str) -> None:

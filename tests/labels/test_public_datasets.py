@@ -18,6 +18,7 @@ from dbnet.cli import progress
 from dbnet.cli.prepare import main
 from dbnet.errors import UserError
 from dbnet.labels import PREPARERS
+from dbnet.labels.other_datasets import parse_polygons, to_instances
 from dbnet.labels.public import (
     parse_ctw1500,
     parse_ctw1500_xml,
@@ -26,8 +27,6 @@ from dbnet.labels.public import (
     parse_td500,
     rotated_rectangle,
 )
-from dbnet.labels.synthtext import to_instances
-from dbnet.labels.totaltext import parse_polygons
 
 PUBLIC = [
     *("icdar2013", "icdar2013_born_digital", "icdar2015", "icdar2017_mlt", "icdar2019_mlt"),

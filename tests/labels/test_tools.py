@@ -11,9 +11,9 @@ from PIL import Image
 from dbnet.cli.prepare import main
 from dbnet.errors import UserError
 from dbnet.labels import TOOLS, recognise
+from dbnet.labels.entries import Request
 from dbnet.labels.faults import gathering
 from dbnet.labels.label_studio import decode_brush
-from dbnet.labels.request import Request
 
 WIDTH, HEIGHT = 400, 200
 BOX = [40, 20, 120, 20, 120, 60, 40, 60]

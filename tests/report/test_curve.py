@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dbnet.evaluation.counts import join_overlaps
-from dbnet.report.curve import operating_points, trace_curve
+from dbnet.report.examination import operating_points, trace_curve
 
 
 def overlaps(scores):

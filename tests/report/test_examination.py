@@ -1,8 +1,7 @@
 import numpy as np
 
 from dbnet.evaluation.files import GroundTruth, Prediction
-from dbnet.report.curve import Point
-from dbnet.report.examination import changes_of, examine
+from dbnet.report.examination import Point, changes_of, examine
 from dbnet.report.page import describe, place
 from tests.conftest import rectangle
 

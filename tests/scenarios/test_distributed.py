@@ -21,8 +21,7 @@ from dbnet.config.load import load_config
 from dbnet.engine.optim_wrapper import AsyncOptimWrapper
 from dbnet.engine.start import resume_after_restart, set_launcher
 from dbnet.errors import UserError
-from dbnet.evaluation.hmean_iou import HmeanIOUMetric
-from dbnet.evaluation.prediction_collector import PredictionCollector
+from dbnet.evaluation.metrics import HmeanIOUMetric, PredictionCollector
 from dbnet.registry import MODELS
 from tests.scenes import write_config, write_scenes
 

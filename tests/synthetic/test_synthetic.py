@@ -21,10 +21,17 @@ from dbnet.synthetic.degradation import cut_grain, motion_kernel, sample_camera
 from dbnet.synthetic.fonts import BEYOND_ASCII, builtin_fonts, characters_of
 from dbnet.synthetic.lettering import Block, Style, set_block
 from dbnet.synthetic.page import draw_page
-from dbnet.synthetic.painting import LUMA, random_color, warp_mask
+from dbnet.synthetic.painting import (
+    LUMA,
+    Board,
+    paint_board,
+    paint_sign,
+    random_color,
+    sample_brightness,
+    warp_mask,
+)
 from dbnet.synthetic.placement import Arc, Placement, Straight, Wave, translation
 from dbnet.synthetic.scene import annotate, draw_signs, is_illegible
-from dbnet.synthetic.signs import Board, paint_board, paint_sign, sample_brightness
 from dbnet.synthetic.textures import TEXTURES
 from dbnet.synthetic.words import sample_word
 from tests.conftest import rectangle
@@ -46,7 +53,8 @@ def placements(count, difficulty, shape=(256, 256)):
     for seed in range(count):
         rng = np.random.default_rng(seed)
         yield from (
-            sign.placement for sign in draw_signs(rng, shape, (2, 6), difficulty, builtin_fonts())
+            placement
+            for placement, _ in draw_signs(rng, shape, (2, 6), difficulty, builtin_fonts())
         )
 
 
@@ -234,7 +242,7 @@ def test_polygons_of_straight_words_are_tight():
 
 
 def test_words_change_the_picture_inside_their_polygons_alone(monkeypatch):
-    monkeypatch.setattr("dbnet.synthetic.signs.paint_board", lambda *_: None)
+    monkeypatch.setattr("dbnet.synthetic.painting.paint_board", lambda *_: None)
     for seed in range(10):
         args = dict(size=(160, 160), difficulty=0.0)
         empty = draw_scene(np.random.default_rng(seed), num_words=(0, 0), **args)

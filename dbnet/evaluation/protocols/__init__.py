@@ -5,14 +5,6 @@ up over a data set, so that intervals and differences work for every protocol al
 """
 
 NAMES = (  # without imports, for --help
-    "icdar2015",
-    "icdar2013",
-    "icdar2013_deteval",
-    "deteval",
-    "totaltext",
-    "ctw1500",
-    "td500",
-    "mlt",
-    "cleval",
-    "tiou",
+    *("icdar2015", "icdar2013", "icdar2013_deteval", "deteval", "totaltext", "ctw1500", "td500"),
+    *("mlt", "cleval", "tiou"),
 )

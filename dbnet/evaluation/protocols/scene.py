@@ -28,13 +28,10 @@ class Row(NamedTuple):
 
 
 class Scene:
-    """Texts and predictions of one image, in pixels of it.
+    """Texts and predictions of one image, polygons (K, 2) in pixels of it.
 
-    Args:
-        texts: G polygons, each (K, 2).
-        ignored: G flags, true where the text is "don't care".
-        predictions: M polygons, each (K, 2).
-        num_chars: Characters of each text, -1 where no transcription is known; empty if of none.
+    There are G texts, G flags of those that are "don't care", and M predictions. `num_chars` are
+    the characters of each text, -1 where no transcription is known; empty if of none.
     """
 
     def __init__(

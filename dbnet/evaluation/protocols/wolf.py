@@ -18,19 +18,12 @@ TOTALTEXT_DIGITS = 2  # its script rounds all shares
 
 
 class Pairs(NamedTuple):
-    """How the G texts and M predictions of an image lie to each other.
+    """How the G texts and M predictions of an image lie to each other."""
 
-    Attributes:
-        recall: (G, M) share of the text in the prediction.
-        precision: (G, M) share of the prediction in the text.
-        near: (G, M) bool, whether the centres lie near each other.
-        ignored: (G,) bool, of the texts.
-    """
-
-    recall: Array
-    precision: Array
-    near: Array
-    ignored: Array
+    recall: Array  # (G, M) share of the text in the prediction
+    precision: Array  # (G, M) share of the prediction in the text
+    near: Array  # (G, M) bool, whether the centres lie near each other
+    ignored: Array  # (G,) bool, of the texts
 
 
 def count_icdar2013(scene: Scene) -> Row:
@@ -87,12 +80,7 @@ def _near(centres: Array, others: Array, boxes: Array, other_boxes: Array) -> Ar
 
 
 def _count(pairs: Pairs, strict: bool) -> Row:
-    """Match one to one, then texts that are split, then predictions that merge texts.
-
-    Args:
-        pairs: Of the image.
-        strict: As the program DetEval; see `count_icdar2013_deteval`.
-    """
+    """Match one to one, then texts that are split, then merged ones; as DetEval if `strict`."""
     recall, precision, near, ignored = pairs
     counted = ~(precision[ignored] > MIN_PRECISION).any(axis=0)
     touch = recall > 0

@@ -1,4 +1,4 @@
-from dbnet.evaluation.protocols.notes import notes_on
+from dbnet.evaluation.protocols.counting import notes_on
 from dbnet.evaluation.protocols.scene import Scene
 from tests.evaluation.protocols.scenes import BOW_TIE, TWO_POINTS, box, points
 
