@@ -34,11 +34,7 @@ class Doubt(NamedTuple):
 
 
 def measure_doubt(inferencer: TextDetInferencer, path: str) -> Doubt:
-    """Run a detector on an image and on its mirror image.
-
-    Raises:
-        UserError: The image cannot be read.
-    """
+    """Run a detector on an image and on its mirror image."""
     network = inferencer.network
     sample = inferencer.prepare(path)
     height, width = sample["metas"]["img_shape"]

@@ -22,9 +22,6 @@ def evaluation_runner(
         checkpoint: File or URL, of this project or of MMOCR; a file of `dbnet export`; or an ONNX
             file of another project for a config whose backbone is an `ONNXGraph`.
         name: Of the config, for messages.
-
-    Raises:
-        UserError: The config or the checkpoint is at fault.
     """
     checkpoint = os.fspath(checkpoint)
     exported = is_exported(checkpoint)

@@ -187,11 +187,7 @@ class TextDetInferencer:
             return error
 
     def prepare(self, source: ImageSource) -> dict:
-        """Read and resize an image, for `network.maps`.
-
-        Raises:
-            UserError: It cannot be read.
-        """
+        """Read and resize an image, for `network.maps`."""
         image = load(source)
         height, width = image.shape[:2]
         name = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
@@ -242,11 +238,7 @@ def open_network(
     device: "str | torch.device",
     amp: bool | None,
 ) -> Network:
-    """Open an exported model or build one in PyTorch, see `TextDetInferencer`.
-
-    Raises:
-        UserError: What is given is no model, or cannot be had.
-    """
+    """Open an exported model or build one in PyTorch, see `TextDetInferencer`."""
     if checkpoint is None and isinstance(config, str | os.PathLike) and is_exported(config):
         config, checkpoint = None, config
     if checkpoint is not None and is_exported(checkpoint):

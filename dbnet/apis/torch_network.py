@@ -115,21 +115,13 @@ def folded(model: nn.Module) -> nn.Module:
 
 
 def build_pipeline(config: Config) -> Callable[[dict], dict]:
-    """Build the test pipeline of a config without the step that loads the image.
-
-    Raises:
-        UserError: The config has none.
-    """
+    """Build the test pipeline of a config without the step that loads the image."""
     with DefaultScope.overwrite_default_scope(scope_of(config)):
         return Compose([TRANSFORMS.build(transform) for transform in test_pipeline(config)])
 
 
 def test_pipeline(config: Config) -> list[dict]:
-    """Find the test pipeline in a config, without the step that loads the image.
-
-    Raises:
-        UserError: The config has none.
-    """
+    """Find the test pipeline in a config, without the step that loads the image."""
     loader = config.to_dict().get("test_dataloader")
     # The dataset may be wrapped in others.
     nodes = (node for _, node in walk(loader) if isinstance(node, dict) and "pipeline" in node)

@@ -23,9 +23,6 @@ def choose_model(
         checkpoint: Path or URL. The names of the package's models, "small" and "turned", a model's
             folder (see `model_folder`), in the place of either, and other projects' ONNX files
             need no config. With neither it is the model "small".
-
-    Raises:
-        UserError: One is missing.
     """
     if checkpoint is None:
         if config is None:

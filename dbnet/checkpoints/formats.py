@@ -61,9 +61,6 @@ def read_weights(source: str, format_name: str | None = None) -> tuple[State, st
 
     Returns:
         The state dict and the format's name.
-
-    Raises:
-        UserError: It cannot be read, or has other names.
     """
     state = {
         key: value
@@ -93,9 +90,6 @@ def write_weights(state: Mapping[str, Tensor], target: Path, format_name: str = 
 
     Returns:
         How many tensors the file has.
-
-    Raises:
-        UserError: The format lacks a part, or the package `safetensors` is not installed.
     """
     written = NAMED[format_name].write(state)
     renamed = {key: value.contiguous() for key, value in written.items()}

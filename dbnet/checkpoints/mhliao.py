@@ -42,11 +42,7 @@ def is_mhliao(state: Mapping[str, object]) -> bool:
 
 
 def from_mhliao(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a state dict of MhLiao/DB to the names of this project.
-
-    Raises:
-        UserError: It is of a network that has no counterpart here.
-    """
+    """Rename a state dict of MhLiao/DB to the names of this project."""
     renamed = {}
     for key, value in state.items():
         if UNUSED.match(_bare(key)):
@@ -59,11 +55,7 @@ def from_mhliao(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_mhliao(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo `from_mhliao`.
-
-    Raises:
-        UserError: The detector has a part that MhLiao/DB lacks.
-    """
+    """Undo `from_mhliao`."""
     inverse = {_rename(name): name for name in _decoder_names(state)}
     renamed = {}
     for key, value in state.items():

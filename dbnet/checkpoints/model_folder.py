@@ -27,9 +27,6 @@ def file_of(source: str, name: str) -> Path:
     Args:
         source: A local folder, "hf://OWNER/NAME" or "hf://OWNER/NAME@REVISION".
         name: Of the file.
-
-    Raises:
-        UserError: The hub does not give it, or the package for it is not installed.
     """
     if not source.startswith(HUB):
         if not (path := Path(source) / name).is_file():
@@ -62,11 +59,7 @@ def file_of(source: str, name: str) -> Path:
 
 
 def read_data(path: Path) -> dict[str, Any]:
-    """Read a config that is data.
-
-    Raises:
-        UserError: It is damaged, or would import or call what is not registered.
-    """
+    """Read a config that is data."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

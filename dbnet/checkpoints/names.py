@@ -55,11 +55,7 @@ def from_backbone(state: Mapping[str, Tensor]) -> State:
 
 
 def to_backbone(state: Mapping[str, Tensor]) -> State:
-    """Take the backbone out of a detector.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Take the backbone out of a detector."""
     found = {
         key.removeprefix("backbone."): value
         for key, value in state.items()

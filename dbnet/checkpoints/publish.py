@@ -139,11 +139,7 @@ def _as_json(config: Config, name: str) -> bytes:
 
 
 def weights_of(content: Mapping[str, Any], source: str) -> dict[str, Tensor]:
-    """Take the weights out of a checkpoint's content.
-
-    Raises:
-        UserError: There are none.
-    """
+    """Take the weights out of a checkpoint's content."""
     state = {k: v for k, v in state_dict_of(dict(content), source).items() if isinstance(v, Tensor)}
     if not state:
         raise UserError(f"checkpoint {source}: holds no weights")
@@ -163,9 +159,6 @@ def averaged(
         other: Checkpoint of the others.
         share: Of the others, in [0, 1].
         source: Of `state`, for the message.
-
-    Raises:
-        UserError: The other checkpoint is of another network.
     """
     others = weights_of(read_checkpoint(other), other)
     shapes, wanted = ({k: v.shape for k, v in s.items()} for s in (others, state))
@@ -189,9 +182,6 @@ def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: s
         config: The config.
         name: Of the config.
         source: Of the checkpoint.
-
-    Raises:
-        UserError: It lacks some, or has them in other shapes.
     """
     config = copy.deepcopy(config)
     place_graph(config, source)

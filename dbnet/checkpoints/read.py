@@ -67,9 +67,6 @@ def read_checkpoint(source: str) -> dict:
 
     Args:
         source: Path or URL, see `fetch`.
-
-    Raises:
-        UserError: It cannot be had or read, or holds code.
     """
     return _read(fetch_checkpoint(source), source)
 
@@ -223,11 +220,7 @@ def to_bytes(checkpoint: Mapping[str, Any]) -> bytes:
 
 
 def safetensors_package() -> Any:
-    """Import `safetensors.torch`, which is needed for its own files alone.
-
-    Raises:
-        UserError: It is not installed.
-    """
+    """Import `safetensors.torch`, which is needed for its own files alone."""
     try:
         import safetensors.torch
     except ImportError:

@@ -120,11 +120,7 @@ def name_drawings(folder: Path, images: Sequence[str]) -> list[Path]:
 
 
 def check_out(folder: Path, drawings: Sequence[Path]) -> None:
-    """Make the folder of the results, and check that nothing in it would be overwritten.
-
-    Raises:
-        UserError: Something would, or nothing can be written there.
-    """
+    """Make the folder of the results, and check that nothing in it would be overwritten."""
     results = folder / "results.json"
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder}: is a file, not a folder")
@@ -138,11 +134,7 @@ def check_out(folder: Path, drawings: Sequence[Path]) -> None:
 
 
 def check_crops(folder: Path) -> None:
-    """Make the folder of the crops.
-
-    Raises:
-        UserError: It is there and holds something, or cannot be made.
-    """
+    """Make the folder of the crops."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

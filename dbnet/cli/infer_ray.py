@@ -48,9 +48,6 @@ def find_by_ray(
 
     What a process that died had under way is done again by another; Ray hands over the rows of
     each block once.
-
-    Raises:
-        UserError: Ray is not installed or not reached, or the model cannot be opened there.
     """
     ray = connect(args.ray)
     share, actors = share_out(ray.cluster_resources(), args)
@@ -91,11 +88,7 @@ def share_out(resources: Mapping[str, float], args: argparse.Namespace) -> tuple
 
 
 def connect(address: str) -> Any:
-    """Join a cluster; with "auto" the one that runs on this machine, or a new one.
-
-    Raises:
-        UserError: Ray is not installed, or there is no cluster.
-    """
+    """Join a cluster; with "auto" the one that runs on this machine, or a new one."""
     try:
         import ray
         import ray.data

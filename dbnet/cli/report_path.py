@@ -12,9 +12,6 @@ def check_report_path(path: Path, mark: bytes) -> None:
     Args:
         path: Of the report.
         mark: What each such report has near its beginning.
-
-    Raises:
-        UserError: It cannot, or would.
     """
     if not path.parent.is_dir():
         raise UserError(f"{path}: no folder {path.parent}; make it first")

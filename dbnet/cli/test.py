@@ -73,11 +73,7 @@ def make_config(args: argparse.Namespace) -> Config:
 
 
 def enable_test_amp(config: Config, checkpoint: str) -> None:
-    """Run the network in bfloat16, or float16 on CUDA without it, where the device has it.
-
-    Raises:
-        UserError: The checkpoint is an exported file.
-    """
+    """Run the network in bfloat16, or float16 on CUDA without it, where the device has it."""
     if is_exported(checkpoint):
         raise UserError(f"--amp: {checkpoint} has its precision; export it with --precision bf16")
     if has_fast_bfloat16() or torch.cuda.is_available():
@@ -88,11 +84,7 @@ def enable_test_amp(config: Config, checkpoint: str) -> None:
 
 
 def check_outputs(args: argparse.Namespace) -> None:
-    """Check, before hours of work, that every output can be written and replaces no other file.
-
-    Raises:
-        UserError: It cannot, or would.
-    """
+    """Check, before hours of work, that every output can be written and replaces no other file."""
     if args.submit:
         check_submission_path(args.submit)
     if args.out:

@@ -84,9 +84,6 @@ def read_data_list(path: Path, object_hook: Callable[[dict], Any] | None = None)
     Args:
         path: The file, UTF-8 with or without a byte-order mark.
         object_hook: Takes each object of the JSON while it is being read, as in `json.loads`.
-
-    Raises:
-        UserError: The file is missing, cannot be read, or has no image in its `data_list`.
     """
     try:
         refuse_special(path)

@@ -67,9 +67,6 @@ def read_table(path: Path, max_damaged: float) -> Holders:
 
     Returns:
         Holders of the arrays of `Annotations`.
-
-    Raises:
-        UserError: The file cannot be read, is not in the format, or more than that is damaged.
     """
     if path.is_file() and path.stat().st_size >= KEPT_FROM:
         table = cached_arrays(path, lambda: make_table(path))

@@ -101,9 +101,6 @@ def check_share(
         total: Of how many they are.
         max_damaged: Share that is bearable.
         ann_file: The annotation file.
-
-    Raises:
-        UserError: They are more than that.
     """
     if len(faults) > max_damaged * total:
         raise too_many(what, faults[:NUM_NAMED], len(faults), total, max_damaged, ann_file)
@@ -149,9 +146,6 @@ class UnreadableImages:
             item: Its index.
             reason: What is wrong with it; names its file.
             consequence: What becomes of its sample.
-
-        Raises:
-            UserError: Too many are unreadable.
         """
         if item in self:
             return

@@ -34,11 +34,7 @@ class SampleKey(NamedTuple):
 
 
 def as_sample_key(key: int | SampleKey, test_mode: bool) -> SampleKey:
-    """Complete what a sampler sent to a dataset.
-
-    Raises:
-        UserError: A plain index for training: its samples must depend on the epoch.
-    """
+    """Complete what a sampler sent to a dataset; for training a plain index is refused."""
     if isinstance(key, SampleKey):
         return key
     if not test_mode:

@@ -125,11 +125,7 @@ def check_arguments(
     level: str,
     page_share: float,
 ) -> None:
-    """Refuse what no scene can be drawn for.
-
-    Raises:
-        UserError: One argument is out of its range.
-    """
+    """Refuse what no scene can be drawn for."""
     rules = {
         f"size={size}: give (W, H), each at least {SMALLEST_SIDE}": is_pair(size)
         and min(size) >= SMALLEST_SIDE,

@@ -147,7 +147,7 @@ def describe(
     pipeline: Sequence[Mapping],
     request: Request,
 ) -> Metadata:
-    """Collect the settings of a detector.
+    """Collect the settings of a detector, whose data preprocessor and postprocessor are ours.
 
     Args:
         detector: In evaluation mode.
@@ -155,9 +155,6 @@ def describe(
         checkpoint: Name and SHA-256 of its file.
         pipeline: Test pipeline of the config, without the step that loads.
         request: What is asked for.
-
-    Raises:
-        UserError: Its preparation of images or its post-processing is not this project's.
     """
     preprocessor, postprocessor = detector.data_preprocessor, detector.postprocessor
     for part, kind in (
@@ -189,11 +186,7 @@ def describe(
 
 
 def resize_rule(pipeline: Sequence[Mapping], config: str) -> dict[str, Any]:
-    """Find the arguments of `fitted_size` in a test pipeline.
-
-    Raises:
-        UserError: It does more than to resize by `Resize` or `LimitedResize`.
-    """
+    """Find the arguments of `fitted_size` in a test pipeline that does no more than resize."""
     steps = [(str(step["type"]).split(".")[-1], step) for step in pipeline]
     others = [name for name, _ in steps if name not in ("Resize", "LimitedResize")]
     known = {"type", "scale", "keep_ratio", "max_scale"}

@@ -51,11 +51,7 @@ class PassMap(nn.Module):
 
 
 def use_exported(config: Config, file: str) -> None:
-    """Put an exported file in the place of a config's network; its test set and settings stay.
-
-    Raises:
-        UserError: The file prepares its images otherwise.
-    """
+    """Put an exported file in the place of a config's network; its test set and settings stay."""
     check_preparation(config, open_runtime(file).metadata, file)
     kept = {key: config.model[key] for key in ("loss", "postprocessor", "data_preprocessor")}
     parts = dict(
@@ -67,11 +63,7 @@ def use_exported(config: Config, file: str) -> None:
 
 
 def check_preparation(config: Config, metadata: Metadata, file: str) -> None:
-    """Check that a config normalises images as an exported file does.
-
-    Raises:
-        UserError: It does not, or the file takes images of one size only.
-    """
+    """Check that a config normalises images as an exported file does."""
     if metadata.layout != "nchw":
         raise UserError(f"model {file}: has the layout {metadata.layout}; export it without")
     own = config.model.data_preprocessor

@@ -150,11 +150,7 @@ def with_options(
     options: Mapping[str, Any],
     source: str,
 ) -> Metadata:
-    """Replace settings of an exported model.
-
-    Raises:
-        UserError: An option is no setting of the postprocessor.
-    """
+    """Replace settings of an exported model."""
     wrong = [key for key in options if key.removeprefix(PREFIX) not in metadata.postprocessor]
     if wrong:
         known = ", ".join(metadata.postprocessor)
@@ -168,11 +164,7 @@ def with_options(
 
 
 def make_postprocessor(metadata: Metadata) -> DBPostprocessor:
-    """Build the postprocessor of an exported model.
-
-    Raises:
-        UserError: It refuses a value.
-    """
+    """Build the postprocessor of an exported model."""
     try:
         return DBPostprocessor(**metadata.postprocessor)
     except (TypeError, ValueError) as error:

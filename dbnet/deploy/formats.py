@@ -46,11 +46,7 @@ class Request(NamedTuple):
 
 
 def check_request(request: Request) -> None:
-    """Check that the arguments go together and nothing is overwritten.
-
-    Raises:
-        UserError: They do not, or something would be.
-    """
+    """Check that the arguments go together and nothing is overwritten."""
     out, suffix = request.out, request.out.suffix.lower()
     if suffix not in FORMATS:
         near = difflib.get_close_matches(suffix, FORMATS, 1, 0.4)

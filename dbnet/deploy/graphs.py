@@ -85,11 +85,7 @@ def is_deformable(model: nn.Module) -> bool:
 
 
 def check_requirements(model: nn.Module, request: Request) -> None:
-    """Check, before the work, that everything is installed.
-
-    Raises:
-        UserError: A package is missing or too old, or the model cannot be written so.
-    """
+    """Check, before the work, that everything is installed."""
     suffix, deformable = request.out.suffix.lower(), is_deformable(model)
     if suffix == ".onnx":
         for package in ("onnx", "onnxscript", "onnxruntime"):

@@ -48,11 +48,7 @@ class Metadata:
 
 
 def parse_metadata(text: str, source: str) -> Metadata:
-    """Read the JSON object of an exported file.
-
-    Raises:
-        UserError: It is none of this project's, or of another version.
-    """
+    """Read the JSON object of an exported file."""
     try:
         return Metadata(**json.loads(text))
     except (TypeError, ValueError) as error:

@@ -28,9 +28,6 @@ def needs(package: str, why: str, least: tuple[int, ...] = ()) -> Any:
         package: Name.
         why: "to run .onnx files".
         least: Oldest version that will do; none for `LEAST`.
-
-    Raises:
-        UserError: It is missing, too old, or cannot be imported.
     """
     least = least or LEAST.get(package, ())
     try:
@@ -45,11 +42,7 @@ def needs(package: str, why: str, least: tuple[int, ...] = ()) -> Any:
 
 
 def needs_deformable(*packages: str) -> None:
-    """Check the versions that deformable convolutions need.
-
-    Raises:
-        UserError: One is too old or missing.
-    """
+    """Check the versions that deformable convolutions need."""
     for package in packages:
         needs(package, "for deformable convolutions", DEFORMABLE[package])
 

@@ -71,9 +71,6 @@ def open_runtime(
         device: "cpu", or for ONNX Runtime "cuda", "cuda:1", ...
         threads: In all; 0 for `OMP_NUM_THREADS`, or as many as the runtime likes.
         streams: Calls at once, which share the threads.
-
-    Raises:
-        UserError: The file is missing or damaged, or its runtime is not installed or too old.
     """
     path = Path(path)
     try:
@@ -126,11 +123,7 @@ class OnnxRuntime:
 
 
 def onnx_providers(device: str, available: list[str]) -> list[Any]:
-    """Choose ONNX Runtime's provider for a device, "cpu" or "cuda:N".
-
-    Raises:
-        UserError: This build of ONNX Runtime has none for it.
-    """
+    """Choose ONNX Runtime's provider for a device, "cpu" or "cuda:N"."""
     if device == "cpu":
         return ["CPUExecutionProvider"]
     kind, _, index = device.partition(":")
@@ -149,11 +142,7 @@ def _listed(providers: list[str]) -> str:
 
 
 def foreign_model(path: Path) -> Metadata:
-    """Refuse a file that `dbnet export` has not written.
-
-    Raises:
-        UserError: Always.
-    """
+    """Refuse a file that `dbnet export` has not written."""
     raise UserError(
         f"model {path}: has no settings of dbnet in it, as `dbnet export` writes them; export it "
         "from its config and checkpoint"

@@ -61,11 +61,7 @@ def find_resumable(work_dir: Path) -> tuple[str, dict] | None:
 
 
 def read_state(path: str) -> dict:
-    """Read a checkpoint onto the CPU; it must hold a training state, not weights alone.
-
-    Raises:
-        UserError: It cannot be read, or holds weights alone.
-    """
+    """Read a checkpoint onto the CPU; it must hold a training state, not weights alone."""
     checkpoint = read_checkpoint(path)
     if zipfile.is_zipfile(path) and (part := zipfile.ZipFile(path).testzip()):
         # torch does not look at the check sums that it writes

@@ -112,11 +112,7 @@ class NonFiniteLossHook(Hook):
     """
 
     def after_losses_read(self, runner: Runner, steps: list[Step]) -> None:
-        """Check the losses that `BatchedRuntimeInfoHook` has read.
-
-        Raises:
-            UserError: One of them is not finite.
-        """
+        """Check the losses that `BatchedRuntimeInfoHook` has read."""
         for step in steps:
             if all(map(math.isfinite, step.losses.values())):
                 continue
@@ -127,11 +123,7 @@ class NonFiniteLossHook(Hook):
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse weights that are not finite: another process may have had the loss that was not.
-
-        Raises:
-            UserError: They are not.
-        """
+        """Refuse weights that are not finite: another process may have had such a loss."""
         for name, value in checkpoint["state_dict"].items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise UserError(

@@ -38,11 +38,7 @@ class NothingToLearnHook(Hook):
         self.found = False
 
     def before_train(self, runner: Runner) -> None:
-        """Look at the annotation.
-
-        Raises:
-            UserError: No word in it counts.
-        """
+        """Refuse annotations in which no word counts, and warn of too small ones."""
         loader: Any = runner.train_loop.dataloader
         sets = list(_annotated(loader.dataset))
         if sets and all(each.annotations.ignored.array.all() for each in sets):
@@ -64,11 +60,7 @@ class NothingToLearnHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Look for text in a batch that is still in main memory; the device is not waited for.
-
-        Raises:
-            UserError: There was none so far, and that is enough of it.
-        """
+        """Stop if no batch had text so far; one on the device is not looked at, nor waited for."""
         if self.found or not data_batch:
             return
         if plans := data_batch.get("plans"):  # of `DeviceDataHook`

@@ -46,11 +46,7 @@ class SafeRunner(NamingRunner):
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: object, **kwargs: object) -> None:
-        """Write a checkpoint beside its place and rename it when it is on the disk.
-
-        Raises:
-            UserError: The disk is full, or the file cannot be written for another reason.
-        """
+        """Write a checkpoint beside its place and rename it when it is on the disk."""
         path = Path(out_dir) / filename
         try:
             with replace_when_complete(path) as partial:
@@ -79,9 +75,6 @@ class SafeRunner(NamingRunner):
 
         Where it was trained with another number of samples per step, on fewer hosts for example,
         iterations and schedules go on at the same sample.
-
-        Raises:
-            UserError: It is of another one.
         """
         state = state_dict_of(read_checkpoint(filename), filename)
         fit = match(state, unwrap(self.model).state_dict())

@@ -59,9 +59,6 @@ def check_schedules(schedulers: Any, max_epochs: int, max_iters: int) -> str | N
 
     Returns:
         A warning if a schedule only ends later than the run; None if all fit.
-
-    Raises:
-        UserError: One begins too late. The message names all that does not fit.
     """
     found = misfits(schedulers, max_epochs, max_iters)
     if not found:

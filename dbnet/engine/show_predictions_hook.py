@@ -95,11 +95,7 @@ class ShowPredictionsHook(Hook):
             write_image(self._sheet, sheet, MARK)
 
     def plan(self, paths: Sequence[str]) -> None:
-        """Name the files of the images, and ensure that nothing else is there.
-
-        Raises:
-            UserError: A file is there that no earlier run has drawn, or is one of the images.
-        """
+        """Name the files of the images, and ensure that nothing else is there."""
         check_replaceable(self._sheet)
         targets = [self._sheet, *map(self._target, paths)]
         images = {os.path.realpath(path) for path in paths}
@@ -149,11 +145,7 @@ class ShowPredictionsHook(Hook):
 
 
 def check_replaceable(target: Path) -> None:
-    """Refuse to replace a file, unless an earlier run has drawn it.
-
-    Raises:
-        UserError: It is there and something else.
-    """
+    """Refuse to replace a file, unless an earlier run has drawn it."""
     if os.path.lexists(target) and not has_mark(target, MARK):
         raise UserError(
             f"{target} is there already, is no drawing of a test and will not be overwritten; "

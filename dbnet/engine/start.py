@@ -41,9 +41,6 @@ def check_folder(name: str, folder: str | Path) -> None:
     Args:
         name: What the folder is, for the message.
         folder: Path.
-
-    Raises:
-        UserError: It, or what it would be made in, is a file or cannot be written to.
     """
     path = Path(os.path.abspath(folder))
     nearest = next(place for place in (path, *path.parents) if os.path.lexists(place))
@@ -58,11 +55,7 @@ def default_work_dir(config_name: str) -> str:
 
 
 def set_launcher(config: Config, launcher: str) -> None:
-    """Prepare a config to run in one process or in those of a launcher.
-
-    Raises:
-        UserError: The process was not started by `launcher`, or not on a machine fit for it.
-    """
+    """Prepare a config to run in one process or in those of a launcher."""
     config.launcher = launcher
     if launcher == "none":
         return
@@ -101,11 +94,7 @@ def take_places_of_slurm() -> None:
 
 
 def check_local_rank(launcher: str, local_rank: int, num_gpus: int) -> None:
-    """Refuse more processes on a machine than it has GPUs; NCCL takes one for each.
-
-    Raises:
-        UserError: This is such a process.
-    """
+    """Refuse more processes on a machine than it has GPUs; NCCL takes one for each."""
     if local_rank >= num_gpus:
         ways = dict(
             pytorch=f"start with --nproc-per-node {num_gpus}",
@@ -133,11 +122,7 @@ def set_cpu_processes(config: Config) -> None:
 
 
 def check_sync_bn(config: Config) -> None:
-    """Refuse batch statistics over processes where they cannot be computed.
-
-    Raises:
-        UserError: There is no GPU, or the implementation is not PyTorch's.
-    """
+    """Refuse batch statistics over processes where they cannot be computed."""
     kind = config.get("sync_bn")
     if kind not in (None, "torch"):
         raise UserError(f'sync_bn: {kind!r} needs the compiled mmcv; set "torch"')
@@ -222,9 +207,6 @@ def config_mistakes_reported(
     Args:
         name: Of the config.
         built: Whether all parts have been built, so that an error is not about the config.
-
-    Raises:
-        UserError: Instead of what the part has raised.
     """
     try:
         yield

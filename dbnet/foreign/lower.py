@@ -34,9 +34,6 @@ def read_graph(path: Path) -> tuple[Graph, State]:
 
     Returns:
         The graph, and its weights by the names of PyTorch's modules below those of the file.
-
-    Raises:
-        UserError: The file is none of a detector that can be computed here.
     """
     source = read_onnx(path)
     try:

@@ -27,9 +27,6 @@ def normalise(raw: RawGraph, path: Path) -> RawGraph:
     Args:
         raw: The file's graph, left as it is.
         path: Of the file, for messages.
-
-    Raises:
-        UserError: A node reads what nothing before it makes: the graph is cyclic or damaged.
     """
     graph = fold(raw, path)
     resize_to_tensors(graph)

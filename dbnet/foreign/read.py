@@ -68,11 +68,7 @@ def read_onnx(path: Path) -> RawGraph:
 
 
 def load_model(path: Path) -> Any:
-    """Parse an ONNX file, its external data included if they lie in its folder.
-
-    Raises:
-        UserError: See `read_onnx`.
-    """
+    """Parse an ONNX file, its external data included if they lie in its folder."""
     onnx = onnx_package()
     try:
         refuse_special(path)
@@ -95,11 +91,7 @@ def load_model(path: Path) -> Any:
 
 
 def onnx_package() -> Any:
-    """Import `onnx`, which only ONNX files need.
-
-    Raises:
-        UserError: It is not installed.
-    """
+    """Import `onnx`, which only ONNX files need."""
     try:
         import onnx
         import onnx.external_data_helper

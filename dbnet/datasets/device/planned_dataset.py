@@ -76,11 +76,7 @@ def with_leaves(dataset: Any, leaves: Iterator[Any]) -> Any:
 
 
 def make_shares(dataset: Any) -> dict[str, Share]:
-    """Divide the images of every dataset over the processes; return this one's, by path.
-
-    Raises:
-        UserError: A dataset is of another kind, or has fewer images than there are processes.
-    """
+    """Divide the images of every dataset over the processes; return this one's, by path."""
     rank, world_size = get_dist_info()
     shares = {}
     for path, leaf in leaves_of(dataset):
@@ -97,11 +93,7 @@ def make_shares(dataset: Any) -> dict[str, Share]:
 
 
 def check_agreement(parts: Mapping[str, tuple]) -> None:
-    """Refuse datasets whose samples cannot be of one batch.
-
-    Raises:
-        UserError: They differ in size or targets.
-    """
+    """Refuse datasets whose samples cannot be of one batch."""
     (first, (crop, _, targets)), *others = parts.items()
     for path, (other_crop, _, other_targets) in others:
         if tuple(other_crop.size) != tuple(crop.size):
@@ -120,9 +112,6 @@ def plan_dataset(
     Returns:
         The dataset of plans, `PlannedDataset` or several of them in a `ConcatDataset`, and what
         makes batches of them.
-
-    Raises:
-        UserError: The images do not fit, or dataset or pipeline have no counterpart on the device.
     """
     shares = make_shares(dataset)
     parts = {

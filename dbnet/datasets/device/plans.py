@@ -101,9 +101,6 @@ def pipeline_parts(
     Args:
         transforms: The pipeline; without `LoadImage` where the images are drawn.
         path: Of the dataset in the config.
-
-    Raises:
-        UserError: The pipeline has another transform, or another order.
     """
     given = [type(transform) for transform in transforms]
     crop = RandomScaleCrop if RandomScaleCrop in given else RandomAffineCrop

@@ -141,11 +141,7 @@ def decode(path: str, versions: Sequence[Source]) -> list[np.ndarray] | ImageErr
 
 
 def substitutes_of(items: Sequence[int], failed: Collection[int]) -> dict[int, int]:
-    """Find for each unreadable image the next one of this process that is not.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Find for each unreadable image the next one of this process that is not."""
     if len(failed) == len(items):
         raise UserError(f"default_hooks.device_data: none of {len(items)} images can be read")
     found = {}

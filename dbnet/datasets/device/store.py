@@ -79,9 +79,6 @@ def check_budget(num_bytes: int, device: torch.device, max_gb: float | None) -> 
         device: Where.
         max_gb: Most that they may take, 10^9 bytes; None for half of what is free on a GPU, which
             leaves the other half to the network, and for no limit elsewhere.
-
-    Raises:
-        UserError: They do not fit.
     """
     limit, whose = max_gb, "max_gb"
     if limit is None and device.type == "cuda":

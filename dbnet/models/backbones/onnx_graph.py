@@ -112,11 +112,7 @@ class ONNXGraph(GraphModule):
 
 
 def read_network(file: str) -> tuple[Graph, dict[str, Tensor]]:
-    """Read graph and weights from an ONNX file, or from a checkpoint that has both.
-
-    Raises:
-        UserError: The file cannot be read, or has no graph.
-    """
+    """Read graph and weights from an ONNX file, or from a checkpoint that has both."""
     if is_onnx(file):
         graph, arrays = read_graph(Path(file))
         return graph, {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
@@ -142,11 +138,7 @@ def read_network(file: str) -> tuple[Graph, dict[str, Tensor]]:
 
 
 def without_sigmoid(graph: Graph, file: str) -> Graph:
-    """End a graph with the logits of its map.
-
-    Raises:
-        UserError: The output is no probability: no Sigmoid makes it.
-    """
+    """End a graph with the logits of its map."""
     nodes, makers = list(graph.nodes), {node.output: node for node in graph.nodes}
     last = makers[graph.output]
     if last.op == "Sigmoid":
@@ -178,9 +170,6 @@ def probe(graph: Graph, state: Mapping[str, Tensor], file: str) -> dict[str, tup
         graph: From images to one map.
         state: Its weights, whose shapes are checked.
         file: For messages.
-
-    Raises:
-        UserError: The graph cannot be built or run, lacks weights or makes no (N, 1, H, W).
     """
     values, shapes, total = {graph.input: torch.zeros(1, 3, *PROBE)}, {}, 0
     where = "its first node"
@@ -241,9 +230,6 @@ def find_split(graph: Graph, shapes: Mapping[str, Sequence[int]], file: str) -> 
 
     It is the first that makes the only tensor still needed, at stride 4, with nothing coarser
     behind it.
-
-    Raises:
-        UserError: There is none.
     """
     height = PROBE[0] // STRIDE
     last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}

@@ -237,9 +237,6 @@ def load_imagenet_weights(
         checkpoint: "torchvision://resnet18", a URL or a local file.
         what: What the weights come from, for messages.
         rename: Maps the file's state dict to the backbone's names.
-
-    Raises:
-        UserError: The file cannot be found or read, or is not of this backbone.
     """
     try:
         loaded = read_checkpoint(checkpoint)
