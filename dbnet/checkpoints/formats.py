@@ -53,11 +53,7 @@ NAMED = {
 
 
 def read_weights(source: str, format_name: str | None = None) -> tuple[State, str]:
-    """Read a file of any format to the names of this project.
-
-    Args:
-        source: Path or URL of a PyTorch checkpoint or a safetensors file.
-        format_name: Whose names it has; None finds out.
+    """Read a file of any format, which is found out if not given, to the names of this project.
 
     Returns:
         The state dict and the format's name.
@@ -81,12 +77,9 @@ def read_weights(source: str, format_name: str | None = None) -> tuple[State, st
 
 
 def write_weights(state: Mapping[str, Tensor], target: Path, format_name: str = "dbnet") -> int:
-    """Write weights, and nothing else, by the names of a format.
+    """Write weights of this project's names, and nothing else, by the names of a format.
 
-    Args:
-        state: Weights by the names of this project.
-        target: A new file; `.safetensors` or anything that PyTorch is to write.
-        format_name: Whose names they get.
+    A `target` that ends in `.safetensors` is one, any other PyTorch's.
 
     Returns:
         How many tensors the file has.

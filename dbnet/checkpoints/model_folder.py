@@ -24,9 +24,7 @@ def is_model_folder(source: object) -> bool:
 def file_of(source: str, name: str) -> Path:
     """Return a file of a model's folder; from the hub it is downloaded once.
 
-    Args:
-        source: A local folder, "hf://OWNER/NAME" or "hf://OWNER/NAME@REVISION".
-        name: Of the file.
+    The folder is a local one, "hf://OWNER/NAME" or "hf://OWNER/NAME@REVISION".
     """
     if not source.startswith(HUB):
         if not (path := Path(source) / name).is_file():

@@ -154,11 +154,7 @@ def averaged(
     Wortsman et al., "Robust fine-tuning of zero-shot models" (CVPR 2022): on the line between the
     two a network is often better than at its ends.
 
-    Args:
-        state: Weights.
-        other: Checkpoint of the others.
-        share: Of the others, in [0, 1].
-        source: Of `state`, for the message.
+    `share` is that of the other checkpoint, in [0, 1]; `source` names the first in the message.
     """
     others = weights_of(read_checkpoint(other), other)
     shapes, wanted = ({k: v.shape for k, v in s.items()} for s in (others, state))
@@ -175,14 +171,7 @@ def averaged(
 
 
 def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: str) -> None:
-    """Check that a checkpoint has all weights of a config's detector.
-
-    Args:
-        state: Its weights.
-        config: The config.
-        name: Of the config.
-        source: Of the checkpoint.
-    """
+    """Check that a checkpoint's state has all weights of a config's detector."""
     config = copy.deepcopy(config)
     place_graph(config, source)
     with DefaultScope.overwrite_default_scope(config.get("default_scope") or "dbnet"):
@@ -212,15 +201,9 @@ def make_card(
     use: str,
     source: str,
 ) -> str:
-    """Write a model card in Markdown.
+    """Write a model card in Markdown: a table of facts, one of metrics, if there are any.
 
-    Args:
-        title: Of the card.
-        name: Of the config.
-        facts: Rows of the first table.
-        metrics: Rows of the second; None says that there are none.
-        use: What `dbnet infer --checkpoint` is given.
-        source: Of the weights, for training further.
+    `use` is what `dbnet infer --checkpoint` is given, `source` what training further starts from.
     """
     lines = [f"# {title}", "", "| | |", "|---|---|"]
     lines += [f"| {key} | {value} |" for key, value in facts.items()]

@@ -63,11 +63,7 @@ def fetch_checkpoint(source: str) -> Path:
 
 
 def read_checkpoint(source: str) -> dict:
-    """Load a checkpoint onto the CPU.
-
-    Args:
-        source: Path or URL, see `fetch`.
-    """
+    """Load a checkpoint, a path or URL as for `fetch`, onto the CPU."""
     return _read(fetch_checkpoint(source), source)
 
 
@@ -142,12 +138,7 @@ class Fit:
 
 
 def match(state: Mapping[str, object], own: Mapping[str, Tensor]) -> Fit:
-    """Compare a checkpoint's entries with those of a model.
-
-    Args:
-        state: The checkpoint's, by the names of this project, MMOCR 1.x or MMOCR 0.x.
-        own: The model's.
-    """
+    """Compare a checkpoint's entries, by our names, MMOCR 1.x's or 0.x's, with those of a model."""
     renamed = {key: rename_key(key) for key in state if rename_key(key) != key}
     known = rename_keys(state)
     shared = {key: value for key, value in known.items() if key in own}

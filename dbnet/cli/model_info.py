@@ -70,12 +70,7 @@ def network_input(model: nn.Module, size: tuple[int, int]) -> Tensor:
 
 
 def count_parameters(model: nn.Module, trainable: bool = False) -> dict[str, int]:
-    """Count the parameters of each part that has some, and under `total` of the model.
-
-    Args:
-        model: With its parts as children.
-        trainable: Leave frozen parameters out.
-    """
+    """Count the parameters of each part that has some, and under `total` of the model."""
 
     def count(module: nn.Module) -> int:
         return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
@@ -110,10 +105,7 @@ def deform_conv_flops(
 ) -> int:
     """FLOPs of a deformable convolution: those of the plain one, without the interpolation.
 
-    Args:
-        inputs: Shape (N, C, H, W).
-        weight: Shape (C', C / groups, kh, kw).
-        out_shape: Shape (N, C', H', W').
+    Shapes are (N, C, H, W), (C', C / groups, kh, kw) and (N, C', H', W').
     """
     return 2 * math.prod(out_shape) * math.prod(weight[1:])
 

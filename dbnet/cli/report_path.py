@@ -9,9 +9,7 @@ from dbnet.errors import UserError
 def check_report_path(path: Path, mark: bytes) -> None:
     """Ensure that a report can be written, and overwrites nothing but an earlier one.
 
-    Args:
-        path: Of the report.
-        mark: What each such report has near its beginning.
+    Such a one has `mark` near its beginning.
     """
     if not path.parent.is_dir():
         raise UserError(f"{path}: no folder {path.parent}; make it first")

@@ -61,9 +61,7 @@ def read_table(path: Path, max_damaged: float) -> Holders:
 
     Those of a large file are kept beside it and mapped from then on, once on a machine.
 
-    Args:
-        path: The file.
-        max_damaged: Share of the images, and of the words, that may be damaged.
+    `max_damaged` is the share of the images, and of the words, that may be damaged.
 
     Returns:
         Holders of the arrays of `Annotations`.

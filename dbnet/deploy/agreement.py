@@ -61,11 +61,7 @@ class Agreement(NamedTuple):
 def compare(run: Run, expected: Run, images: Sequence[np.ndarray], meta: Metadata) -> Agreement:
     """Compare maps at several sizes and batches, then texts at the size of the settings.
 
-    Args:
-        run: The exported network, see `dbnet.deploy.runtimes`.
-        expected: The same in PyTorch.
-        images: (H, W, 3) uint8 BGR, at least one.
-        meta: The settings; those of a fixed size are compared at that one.
+    Images are (H, W, 3) uint8 BGR; settings of a fixed size are compared at that one.
     """
     shapes = [(shape, count) for shape in SHAPES for count in BATCHES]
     if meta.size:

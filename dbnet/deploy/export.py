@@ -62,11 +62,7 @@ def export(
 ) -> Exported:
     """Write an exported model; what does not agree with PyTorch is removed.
 
-    Args:
-        detector: In evaluation mode, on the CPU.
-        metadata: Of `describe`.
-        request: Checked by `check_request`.
-        images: (H, W, 3) uint8 BGR, to compare with.
+    The detector is in evaluation mode on the CPU; images are (H, W, 3) uint8 BGR.
 
     Raises:
         UserError: Something is missing, too old, or the file does not agree.
@@ -149,12 +145,7 @@ def describe(
 ) -> Metadata:
     """Collect the settings of a detector, whose data preprocessor and postprocessor are ours.
 
-    Args:
-        detector: In evaluation mode.
-        config: Its config's name.
-        checkpoint: Name and SHA-256 of its file.
-        pipeline: Test pipeline of the config, without the step that loads.
-        request: What is asked for.
+    `checkpoint` is the name and SHA-256 of its file, `pipeline` without the step that loads.
     """
     preprocessor, postprocessor = detector.data_preprocessor, detector.postprocessor
     for part, kind in (

@@ -110,11 +110,8 @@ def check_requirements(model: nn.Module, request: Request) -> None:
 def write_onnx(graph: nn.Module, path: Path, opset: int, size: tuple[int, int] | None) -> None:
     """Write an ONNX file with input `x` and output `prob_map`.
 
-    Args:
-        graph: To be exported.
-        path: The file.
-        opset: Up to 17 by PyTorch's old exporter; the new one writes 18 whatever is asked.
-        size: (W, H) of one image; None leaves N, H and W free.
+    PyTorch's old exporter writes opsets up to 17, the new one 18 whatever is asked. `size` is the
+    (W, H) of one image; None leaves N, H and W free.
     """
     example = torch.rand((1, 3, *size[::-1]) if size else EXAMPLE)
     names: dict[str, Any] = dict(input_names=["x"], output_names=["prob_map"])

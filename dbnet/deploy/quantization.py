@@ -31,12 +31,6 @@ def quantize_onnx(path: Path, graph: nn.Module, folder: Path, metadata: Metadata
     """Quantise an ONNX file in its place: static, QDQ, weights per channel.
 
     Dynamic or per-tensor scales ruin depthwise convolutions.
-
-    Args:
-        path: The file, in float32.
-        graph: The same in PyTorch.
-        folder: Of training images.
-        metadata: The settings.
     """
     onnx = needs("onnx", "to write int8")
     from onnxruntime import quantization as tool

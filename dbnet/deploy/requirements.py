@@ -22,12 +22,9 @@ DEFORMABLE_OPSET = 19
 
 
 def needs(package: str, why: str, least: tuple[int, ...] = ()) -> Any:
-    """Import a package, whose distribution has its name.
+    """Import a package, whose distribution has its name, of a version or that of `LEAST`.
 
-    Args:
-        package: Name.
-        why: "to run .onnx files".
-        least: Oldest version that will do; none for `LEAST`.
+    `why` is such as "to run .onnx files".
     """
     least = least or LEAST.get(package, ())
     try:

@@ -57,13 +57,7 @@ def check_loader(loader: Any) -> None:
 
 
 def planning_loader(loader: DataLoader, dataset: Any, pin_memory: bool) -> DataLoader:
-    """Copy a data loader to one of plans.
-
-    Args:
-        loader: The loader of images.
-        dataset: Of plans; of this process's share of images.
-        pin_memory: Whether batches are copied from page-locked memory.
-    """
+    """Copy a data loader to one of plans, from the dataset of this process's share of images."""
     sampler: Any = loader.sampler
     rank, world_size = get_dist_info()
     if world_size > 1:

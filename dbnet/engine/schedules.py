@@ -33,10 +33,7 @@ class Misfit(NamedTuple):
 def misfits(schedulers: Any, max_epochs: int, max_iters: int) -> list[Misfit]:
     """Find where the schedules of one optimizer begin, or are said to end, beyond the run.
 
-    Args:
-        schedulers: Config of a schedule, or several; what is built already is left alone.
-        max_epochs: Length of the run, in epochs.
-        max_iters: The same in iterations.
+    What is built already is left alone.
     """
     several = isinstance(schedulers, list | tuple)
     found = []
@@ -101,12 +98,9 @@ def length_of(loop: Any) -> int:
 
 
 def restart_schedules(runner: Any, factor: float, iterations: int) -> None:
-    """Build the schedules of the config anew and put them where they are after some iterations.
+    """Build the config's schedules, stretched by `factor`, where they are after some iterations.
 
-    Args:
-        runner: Its optimizer's rates start from their `initial_` values.
-        factor: By which the points of the schedules are moved.
-        iterations: Done so far.
+    The optimizer's rates start from their `initial_` values.
     """
     for group in runner.optim_wrapper.param_groups:
         for name in [name for name in group if name.startswith("initial_")]:
@@ -129,11 +123,6 @@ def take_other_step(runner: Any, before: int, now: int) -> None:
     Epochs keep their samples: iterations are counted anew, schedules stand at the same sample, and
     with `auto_scale_lr` the learning rate is scaled. A run that counts iterations keeps their
     number.
-
-    Args:
-        runner: Has resumed everything.
-        before: Samples of all processes per step, so far.
-        now: The same from now on.
     """
     loop, scaled = runner.train_loop, (runner.auto_scale_lr or {}).get("enable", False)
     if isinstance(loop, ResumableEpochLoop):

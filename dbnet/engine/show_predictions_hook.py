@@ -109,10 +109,7 @@ class ShowPredictionsHook(Hook):
     def show(self, meta: dict, inputs: Tensor, polygons: list) -> None:
         """Draw one image into its file and, if it is among the worst, for the sheet.
 
-        Args:
-            meta: `img_path`, `ori_shape`, `gt_polygons` and others of `PackTextDetInputs`.
-            inputs: What the network gets, (3, H, W) uint8 BGR.
-            polygons: Predictions, each (K, 2), in pixels of the original image.
+        `inputs` are (3, H, W) uint8 BGR, polygons (K, 2) in pixels of the original image.
         """
         path, truth = meta["img_path"], meta["gt_polygons"]
         verdict = judge_image(truth, meta["gt_ignored"], polygons)

@@ -36,12 +36,7 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_folder(name: str, folder: str | Path) -> None:
-    """Check, before a run, that a folder can be written to, or made; it is not made yet.
-
-    Args:
-        name: What the folder is, for the message.
-        folder: Path.
-    """
+    """Check, before a run, that a folder can be written to, or made; it is not made yet."""
     path = Path(os.path.abspath(folder))
     nearest = next(place for place in (path, *path.parents) if os.path.lexists(place))
     if not nearest.is_dir():
@@ -204,9 +199,7 @@ def config_mistakes_reported(
 ) -> Iterator[None]:
     """Report a value that a part of the config refuses in one line.
 
-    Args:
-        name: Of the config.
-        built: Whether all parts have been built, so that an error is not about the config.
+    When all parts have been built, an error is not about the config.
     """
     try:
         yield

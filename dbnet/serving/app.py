@@ -89,13 +89,7 @@ class Limits:
 
 
 def create_app(batcher: Batcher, limits: Limits, card: dict[str, Any]) -> FastAPI:
-    """Build the application.
-
-    Args:
-        batcher: Finds the texts; started and closed with the application.
-        limits: Beyond which a request is refused.
-        card: What `GET /model` tells of the detector.
-    """
+    """Build the application, with which the batcher starts and ends; `GET /model` tells `card`."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

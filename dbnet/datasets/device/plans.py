@@ -98,9 +98,7 @@ def pipeline_parts(
 ) -> tuple[AffineCropTransform, ColorJitter, GenerateDBTargets]:
     """Take the parts of a training pipeline that have a counterpart on the device.
 
-    Args:
-        transforms: The pipeline; without `LoadImage` where the images are drawn.
-        path: Of the dataset in the config.
+    Where the images are drawn it has no `LoadImage`; `path` is the dataset's in the config.
     """
     given = [type(transform) for transform in transforms]
     crop = RandomScaleCrop if RandomScaleCrop in given else RandomAffineCrop

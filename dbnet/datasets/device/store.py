@@ -74,11 +74,8 @@ def lay_out(shapes: Mapping[Any, tuple[int, int]], size: tuple[int, int]) -> Sto
 def check_budget(num_bytes: int, device: torch.device, max_gb: float | None) -> str:
     """Describe what the images take on a device and what there is.
 
-    Args:
-        num_bytes: What the images take.
-        device: Where.
-        max_gb: Most that they may take, 10^9 bytes; None for half of what is free on a GPU, which
-            leaves the other half to the network, and for no limit elsewhere.
+    Without `max_gb`, in 10^9 bytes, half of what is free on a GPU is left to the network; elsewhere
+    there is no limit.
     """
     limit, whose = max_gb, "max_gb"
     if limit is None and device.type == "cuda":
@@ -100,11 +97,7 @@ def fill_store(
 ) -> tuple[Tensor, dict[Any, ImageError]]:
     """Copy all images to a (num_pixels, 3) uint8 BGR tensor on `device`.
 
-    Args:
-        layout: Where they lie.
-        pictures: Each image's key, and its versions or why there are none, as they come.
-        device: Where the store is.
-        logger: Told of the progress.
+    `pictures` are each image's key, and its versions or why there are none, as they come.
 
     Returns:
         The tensor, and what is wrong with the images that could not be had; those are black.

@@ -114,12 +114,9 @@ class RandomAffineCrop(AffineCropTransform):
 
 
 def flip_rotate_matrix(shape: tuple[int, int], flip: bool, angle: float) -> np.ndarray:
-    """Matrix (2, 3) of a horizontal flip, then a rotation about the centre of an (H, W) image.
+    """Matrix (2, 3) of a horizontal flip, then a turn about the centre of an (H, W) image.
 
-    Args:
-        shape: (H, W) in pixels.
-        flip: Whether to mirror x.
-        angle: Degrees, clockwise on the screen.
+    The angle is in degrees, clockwise on the screen.
     """
     center = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
@@ -128,12 +125,7 @@ def flip_rotate_matrix(shape: tuple[int, int], flip: bool, angle: float) -> np.n
 
 
 def crop_resize_matrix(crop: Box, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
-    """Matrix (2, 3) that scales a crop to fit into `size`, and the (W, H) that it fills there.
-
-    Args:
-        crop: First and one past the last pixel: left, top, right, bottom.
-        size: (W, H) to fit into, the aspect ratio kept.
-    """
+    """Matrix (2, 3) that scales a crop to fit into (W, H), and the (W, H) that it fills there."""
     width, height = crop[2] - crop[0], crop[3] - crop[1]
     scale = min(size[0] / width, size[1] / height)
     new_size = (max(int(width * scale + 0.5), 1), max(int(height * scale + 0.5), 1))
@@ -173,12 +165,9 @@ def warp(
 
 
 def source_box(affine: np.ndarray, filled: tuple[int, int], shape: tuple[int, int]) -> Box:
-    """Box, of at least a pixel, of what a warp by `affine` reads of an (H, W) image.
+    """Box, of at least a pixel, of what a warp by `affine` (2, 3) reads of an (H, W) image.
 
-    Args:
-        affine: (2, 3), from pixels of the image to pixels of the result.
-        filled: (W, H) of the result.
-        shape: (H, W) of the image.
+    `filled` is the (W, H) of the result.
     """
     corners = np.array([[0, 0], [filled[0], 0], [0, filled[1]], filled], dtype=np.float64)
     points = (corners - affine[:, 2]) @ np.linalg.inv(affine[:, :2]).T
@@ -246,11 +235,8 @@ def sample_crop_box(
 
     On each axis a text-free run is drawn uniformly, then the cut inside it (MMOCR's `RandomCrop`).
 
-    Args:
-        polygons: (N, 2) arrays inside the image, pixels.
-        shape: (H, W) of the image.
-        min_crop_ratio: Least side of the crop as a share of the image's.
-        rng: Source of randomness.
+    Polygons are (N, 2) arrays inside the image, pixels, `shape` is (H, W); the least side of the
+    crop is `min_crop_ratio` of the image's.
 
     Returns:
         First and one past the last pixel: left, top, right, bottom.

@@ -108,12 +108,8 @@ def window_corner(
 ) -> np.ndarray:
     """Sample where a window begins that holds a point, and lies in the image if that is possible.
 
-    Args:
-        matrix: (2, 3), from pixels of the image to those that the window cuts from.
-        target: Point (x, y) of the image.
-        shape: (H, W) of the image.
-        size: (W, H) of the window.
-        rng: Source of randomness.
+    `matrix` (2, 3) leads from pixels of the (H, W) image to those that the window (W, H) cuts from,
+    `target` is a point (x, y) of the image.
 
     Returns:
         The window's first pixel (x, y), whole numbers.

@@ -165,11 +165,6 @@ def probe(graph: Graph, state: Mapping[str, Tensor], file: str) -> dict[str, tup
     """Run a graph on a small image, and return the shape of each of its tensors.
 
     Memory is bounded: no weight is made that the file does not have.
-
-    Args:
-        graph: From images to one map.
-        state: Its weights, whose shapes are checked.
-        file: For messages.
     """
     values, shapes, total = {graph.input: torch.zeros(1, 3, *PROBE)}, {}, 0
     where = "its first node"

@@ -232,11 +232,7 @@ def load_imagenet_weights(
     The classifier (`fc.*`) is left out; the offsets of deformable convolutions, which such a file
     cannot hold, keep their start.
 
-    Args:
-        backbone: Module with the file's parameter names, after `rename`.
-        checkpoint: "torchvision://resnet18", a URL or a local file.
-        what: What the weights come from, for messages.
-        rename: Maps the file's state dict to the backbone's names.
+    `rename` maps the file's state dict to the backbone's names, `what` is for messages.
     """
     try:
         loaded = read_checkpoint(checkpoint)
