@@ -11,12 +11,7 @@ from dbnet.config.load import load_config
 from dbnet.datasets.image_paths import image_paths
 from dbnet.deploy.runtimes import is_exported
 from dbnet.engine.show_predictions_hook import ShowPredictionsHook
-from dbnet.engine.start import (
-    check_folder,
-    default_work_dir,
-    set_launcher,
-    skip_imagenet_weights,
-)
+from dbnet.engine.start import check_folder, default_work_dir, set_launcher, skip_imagenet_weights
 from dbnet.errors import UserError
 from dbnet.evaluation.closing_lines import format_metrics
 from dbnet.evaluation.counts import RESAMPLES

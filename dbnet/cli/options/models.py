@@ -249,8 +249,7 @@ def serve() -> Parser:
 
 def demo() -> Parser:
     parser = Parser(
-        "demo",
-        "Find the texts in images on a page in the browser. Needs the extra [demo].",
+        "demo", "Find the texts in images on a page in the browser. Needs the extra [demo]."
     )
     parser.add(
         "models",
