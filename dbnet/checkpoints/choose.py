@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 def choose_model(
-    config: "str | os.PathLike[str] | Config | None",
-    checkpoint: str | os.PathLike[str] | None,
+    config: "str | os.PathLike[str] | Config | None", checkpoint: str | os.PathLike[str] | None
 ) -> "tuple[str | os.PathLike[str] | Config, str]":
     """Complete what was given to a config and the weights that fit it.
 

@@ -102,21 +102,13 @@ def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a checkpoint and a model fit, by names of parameters.
+    """How a checkpoint and a model fit, by names of parameters."""
 
-    Attributes:
-        loaded: What both have, by the model's names.
-        renamed: The model's name for each that the checkpoint calls otherwise.
-        missing: What the model alone has.
-        unexpected: What the checkpoint alone has.
-        wrong_shape: What both have, in different shapes.
-    """
-
-    loaded: dict[str, Tensor]
-    renamed: dict[str, str]
-    missing: list[str]
-    unexpected: list[str]
-    wrong_shape: list[str]
+    loaded: dict[str, Tensor]  # what both have, by the model's names
+    renamed: dict[str, str]  # the model's name for each that the checkpoint calls otherwise
+    missing: list[str]  # what the model alone has
+    unexpected: list[str]  # what the checkpoint alone has
+    wrong_shape: list[str]  # what both have, in different shapes
 
     def table(self) -> str:
         """Count every outcome by the parts of the detector and name the first of each."""
