@@ -79,17 +79,10 @@ class Annotations:
         letters, path_ends = gather(self.path_ends.array, order)
         words, word_ends = gather(self.word_ends.array, order)
         vertices, point_ends = gather(self.point_ends.array, words)
-        taken = dict(
-            paths=self.paths.array[letters],
-            path_ends=path_ends,
-            sizes=self.sizes.array[order],
-            word_ends=word_ends,
-            point_ends=point_ends,
-            points=self.points.array[vertices],
-            ignored=self.ignored.array[words],
-            num_chars=self.num_chars.array[words],
-        )
-        return Annotations(share(taken), self.folder)
+        places = dict(paths=letters, sizes=order, points=vertices, ignored=words, num_chars=words)
+        taken = {name: self.holders[name].array[place] for name, place in places.items()}
+        ends = dict(path_ends=path_ends, word_ends=word_ends, point_ends=point_ends)
+        return Annotations(share(taken | ends), self.folder)
 
 
 def gather(ends: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

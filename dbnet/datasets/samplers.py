@@ -12,12 +12,7 @@ from collections.abc import Iterator, Sized
 from typing import NamedTuple
 
 import torch
-from mmengine.dataset import (
-    ClassBalancedDataset,
-    ConcatDataset,
-    DefaultSampler,
-    RepeatDataset,
-)
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, DefaultSampler, RepeatDataset
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 

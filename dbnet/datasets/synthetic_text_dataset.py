@@ -102,13 +102,7 @@ class SyntheticTextDataset(Dataset):
         if self.page_share and rng.random() < self.page_share:
             return draw_page(rng, self.size, self.difficulty, self.level, self.fonts)
         return draw_scene(
-            rng,
-            self.size,
-            self.num_words,
-            self.difficulty,
-            self.level,
-            self.fonts,
-            self.photos,
+            rng, self.size, self.num_words, self.difficulty, self.level, self.fonts, self.photos
         )
 
     def image_name(self, index: int) -> str:

@@ -27,23 +27,14 @@ from dbnet.errors import UserError
 
 
 class SamplePlan(NamedTuple):
-    """All that the device needs to make a sample.
+    """All that the device needs to make a sample."""
 
-    Attributes:
-        source: The image in the store, or a version of it averaged down.
-        to_source: (2, 3), from pixels of the sample to pixels of `source`.
-        filled: (W, H) of the part of the sample that the crop fills.
-        jitter: Changes of the colours.
-        instances: The texts that touch the target maps.
-        metas: As those of `PackTextDetInputs`.
-    """
-
-    source: Source
-    to_source: np.ndarray
-    filled: tuple[int, int]
-    jitter: JitterFactors
-    instances: list[Instance]
-    metas: dict
+    source: Source  # the image in the store, or a version of it averaged down
+    to_source: np.ndarray  # (2, 3), from pixels of the sample to pixels of `source`
+    filled: tuple[int, int]  # (W, H) of the part of the sample that the crop fills
+    jitter: JitterFactors  # changes of the colours
+    instances: list[Instance]  # the texts that touch the target maps
+    metas: dict  # as those of `PackTextDetInputs`
 
 
 class Planner:

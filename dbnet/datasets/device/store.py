@@ -20,14 +20,10 @@ class Source(NamedTuple):
 
     The frame is a row above, a row below and a column on the left, which is also the one on the
     right of the row before.
-
-    Attributes:
-        first: Index of the frame's first pixel; the others follow row by row.
-        shape: (H, W) of the image.
     """
 
-    first: int
-    shape: tuple[int, int]
+    first: int  # index of the frame's first pixel; the others follow row by row
+    shape: tuple[int, int]  # (H, W) of the image
 
     def framed(self, store: Tensor) -> Tensor:
         """View the image and its frame, (H + 2, W + 1, 3)."""
@@ -36,16 +32,12 @@ class Source(NamedTuple):
 
 
 class StoreLayout(NamedTuple):
-    """Where every image lies.
+    """Where every image lies."""
 
-    Attributes:
-        versions: For each image, by its key, the image itself and its versions averaged down by
-            2, 3, ..., as far as a crop can ask for them.
-        num_pixels: Pixels of the whole store, of 3 bytes each.
-    """
-
+    # For each image, by its key, the image itself and its versions averaged down by 2, 3, ..., as
+    # far as a crop can ask for them.
     versions: dict[Any, list[Source]]
-    num_pixels: int
+    num_pixels: int  # pixels of the whole store, of 3 bytes each
 
 
 def num_versions(shape: tuple[int, int], size: tuple[int, int]) -> int:

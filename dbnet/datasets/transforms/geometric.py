@@ -13,19 +13,12 @@ Box = tuple[int, int, int, int]
 
 
 class AffineCrop(NamedTuple):
-    """The affine map sampled for an image, and where its texts lie then.
+    """The affine map sampled for an image, and where its texts lie then."""
 
-    Attributes:
-        affine: (2, 3), from pixels of the loaded image to pixels of the new one.
-        filled: (W, H) of the part of the new image that the crop fills.
-        polygons: (N, 2) arrays, pixels of the new image.
-        ignored: "Don't care", for each polygon.
-    """
-
-    affine: np.ndarray
-    filled: tuple[int, int]
-    polygons: list[np.ndarray]
-    ignored: list[bool]
+    affine: np.ndarray  # (2, 3), from pixels of the loaded image to pixels of the new one
+    filled: tuple[int, int]  # (W, H) of the part of the new image that the crop fills
+    polygons: list[np.ndarray]  # (N, 2) arrays, pixels of the new image
+    ignored: list[bool]  # "Don't care", for each polygon
 
 
 class AffineCropTransform(BaseTransform):

@@ -10,21 +10,13 @@ from dbnet.registry import TRANSFORMS
 
 
 class Instance(NamedTuple):
-    """What the target maps need to know of a text before any pixel is looked at.
+    """What the target maps need to know of a text before any pixel is looked at."""
 
-    Attributes:
-        polygon: (N, 2), pixels of the maps.
-        offset: D of the paper, pixels.
-        rows: Rows of the window outside which the text changes no map.
-        columns: Its columns.
-        ignored: "Don't care", or too small.
-    """
-
-    polygon: np.ndarray
-    offset: float
-    rows: slice
-    columns: slice
-    ignored: bool
+    polygon: np.ndarray  # (N, 2), pixels of the maps
+    offset: float  # D of the paper, pixels
+    rows: slice  # rows of the window outside which the text changes no map
+    columns: slice  # its columns
+    ignored: bool  # "Don't care", or too small
 
 
 @TRANSFORMS.register_module()
