@@ -29,19 +29,12 @@ class RawNode:
 
 @dataclass
 class RawGraph:
-    """A file's graph.
+    """A file's graph."""
 
-    Attributes:
-        nodes: In the file's order, in which every tensor is made before it is read.
-        constants: Arrays by name; floats are float32.
-        input: The name of the image.
-        output: The name of the map.
-    """
-
-    nodes: list[RawNode]
-    constants: dict[str, np.ndarray]
-    input: str
-    output: str
+    nodes: list[RawNode]  # in the file's order, in which every tensor is made before it is read
+    constants: dict[str, np.ndarray]  # arrays by name; floats are float32
+    input: str  # the name of the image
+    output: str  # the name of the map
 
 
 def read_onnx(path: Path) -> RawGraph:

@@ -171,7 +171,9 @@ def probe(graph: Graph, state: Mapping[str, Tensor], file: str) -> dict[str, tup
     try:
         with torch.device("meta"):  # where no weight has memory
             network = GraphModule(graph).eval()
-        check_shapes(network, state)
+        for key, own in network.state_dict().items():
+            if key not in state or state[key].shape != own.shape:
+                raise ValueError(f"{key} is missing or has another shape")
         network.load_state_dict({k: state[k] for k in network.state_dict()}, assign=True)
         for node, spent in zip(graph.nodes, network.spent):
             where = describe(node)
@@ -198,23 +200,8 @@ def probe(graph: Graph, state: Mapping[str, Tensor], file: str) -> dict[str, tup
     return shapes
 
 
-def check_shapes(network: GraphModule, state: Mapping[str, Tensor]) -> None:
-    """Check that a file has the weights of its graph.
-
-    Raises:
-        ValueError: One is missing, or has another shape.
-    """
-    for key, own in network.state_dict().items():
-        if key not in state or state[key].shape != own.shape:
-            raise ValueError(f"{key} is missing or has another shape")
-
-
 def check_window(node: Node) -> None:
-    """Check that what enlarges tensors does so within reason.
-
-    Raises:
-        ValueError: A pad, a stride or a scale is larger than any network's.
-    """
+    """Raise a ValueError if a pad, a stride or a scale is larger than any network's."""
     for key in ("kernel", "stride", "dilation", "padding", "scales"):
         if max(node.attributes.get(key, [0])) > MAX_WINDOW:
             raise ValueError(f"its {key} is above {MAX_WINDOW}")
