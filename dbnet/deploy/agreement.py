@@ -28,19 +28,12 @@ SAME_TEXT = 0.7  # IoU
 
 
 class Agreement(NamedTuple):
-    """How well two sides agree.
+    """How well two sides agree."""
 
-    Attributes:
-        largest: Greatest difference of two maps.
-        mean: Mean difference.
-        texts: Number of texts that PyTorch finds.
-        agreeing: Part of both sides' texts that the other side has too; 1 if there are none.
-    """
-
-    largest: float
-    mean: float
-    texts: int
-    agreeing: float
+    largest: float  # greatest difference of two maps
+    mean: float  # mean difference
+    texts: int  # number of texts that PyTorch finds
+    agreeing: float  # part of both sides' texts that the other side has too; 1 if there are none
 
     def problem(self, precision: str) -> str | None:
         """Say what is wrong, None if nothing is."""

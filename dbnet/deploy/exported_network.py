@@ -49,12 +49,9 @@ class ExportedNetwork:
         if amp:
             raise UserError(f"--amp: {path} has its precision; export it with --precision bf16")
         self.runtime = open_runtime(path, device)
-        threads = num_threads()
-        least = self.runtime.least_streams
-        if device == "cpu" and least:
-            self.streams = min(threads, max(least, threads // THREADS_PER_STREAM))
-        else:
-            self.streams = 1
+        threads, least = num_threads(), self.runtime.least_streams
+        several = min(threads, max(least, threads // THREADS_PER_STREAM))
+        self.streams = several if device == "cpu" and least else 1
         self._open_shared = partial(open_runtime, path, device, threads, self.streams)
         metadata = self.runtime.metadata
         if metadata.layout != "nchw":
@@ -63,7 +60,10 @@ class ExportedNetwork:
                 "without --layout"
             )
         self.metadata = with_options(metadata, test_size, options or {}, str(path))
-        self.postprocessor = make_postprocessor(self.metadata)
+        try:
+            self.postprocessor = DBPostprocessor(**self.metadata.postprocessor)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"--cfg-options {PREFIX}...: {error}") from None
         self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix="network")
         self._shared: Runtime | None = None
         self._running, self._lock = 0, threading.Lock()
@@ -145,10 +145,7 @@ def make_input(images: Sequence[np.ndarray], metadata: Metadata) -> np.ndarray:
 
 
 def with_options(
-    metadata: Metadata,
-    test_size: tuple[int, int] | None,
-    options: Mapping[str, Any],
-    source: str,
+    metadata: Metadata, test_size: tuple[int, int] | None, options: Mapping[str, Any], source: str
 ) -> Metadata:
     """Replace settings of an exported model."""
     wrong = [key for key in options if key.removeprefix(PREFIX) not in metadata.postprocessor]
@@ -161,11 +158,3 @@ def with_options(
     settings = {key.removeprefix(PREFIX): value for key, value in options.items()}
     resize = metadata.resize if test_size is None else {**metadata.resize, "scale": test_size}
     return replace(metadata, resize=resize, postprocessor={**metadata.postprocessor, **settings})
-
-
-def make_postprocessor(metadata: Metadata) -> DBPostprocessor:
-    """Build the postprocessor of an exported model."""
-    try:
-        return DBPostprocessor(**metadata.postprocessor)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"--cfg-options {PREFIX}...: {error}") from None

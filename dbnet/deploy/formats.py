@@ -14,17 +14,11 @@ OLD_EXPORTER = 17
 
 
 class Format(NamedTuple):
-    """A kind of file.
-
-    Attributes:
-        name: As people know it.
-        precisions: Those that its runtime has.
-        arguments: Of the command, besides those that all take.
-    """
+    """A kind of file."""
 
     name: str
     precisions: tuple[str, ...]
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()  # of the command, besides those that all take
 
 
 FORMATS = {
@@ -58,14 +52,10 @@ def check_request(request: Request) -> None:
             f"--precision {request.precision}: {kind.name} has {', '.join(kind.precisions)}"
             + ("; --out model.xml has bf16" if request.precision == "bf16" else "")
         )
-    given = {
-        "--layout": request.layout != "nchw",
-        "--size": request.size is not None,
-        "--opset": request.opset is not None,
-    }
-    for name, is_given in given.items():
-        if is_given and name not in kind.arguments:
-            raise UserError(f"{name}: does not go with {kind.name}, leave it out")
+    for name in ("layout", "size", "opset"):
+        is_given = getattr(request, name) != Request._field_defaults[name]
+        if is_given and f"--{name}" not in kind.arguments:
+            raise UserError(f"--{name}: does not go with {kind.name}, leave it out")
     _check_opencv(request)
     _check_int8(request)
     if request.opset is not None and request.opset not in OPSETS:

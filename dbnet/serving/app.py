@@ -21,71 +21,38 @@ from dbnet.version import __version__
 
 Upload = tuple[str, bytes]  # name and content
 
-DETECT = {
+FILE = {"type": "string", "format": "binary"}
+FORM = {"type": "object", "properties": {"images": {"type": "array", "items": FILE}}}
+QUAD = dict(polygons=[[10, 20, 90, 20, 90, 40, 10, 40]], scores=[0.93])
+EXAMPLE = {"images": [dict(name="a.jpg", width=640, height=480, **QUAD)]}
+STATUSES = {
+    200: "One entry per image: name, width, height, polygons [[x1, y1, ...]] in pixels of the "
+    "image as a viewer shows it, scores; or name and error.",
+    400: "no image, or a broken form",
+    408: "the request did not arrive in time",
+    413: "too many bytes or images",
+    422: "none of the images can be read",
+    503: "too many images wait; try again later",
+    504: "not finished in time",
+}
+DETECT: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {
-            "image/*": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "images": {"type": "array", "items": {"type": "string", "format": "binary"}}
-                    },
-                }
-            },
-        },
+        "content": {"image/*": {"schema": FILE}, "multipart/form-data": {"schema": FORM}},
     },
-    "responses": {
-        "200": {
-            "description": "One entry per image: name, width, height, polygons [[x1, y1, ...]] in "
-            "pixels of the image as a viewer shows it, scores; or name and error.",
-            "content": {
-                "application/json": {
-                    "example": {
-                        "images": [
-                            {
-                                "name": "a.jpg",
-                                "width": 640,
-                                "height": 480,
-                                "polygons": [[10, 20, 90, 20, 90, 40, 10, 40]],
-                                "scores": [0.93],
-                            }
-                        ]
-                    }
-                }
-            },
-        }
-    }
-    | {
-        str(code): {"description": text}
-        for code, text in {
-            400: "no image, or a broken form",
-            408: "the request did not arrive in time",
-            413: "too many bytes or images",
-            422: "none of the images can be read",
-            503: "too many images wait; try again later",
-            504: "not finished in time",
-        }.items()
-    },
+    "responses": {str(code): {"description": text} for code, text in STATUSES.items()},
 }
+DETECT["responses"]["200"]["content"] = {"application/json": {"example": EXAMPLE}}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may ask for.
+    """What a client may ask for."""
 
-    Attributes:
-        megabytes: Of a request's body.
-        megapixels: Of an image.
-        images: In a request.
-        seconds: For a request to arrive, and again for its answer.
-    """
-
-    megabytes: float = 32
-    megapixels: float = 50
-    images: int = 16
-    seconds: float = 60
+    megabytes: float = 32  # of a request's body
+    megapixels: float = 50  # of an image
+    images: int = 16  # in a request
+    seconds: float = 60  # for a request to arrive, and again for its answer
 
 
 def create_app(batcher: Batcher, limits: Limits, card: dict[str, Any]) -> FastAPI:

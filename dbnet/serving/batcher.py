@@ -20,15 +20,10 @@ class OverloadedError(Exception):
 
 
 class Job(NamedTuple):
-    """An image that waits.
+    """An image that waits."""
 
-    Attributes:
-        image: (H, W, 3) uint8 BGR.
-        result: Becomes `polygons` and `scores`, or an exception.
-    """
-
-    image: np.ndarray
-    result: Future
+    image: np.ndarray  # (H, W, 3) uint8 BGR
+    result: Future  # becomes `polygons` and `scores`, or an exception
 
 
 class Batcher:
