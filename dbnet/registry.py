@@ -12,15 +12,15 @@ PLAIN = (bool, int, float, str, list, tuple)
 
 
 @contextmanager
-def naming(part: Mapping) -> Iterator[None]:
+def naming(part: Any) -> Iterator[None]:
     """Note in an exception, as its attribute `part`, what was built from which config.
 
-    The innermost part stays: "SGD(lr=-1)".
+    The innermost part stays: "SGD(lr=-1)". What is built already has no config.
     """
     try:
         yield
     except Exception as error:
-        if not hasattr(error, "part"):
+        if isinstance(part, Mapping) and not hasattr(error, "part"):
             error.part = describe_part(part)  # type: ignore[attr-defined]  # any exception takes it
         raise
 
@@ -42,8 +42,6 @@ def describe_part(part: Mapping) -> str:
 def _named(build: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(build)
     def build_named(cfg: Any, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(cfg, Mapping):
-            return build(cfg, *args, **kwargs)
         with naming(cfg):
             return build(cfg, *args, **kwargs)
 
@@ -63,27 +61,23 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 MODELS = _child("model", root.MODELS, "models")
 DATASETS = _child(
-    "dataset",
-    root.DATASETS,
-    "datasets.collate",  # a function that loaders name
-    "datasets.text_det_dataset",
-    "datasets.concat_dataset",
-    "datasets.synthetic_text_dataset",
+    *("dataset", root.DATASETS, "datasets.collate"),  # a function that loaders name
+    *("datasets.text_det_dataset", "datasets.concat_dataset", "datasets.synthetic_text_dataset"),
 )
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.samplers")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.transforms")
 METRICS = _child(
-    "metric",
-    root.METRICS,
-    "evaluation.hmean_iou",
-    "evaluation.protocol_metric",
+    *("metric", root.METRICS, "evaluation.hmean_iou", "evaluation.protocol_metric"),
     "evaluation.prediction_collector",
 )
-HOOKS = _child("hook", root.HOOKS, "engine")
-LOOPS = _child("loop", root.LOOPS, "engine")
-OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine")
+HOOKS = _child(
+    *("hook", root.HOOKS, "engine.hooks", "engine.checkpoint_hook", "engine.device_data_hook"),
+    *("engine.loss_hooks", "engine.nothing_to_learn_hook", "engine.show_predictions_hook"),
+)
+LOOPS = _child("loop", root.LOOPS, "engine.loops", "engine.evaluation_loops")
+OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine.optim_wrapper")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "engine"
+    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "engine.depth_decay"
 )
 
 # The Runner looks functions up in the root alone, whatever the scope.

@@ -65,10 +65,11 @@ class NothingToLearnHook(Hook):
             return
         if plans := data_batch.get("plans"):  # of `DeviceDataHook`
             has_text, number = plans.num_learnt > 0, plans.num_samples
-        elif _is_in_memory(shrink_map := data_batch.get("targets", {}).get("shrink_map")):
-            has_text, number = bool(shrink_map.any()), len(shrink_map)
         else:
-            return
+            shrink_map = data_batch.get("targets", {}).get("shrink_map")
+            if not isinstance(shrink_map, Tensor) or shrink_map.device.type != "cpu":
+                return
+            has_text, number = bool(shrink_map.any()), len(shrink_map)
         self.found |= has_text
         self.seen += number
         if not self.found and self.seen >= self.num_samples:
@@ -77,10 +78,6 @@ class NothingToLearnHook(Hook):
                 "text, all words are ignored or below min_text_size of GenerateDBTargets; "
                 f"{NO_TEXT}; dbnet browse CONFIG shows the samples"
             )
-
-
-def _is_in_memory(map_: Any) -> bool:
-    return isinstance(map_, Tensor) and map_.device.type == "cpu"
 
 
 def _annotated(dataset: Any) -> Iterator[TextDetDataset]:

@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,10 @@ class NamingRunner(Runner):
 
     @staticmethod
     def build_dataloader(dataloader: Any, *args: Any, **kwargs: Any) -> DataLoader:
-        if isinstance(dataloader, DataLoader):
-            return dataloader
         with naming(dataloader):
             return Runner.build_dataloader(dataloader, *args, **kwargs)
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        if not isinstance(optim_wrapper, Mapping):
-            return super().build_optim_wrapper(optim_wrapper)
         with naming(optim_wrapper):
             return super().build_optim_wrapper(optim_wrapper)
 

@@ -15,14 +15,7 @@ POINTS = ("begin", "end", "T_max", "step_size", "milestones", "total_steps")  # 
 
 
 class Misfit(NamedTuple):
-    """A key of a schedule that is beyond the run.
-
-    Attributes:
-        key: Path in the config.
-        value: What it says.
-        length: Of the run, in the same unit.
-        unit: "epochs" or "iterations".
-    """
+    """A key of a schedule, its path in the config, and a value beyond the run's length."""
 
     key: str
     value: int

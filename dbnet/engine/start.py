@@ -163,19 +163,15 @@ def set_start(config: Config, resume: str | None, seed: int | None) -> None:
         local = None if resume is None else str(fetch_checkpoint(resume))
         found = None if local is None else (local, read_state(local))
     if found is not None:
-        path, checkpoint = found
-        take_seed(config, path, checkpoint["meta"]["seed"], seed)
+        path, stored = found[0], found[1]["meta"]["seed"]
+        if seed not in (None, stored):
+            raise UserError(f"--seed {seed}: the run resumed from {path} has seed {stored}")
+        # Now, as mmengine restores it after the sampler has been built.
+        config.randomness = {**config.get("randomness", {}), "seed": stored}
         config.resume, config.load_from = True, path
     if config.get("load_from"):
         skip_imagenet_weights(config)
         config.load_from = place_graph(config, config.load_from)
-
-
-def take_seed(config: Config, checkpoint: str, stored: int, seed: int | None) -> None:
-    """Use the checkpoint's seed now; mmengine restores it after the sampler has been built."""
-    if seed is not None and seed != stored:
-        raise UserError(f"--seed {seed}: the run resumed from {checkpoint} has seed {stored}")
-    config.randomness = {**config.get("randomness", {}), "seed": stored}
 
 
 def enable_amp(config: Config) -> None:
@@ -210,14 +206,9 @@ def config_mistakes_reported(
         if built() or (part is None and not refused) or elsewhere:
             raise
         reason = line_of(error, -1)
-        where = "" if refused else f" ({place_of(error)})"
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if refused else f" ({Path(frame.filename).name}:{frame.lineno})"
         raise UserError(f"config {name}: {f'{part}: ' if part else ''}{reason}{where}") from error
-
-
-def place_of(error: Exception) -> str:
-    """Name the line that has raised an error."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 @contextmanager
