@@ -84,13 +84,6 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 FUNCTIONS = root.FUNCTIONS
 
 # Without a part of ours so far. mmengine warns of every tree that does not know the scope.
-EVALUATOR = _child("evaluator", root.EVALUATOR)
-LOG_PROCESSORS = _child("log_processor", root.LOG_PROCESSORS)
-MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS)
-OPTIMIZERS = _child("optimizer", root.OPTIMIZERS)
-PARAM_SCHEDULERS = _child("parameter scheduler", root.PARAM_SCHEDULERS)
-RUNNERS = _child("runner", root.RUNNERS)
-TASK_UTILS = _child("task util", root.TASK_UTILS)
-VISBACKENDS = _child("vis_backend", root.VISBACKENDS)
-VISUALIZERS = _child("visualizer", root.VISUALIZERS)
-WEIGHT_INITIALIZERS = _child("weight initializer", root.WEIGHT_INITIALIZERS)
+for _root in ROOTS:
+    if "dbnet" not in _root.children and _root is not FUNCTIONS:
+        _child(_root.name, _root)

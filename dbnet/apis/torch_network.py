@@ -25,12 +25,8 @@ from dbnet.utils.log import log
 class TorchNetwork:
     """Prepare images by the config's test pipeline and find their texts.
 
-    Args:
-        config: A file, the name of one of the project's configs, or a loaded config.
-        checkpoint: Path or URL of weights that fit the config.
-        device: "cpu", "cuda", "cuda:1", ...
-        amp: Run the network in bfloat16, or not; None for where it pays, on CPUs that compute it
-            natively. The hmean is the same (see docs/benchmarks.md), the last digits are not.
+    Arguments are those of `TextDetInferencer`. In bfloat16 the hmean is the same (see
+    docs/benchmarks.md), the last digits are not.
     """
 
     streams = 1

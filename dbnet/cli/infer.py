@@ -16,7 +16,7 @@ from dbnet.apis.doubt import measure_doubt, write_ranking
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
 from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.options.data import PART_FORMATS
-from dbnet.cli.progress import progress_line, with_progress
+from dbnet.cli.progress import CLEAR, progress_text, with_progress
 from dbnet.datasets.image_paths import free_stem
 from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError, lack_of_memory
@@ -207,8 +207,8 @@ class Run:
                     target = self.crops / f"{drawing.stem}_{index}.png"
                     write_image(target, crop_text(image, polygon))
         if sys.stderr.isatty():
-            line = progress_line(self.num_done, self.num_images, self.seconds)
-            print(line, end="", file=sys.stderr, flush=True)
+            line = progress_text(self.num_done, self.num_images, self.seconds)
+            print(CLEAR + line, end="", file=sys.stderr, flush=True)
 
     def summary(self) -> str:
         failed = f", {self.num_failed} not readable" if self.num_failed else ""
@@ -246,7 +246,7 @@ def rank(images: Sequence[str], args: argparse.Namespace) -> int:
 def report(line: str = "") -> None:
     """Print a line in place of that of the progress, or only remove it."""
     if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+        print(CLEAR, end="", file=sys.stderr, flush=True)
     if line:
         print(line, file=sys.stderr)
 

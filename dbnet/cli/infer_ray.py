@@ -19,15 +19,10 @@ BLOCKS_PER_ACTOR = 4
 
 
 class Finder:
-    """An actor of Ray, which holds the model.
-
-    Args:
-        args: Of `dbnet infer`.
-        folder: That relative paths start from, where this machine has it.
-    """
+    """An actor of Ray, which holds the model."""
 
     def __init__(self, args: argparse.Namespace, folder: str) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # this machine may not have what paths start from
             os.chdir(folder)
         self.inferencer = make_inferencer(args)
         self.batch_size = args.batch_size

@@ -30,9 +30,6 @@ class Entry(NamedTuple):
 def parse_entry(node: dict) -> Entry:
     """Check an item of `data_list` and repair its polygons, see `dbnet.datasets.repair`.
 
-    Args:
-        node: The item as the file has it.
-
     Raises:
         AttributeError, KeyError, TypeError: It is not in the format.
     """

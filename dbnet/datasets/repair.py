@@ -117,17 +117,10 @@ def warn(line: str) -> None:
 
 
 class UnreadableImages:
-    """Notes, for all workers of a process together, which images could not be read.
-
-    Args:
-        num_images: Of the dataset.
-        max_damaged: Share of them that is bearable.
-        ann_file: The annotation file, for the summary.
-    """
+    """Notes, for all workers of a process together, which images could not be read."""
 
     def __init__(self, num_images: int, max_damaged: float, ann_file: str) -> None:
-        self.num_images = num_images
-        self.max_damaged = max_damaged
+        self.num_images, self.max_damaged = num_images, max_damaged  # the share that is bearable
         self.ann_file = ann_file
         self._flags = SharedMemory(num_images)
 

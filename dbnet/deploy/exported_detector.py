@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
@@ -68,13 +69,8 @@ def check_preparation(config: Config, metadata: Metadata, file: str) -> None:
         raise UserError(f"model {file}: has the layout {metadata.layout}; export it without")
     own = config.model.data_preprocessor
     order = "rgb" if own.get("bgr_to_rgb", True) else "bgr"
-    same = order == metadata.channel_order and all(
-        torch.allclose(
-            torch.tensor(getattr(metadata, key)), torch.tensor(own[key], dtype=torch.float32)
-        )
-        for key in ("mean", "std")
-    )
-    if not same:
+    same = all(np.allclose(getattr(metadata, key), own[key]) for key in ("mean", "std"))
+    if order != metadata.channel_order or not same:
         raise UserError(
             f"model {file}: normalises images otherwise than config {config.filename}; test it "
             f"with its own, {metadata.config}"

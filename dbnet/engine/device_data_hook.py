@@ -47,13 +47,12 @@ class DeviceDataHook(Hook):
 
 def check_loader(loader: Any) -> None:
     """Refuse a loader whose samples are not asked for by `SampleKey`, or not in batches."""
-    mistake = None
+    where = "default_hooks.device_data: train_dataloader"
     if not isinstance(loader.sampler, EpochKeySampler | InfiniteKeySampler):
-        mistake = f"sampler is a {type(loader.sampler).__name__}, not an EpochKeySampler"
-    elif loader.batch_size is None:
-        mistake = "batch_sampler has no counterpart on the device"
-    if mistake is not None:
-        raise UserError(f"default_hooks.device_data: train_dataloader.{mistake}")
+        kind = type(loader.sampler).__name__
+        raise UserError(f"{where}.sampler is a {kind}, not an EpochKeySampler")
+    if loader.batch_size is None:
+        raise UserError(f"{where}.batch_sampler has no counterpart on the device")
 
 
 def planning_loader(loader: DataLoader, dataset: Any, pin_memory: bool) -> DataLoader:

@@ -37,10 +37,8 @@ def average_views(network: Network, kinds: Collection[str]) -> Network:
     views = list(itertools.product(scales, flips))
 
     def mean_map(inputs: Tensor) -> Tensor:
-        total = view_map(network, inputs, *views[0])
-        for view in views[1:]:
-            total = total + view_map(network, inputs, *view)
-        return total / len(views)
+        others = (view_map(network, inputs, *view) for view in views[1:])
+        return sum(others, start=view_map(network, inputs, *views[0])) / len(views)
 
     return mean_map
 

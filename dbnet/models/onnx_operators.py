@@ -38,38 +38,26 @@ class PaddedConv2d(nn.Conv2d):
 
 
 def convolution(
-    inputs: int,
-    outputs: int,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    **facts: Any,
+    inputs: int, outputs: int, kernel: Any, padding: Sequence[int], **facts: Any
 ) -> nn.Module:
     """Build a convolution; even pads, which are most, go into PyTorch's own."""
-    even = padding[:2] == padding[2:]
-    settings: dict[str, Any] = dict(stride=tuple(stride), padding=tuple(padding[:2]) if even else 0)
-    settings.update(dilation=tuple(facts["dilation"]), groups=facts["groups"], bias=facts["bias"])
-    if even:
-        return nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), **settings)
-    return PaddedConv2d(inputs, outputs, (kernel[0], kernel[1]), pads=padding, **settings)
+    settings: Any = tuples(facts)
+    if padding[:2] == padding[2:]:
+        return nn.Conv2d(inputs, outputs, tuple(kernel), padding=tuple(padding[:2]), **settings)
+    return PaddedConv2d(inputs, outputs, tuple(kernel), pads=padding, **settings)
 
 
 def transposed(
-    inputs: int, outputs: int, kernel: Sequence[int], padding: Sequence[int], **facts: Any
+    inputs: int, outputs: int, kernel: Any, padding: Sequence[int], **facts: Any
 ) -> nn.Module:
-    """Build a transposed convolution."""
-    settings: dict[str, Any] = {
-        key: tuple(facts[key]) for key in ("stride", "dilation", "output_padding")
-    }
-    return nn.ConvTranspose2d(
-        inputs,
-        outputs,
-        (kernel[0], kernel[1]),
-        padding=(padding[0], padding[1]),
-        groups=facts["groups"],
-        bias=facts["bias"],
-        **settings,
-    )
+    """Build a transposed convolution, whose pads are even."""
+    settings: Any = dict(tuples(facts), padding=tuple(padding[:2]))
+    return nn.ConvTranspose2d(inputs, outputs, tuple(kernel), **settings)
+
+
+def tuples(facts: dict[str, Any]) -> dict[str, Any]:
+    """Turn the lists of a node's attributes into what PyTorch wants."""
+    return {key: tuple(fact) if isinstance(fact, list) else fact for key, fact in facts.items()}
 
 
 # What builds the module of an operator with weights, from the node's attributes.

@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from logging import Logger
 from typing import Any
 
@@ -19,33 +20,19 @@ from dbnet.errors import UserError
 WHERE = "default_hooks.device_data: train_dataloader"
 
 
+@dataclass(eq=False)
 class PlannedDataset(Dataset):
     """Plans in place of the samples of a dataset, of this process's share of its images.
 
     All processes have equally many; where the images cannot be dealt evenly, those with one less
     see another one of theirs twice in each epoch.
-
-    Args:
-        annotations: Of the images.
-        rows: Where in them those of `items` are.
-        items: Indices in the dataset, every `world_size`-th.
-        replaced: For each unreadable image another one.
-        planner: Plans a sample.
     """
 
-    def __init__(
-        self,
-        annotations: Annotations,
-        rows: range,
-        items: range,
-        replaced: Mapping[int, int],
-        planner: Planner,
-    ) -> None:
-        self.annotations = annotations
-        self.rows = rows
-        self.items = items
-        self.replaced = replaced
-        self.planner = planner
+    annotations: Annotations
+    rows: range  # where in them those of `items` are
+    items: range  # indices in the dataset, every `world_size`-th
+    replaced: Mapping[int, int]  # for each unreadable image another one
+    planner: Planner
 
     def __len__(self) -> int:
         return -(-self.items.stop // self.items.step)

@@ -1,6 +1,7 @@
 """What is sampled for a training sample, from its annotation and its image's size alone."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
@@ -37,27 +38,14 @@ class SamplePlan(NamedTuple):
     metas: dict  # as those of `PackTextDetInputs`
 
 
+@dataclass
 class Planner:
-    """Plan a sample of a dataset, in place of its pipeline.
+    """Plan a sample of a dataset, in place of its pipeline."""
 
-    Args:
-        crop: The pipeline's geometric transform.
-        jitter: Its photometric transform.
-        targets: Its last but one.
-        versions: Where each image lies, by its index.
-    """
-
-    def __init__(
-        self,
-        crop: AffineCropTransform,
-        jitter: ColorJitter,
-        targets: GenerateDBTargets,
-        versions: dict[int, list[Source]],
-    ) -> None:
-        self.crop = crop
-        self.jitter = jitter
-        self.targets = targets
-        self.versions = versions
+    crop: AffineCropTransform
+    jitter: ColorJitter
+    targets: GenerateDBTargets
+    versions: dict[int, list[Source]]  # where each image lies, by its index
 
     def __call__(self, sample: dict) -> SamplePlan:
         versions = self.versions[sample["sample_idx"]]

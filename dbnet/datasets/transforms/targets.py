@@ -1,10 +1,11 @@
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from dbnet.datasets.transforms.geometric import Flags, Polygons, Size
 from dbnet.geometry import distance_field, offset_distance, short_side, signed_area
 from dbnet.registry import TRANSFORMS
 
@@ -20,6 +21,7 @@ class Instance(NamedTuple):
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class GenerateDBTargets(BaseTransform):
     """Draw the four target maps of DBNet from the ground-truth polygons.
 
@@ -33,17 +35,10 @@ class GenerateDBTargets(BaseTransform):
         min_text_size: A text whose shorter side is below this (pixels) is ignored.
     """
 
-    def __init__(
-        self,
-        shrink_ratio: float = 0.4,
-        thresh_min: float = 0.3,
-        thresh_max: float = 0.7,
-        min_text_size: float = 8.0,
-    ) -> None:
-        self.shrink_ratio = shrink_ratio
-        self.thresh_min = thresh_min
-        self.thresh_max = thresh_max
-        self.min_text_size = min_text_size
+    shrink_ratio: float = 0.4
+    thresh_min: float = 0.3
+    thresh_max: float = 0.7
+    min_text_size: float = 8.0
 
     def transform(self, results: dict) -> dict:
         targets = draw_targets(
@@ -58,9 +53,9 @@ class GenerateDBTargets(BaseTransform):
 
 
 def draw_targets(
-    polygons: Sequence[np.ndarray],
-    ignored: Sequence[bool],
-    shape: tuple[int, int],
+    polygons: Polygons,
+    ignored: Flags,
+    shape: Size,
     shrink_ratio: float,
     thresh_range: tuple[float, float],
     min_text_size: float,
@@ -122,11 +117,7 @@ def draw_targets(
 
 
 def touching_instances(
-    polygons: Sequence[np.ndarray],
-    ignored: Sequence[bool],
-    shape: tuple[int, int],
-    shrink_ratio: float,
-    min_text_size: float,
+    polygons: Polygons, ignored: Flags, shape: Size, shrink_ratio: float, min_text_size: float
 ) -> list[Instance]:
     """Prepare the texts that touch maps of `shape`; the arguments are those of `draw_targets`."""
     instances = []
@@ -144,9 +135,7 @@ def is_too_small(polygon: np.ndarray, min_text_size: float) -> bool:
     return abs(signed_area(polygon)) < 1 or short_side(polygon) < min_text_size
 
 
-def touched_window(
-    polygon: np.ndarray, margin: float, shape: tuple[int, int]
-) -> tuple[slice, slice] | None:
+def touched_window(polygon: np.ndarray, margin: float, shape: Size) -> tuple[slice, slice] | None:
     """Rows and columns of the pixels within `margin` of a polygon's bounding box.
 
     Returns:

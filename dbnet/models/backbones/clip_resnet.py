@@ -1,3 +1,4 @@
+import re
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -115,11 +116,8 @@ def number_as_in_mmocr(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     if "stem.2.weight" not in state:
         return dict(state)
-    numbers = {str(index): str(index + index // 2) for index in range(6)}
 
-    def rename(key: str) -> str:
-        part, _, rest = key.partition(".")
-        index, _, name = rest.partition(".")
-        return f"stem.{numbers[index]}.{name}" if part == "stem" and index in numbers else key
+    def renumber(found: re.Match) -> str:
+        return f"stem.{int(found[1]) + int(found[1]) // 2}."
 
-    return {rename(key): value for key, value in state.items()}
+    return {re.sub(r"^stem\.([0-5])\.", renumber, key): value for key, value in state.items()}

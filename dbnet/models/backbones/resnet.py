@@ -212,17 +212,14 @@ def load_imagenet_weights(
         raise UserError(f"{what} weights: {error}; {FIX}") from None
     state = rename(loaded.get("state_dict", loaded))
     state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    where = f"{what} weights {checkpoint} are not of this backbone"
     try:
         result = backbone.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise UserError(
-            f"{what} weights {checkpoint} are not of this backbone: "
-            f"{str(error).splitlines()[1].strip()}; {FIX}"
-        ) from error
+        raise UserError(f"{where}: {str(error).splitlines()[1].strip()}; {FIX}") from error
     missing = [key for key in result.missing_keys if "conv_offset" not in key]
     if missing or result.unexpected_keys:
         raise UserError(
-            f"{what} weights {checkpoint} are not of this backbone: "
-            f"{len(missing)} keys missing, {len(result.unexpected_keys)} unexpected "
+            f"{where}: {len(missing)} keys missing, {len(result.unexpected_keys)} unexpected "
             f"(first: {(missing + result.unexpected_keys)[0]}); {FIX}"
         )
