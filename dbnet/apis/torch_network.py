@@ -127,10 +127,8 @@ def test_pipeline(config: Config) -> list[dict]:
             f"config {config.filename}: test_dataloader has no pipeline, which says how images "
             "are resized"
         )
-    return pipeline[1:] if loads_image(pipeline[0]["type"]) else pipeline
-
-
-def loads_image(kind: str | type) -> bool:
-    """Check whether a transform reads the image; datasets that draw theirs need none."""
+    kind = pipeline[0]["type"]
     name = kind if isinstance(kind, str) else kind.__name__
-    return name.split(".")[-1] in ("LoadImage", "LoadImageFromFile")
+    # Datasets that draw their images need no such step.
+    loads = name.split(".")[-1] in ("LoadImage", "LoadImageFromFile")
+    return pipeline[1:] if loads else pipeline

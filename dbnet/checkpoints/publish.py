@@ -58,24 +58,14 @@ def publish(
     Where the run kept an average of the weights (EMA), it is the average that a checkpoint holds as
     its weights, and that is written.
 
-    Args:
-        checkpoint: Path or URL.
-        config: The config that the weights are for.
-        name: Of the config.
-        folder: For all files.
-        half: Write float16, half the size; loading makes float32 of it again. A tensor with a
-            number above 65504, float16's largest, stays as it is.
-        metrics: Of `results.json`.
-        data: What was trained on, for the card; None for what the config names.
-        license: Of the weights, by its SPDX identifier, for the card.
-        hub: Write a model's folder, `folder`/`name`, instead: see `model_folder`.
-        average: Another checkpoint and its share, in [0, 1], of the weights that are written.
+    With `half` it is float16, of which loading makes float32 again; a tensor with a number above
+    65504, float16's largest, stays as it is. `metrics`, those of `results.json`, `data` (None for
+    what the config names) and `license`, an SPDX identifier, are for the card. With `hub` a model's
+    folder, `folder`/`name`, is written instead, see `model_folder`. `average` is another checkpoint
+    and its share, in [0, 1], of the weights that are written.
 
     Returns:
-        The files: weights, card and, in a model's folder, config.
-
-    Raises:
-        UserError: The checkpoint cannot be read or does not fit, or the files are there already.
+        The files, none of which was there: weights, card and, in a model's folder, config.
     """
     content = read_checkpoint(checkpoint)
     state = weights_of(content, checkpoint)

@@ -125,7 +125,7 @@ class Fit:
             counts = Counter(map(part_of, names))
             by_part = [counts[part] for part in parts]
             cells = (title, len(names), *by_part, len(names) - sum(by_part))
-            lines.append("".join(f"{cell:>12}" for cell in cells) + f"  {_first(names)}")
+            lines.append("".join(f"{cell:>12}" for cell in cells) + f"  {next(iter(names), '')}")
         return "\n".join(lines)
 
 
@@ -243,7 +243,3 @@ def _refusal(message: str) -> str:
     lines = message.strip().splitlines()
     telling = next((line for line in lines if "nsupported" in line), lines[0])
     return f"it is damaged or holds more than weights ({telling.strip()})"
-
-
-def _first(names: list[str]) -> str:
-    return names[0] if names else ""

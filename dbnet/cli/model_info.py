@@ -48,7 +48,8 @@ def main(args: argparse.Namespace) -> int:
         reason = str(error).splitlines()[0]
         raise UserError(f"--device {device}: {reason}") from error
 
-    inputs = network_input(model, args.size)
+    black = torch.zeros(3, *args.size[::-1], dtype=torch.uint8)  # is padded as any image
+    inputs = model.data_preprocessor(dict(inputs=[black]))["inputs"]
     info = dict(
         config=Path(args.config).stem,
         input_size=[inputs.shape[3], inputs.shape[2]],
@@ -61,12 +62,6 @@ def main(args: argparse.Namespace) -> int:
     )
     print(json.dumps(info, indent=1) if args.json else "\n".join(format_info(info)))
     return 0
-
-
-def network_input(model: nn.Module, size: tuple[int, int]) -> Tensor:
-    """Send a black image of `size` (W, H) through the model's data preprocessor, pads and all."""
-    image = torch.zeros(3, size[1], size[0], dtype=torch.uint8)
-    return model.get_submodule("data_preprocessor")(dict(inputs=[image]))["inputs"]
 
 
 def count_parameters(model: nn.Module, trainable: bool = False) -> dict[str, int]:
@@ -84,12 +79,8 @@ def count_flops(model: nn.Module, inputs: Tensor, mode: str) -> dict[str, int]:
     """Count the floating-point operations of each part, and under `total` of all.
 
     A multiply-add counts as 2. Convolutions and matrix products count, as is usual; elementwise
-    operations do not.
-
-    Args:
-        model: A detector, in evaluation mode.
-        inputs: (N, 3, H, W).
-        mode: Of the head: "predict" without the threshold branch, "loss" with it.
+    operations do not. `inputs` are (N, 3, H, W); the head's mode "predict" leaves the threshold
+    branch out, "loss" does not.
     """
     own = {torch.ops.torchvision.deform_conv2d: deform_conv_flops}
     flops, output = {}, inputs

@@ -39,14 +39,10 @@ class Columns(NamedTuple):
 
 
 def read_table(path: Path, max_damaged: float) -> Holders:
-    """Read an annotation file into arrays; warn of damage, or stop if there is too much.
+    """Read a file into the arrays of `Annotations`; warn of damage, or stop if it is too much.
 
     Those of a large file are kept beside it and mapped from then on, once on a machine.
-
     `max_damaged` is the share of the images, and of the words, that may be damaged.
-
-    Returns:
-        Holders of the arrays of `Annotations`.
     """
     if path.is_file() and path.stat().st_size >= KEPT_FROM:
         table = cached_arrays(path, lambda: make_table(path))
@@ -132,8 +128,7 @@ def columns_of(entry: Entry, where: str) -> Columns:
 def quick_columns(nodes: Sequence[dict]) -> Columns | set[int]:
     """Parse items whose texts need no repair; else return the places of those that may.
 
-    Raises:
-        AttributeError, KeyError, OverflowError, TypeError, ValueError: One is not in the format.
+    One of `FAULTS` is raised where an item is not in the format.
     """
     items = [item for node in nodes for item in node["instances"]]
     polygons = [item["polygon"] for item in items]

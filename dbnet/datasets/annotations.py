@@ -86,17 +86,12 @@ class Annotations:
 
 
 def gather(ends: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the members of groups that are taken in another order.
+    """Find the members of groups that are taken in another order, and their new ends.
+
+    `ends`, (G + 1,), are one past the last member of each group, after a 0.
 
     >>> gather(np.array([0, 2, 5]), np.array([1, 0]))  # groups {0, 1} and {2, 3, 4}
     (array([2, 3, 4, 0, 1]), array([0, 3, 5]))
-
-    Args:
-        ends: (G + 1,), one past the last member of each group, after a 0.
-        order: Groups.
-
-    Returns:
-        The members, and the ends of their groups.
     """
     lengths = np.diff(ends)[order]
     taken = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

@@ -26,16 +26,10 @@ PREFIX = "model.postprocessor."  # of the options that an exported model takes
 class ExportedNetwork:
     """Prepare images and find their texts with an exported model.
 
-    Args:
-        path: A file of `dbnet export`.
-        device: "cpu", or for .onnx and .pt2 "cuda", ...
-        test_size: (W, H), long and short side at most, instead of the file's.
-        options: Settings of the postprocessor, `model.postprocessor.box_thresh` for example.
-        amp: Refused: the file has its precision.
-
-    Attributes:
-        streams: Batches that the network works on at once, each on at least 4 threads, or fewer
-            where that pays; a batch alone has all threads.
+    `test_size`, (W, H), long and short side at most, stands in for the file's; `options` are
+    settings of the postprocessor, such as `model.postprocessor.box_thresh`. `amp` is refused: the
+    file has its precision. The network works on `streams` batches at once, each on at least 4
+    threads, or fewer where that pays; a batch alone has all threads.
     """
 
     def __init__(

@@ -57,7 +57,10 @@ def check_request(request: Request) -> None:
         if is_given and f"--{name}" not in kind.arguments:
             raise UserError(f"--{name}: does not go with {kind.name}, leave it out")
     _check_opencv(request)
-    _check_int8(request)
+    if request.precision == "int8" and request.calibrate is None:
+        raise UserError("--precision int8: needs --calibrate DIR, a folder of training images")
+    if request.precision != "int8" and request.calibrate is not None:
+        raise UserError("--calibrate: goes with --precision int8")
     if request.opset is not None and request.opset not in OPSETS:
         raise UserError(f"--opset {request.opset}: must be {OPSETS[0]} to {OPSETS[-1]}")
     for path in files_of(out):
@@ -85,10 +88,3 @@ def _check_opencv(request: Request) -> None:
     if request.size is not None and any(side % 32 for side in request.size):
         width, height = (max(round(side / 32) * 32, 32) for side in request.size)
         raise UserError(f"--size: must be multiples of 32, such as {width},{height}")
-
-
-def _check_int8(request: Request) -> None:
-    if request.precision == "int8" and request.calibrate is None:
-        raise UserError("--precision int8: needs --calibrate DIR, a folder of training images")
-    if request.precision != "int8" and request.calibrate is not None:
-        raise UserError("--calibrate: goes with --precision int8")

@@ -91,9 +91,7 @@ class InterruptHook(Hook):
         """Number of a signal that any process has got, the same in all of them; 0 for none."""
         if get_world_size() == 1:
             return self.received
-        if iterations - self.last_asked < self.INTERVAL:
-            return 0
-        return self._ask(iterations)
+        return 0 if iterations - self.last_asked < self.INTERVAL else self._ask(iterations)
 
     def _ask(self, iterations: int) -> int:
         self.last_asked = iterations

@@ -55,10 +55,7 @@ class MaxMinutesHook(Hook):
     Validations and checkpoints included, and the start of the command. Every point of the schedules
     moves in proportion; up to then the learning rate is that of the config's own length. The length
     is kept in checkpoints, and holds when they are resumed, with this hook in the run.
-
-    Args:
-        minutes: For the whole run; None to do no more than to keep a length.
-        started: `time.monotonic()` at the start of the command.
+    Without `minutes` it only does that; `started` is `time.monotonic()` as the command began.
     """
 
     priority = "LOWEST"  # after the schedules have been stepped

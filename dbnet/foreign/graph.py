@@ -35,11 +35,7 @@ class Graph(NamedTuple):
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Graph":
-        """Read what `to_bytes` has written.
-
-        Raises:
-            ValueError: It is something else, or larger than any network.
-        """
+        """Read what `to_bytes` has written; else, or if it is too large, raise a ValueError."""
         try:
             reader = zlib.decompressobj()
             text = reader.decompress(content, MAX_BYTES)

@@ -62,11 +62,7 @@ class Lowering:
         self.names: dict[str, str] = {}  # of modules, by that of their first weight in the file
 
     def lower(self, node: RawNode) -> Node:
-        """Write a node.
-
-        Raises:
-            UnsupportedError: Its operator or settings are unknown.
-        """
+        """Write a node, or raise an `UnsupportedError`."""
         if node.op in PLAIN and not any(name in self.constants for name in node.inputs):
             return Node(node.op, [name for name in node.inputs if name], node.outputs[0])
         method: Callable[[RawNode], Node] | None = getattr(self, f"lower_{node.op}", None)

@@ -42,9 +42,10 @@ def convolution(
 ) -> nn.Module:
     """Build a convolution; even pads, which are most, go into PyTorch's own."""
     settings: Any = tuples(facts)
-    if padding[:2] == padding[2:]:
-        return nn.Conv2d(inputs, outputs, tuple(kernel), padding=tuple(padding[:2]), **settings)
-    return PaddedConv2d(inputs, outputs, tuple(kernel), pads=padding, **settings)
+    if padding[:2] != padding[2:]:
+        return PaddedConv2d(inputs, outputs, tuple(kernel), pads=padding, **settings)
+    settings["padding"] = tuple(padding[:2])
+    return nn.Conv2d(inputs, outputs, tuple(kernel), **settings)
 
 
 def transposed(

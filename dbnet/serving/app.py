@@ -102,8 +102,7 @@ def create_app(batcher: Batcher, limits: Limits, card: dict[str, Any]) -> FastAP
 async def receive(request: Request, limits: Limits) -> list[Upload]:
     """Read the images of a request: files of a form, or the body itself.
 
-    Raises:
-        HTTPException: It is too large, too slow, or holds none.
+    This, and what it calls, refuses by an HTTPException what is too large, too slow, or holds none.
     """
     try:
         reading = read_body(request, int(limits.megabytes * 1e6))
@@ -122,11 +121,7 @@ async def receive(request: Request, limits: Limits) -> list[Upload]:
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Read a body, at most so many bytes of it.
-
-    Raises:
-        HTTPException: There are more, or its header says so.
-    """
+    """Read a body, at most so many bytes of it."""
     too_large = HTTPException(413, f"more than {max_bytes} bytes, the limit")
     if int(request.headers.get("content-length", 0)) > max_bytes:
         raise too_large
@@ -139,11 +134,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 
 async def parse_form(request: Request, body: bytes, max_images: int) -> list[Upload]:
-    """Read the files of a multipart form, whatever their fields are called.
-
-    Raises:
-        HTTPException: It is broken, or has too many.
-    """
+    """Read the files of a multipart form, whatever their fields are called."""
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
@@ -188,11 +179,7 @@ async def answer(
 
 
 def decode_limited(data: bytes, megapixels: float) -> np.ndarray:
-    """Decode an image unless its header states too many pixels; (H, W, 3) uint8 BGR.
-
-    Raises:
-        ImageError: It does, or is no image.
-    """
+    """Decode an image unless its header states too many pixels; (H, W, 3) uint8 BGR."""
     height, width = shape_of(data)
     if height * width > megapixels * 1e6:
         raise ImageError(f"{width}x{height} pixels, more than {megapixels:g} million, the limit")

@@ -59,11 +59,7 @@ class Batcher:
         return self._waiting
 
     def admit(self, number: int) -> None:
-        """Take up places, to be given back with `leave`.
-
-        Raises:
-            OverloadedError: There are too few.
-        """
+        """Take up places, to be given back with `leave`; raise `OverloadedError` without any."""
         with self._lock:
             if self._waiting + number > self.max_waiting:
                 raise OverloadedError

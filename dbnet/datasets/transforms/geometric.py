@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform
 from dbnet.geometry import clip, scale_matrix, transform
 from dbnet.registry import TRANSFORMS
 
-Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]  # first and one past the last pixel: left, top, right, bottom
 Flags = Sequence[bool]
 Polygons = Sequence[np.ndarray]  # (N, 2) each, pixels
 Rng = np.random.Generator
@@ -32,12 +32,9 @@ class AffineCropTransform(BaseTransform):
 
     Modifies `img`, `img_shape` (H, W), `polygons` and `ignored`. Adds `affine`, the (2, 3) matrix
     from pixels of the loaded image to pixels of the new one.
-
-    Attributes:
-        size: (W, H) of the new image.
     """
 
-    size: Size
+    size: Size  # (W, H) of the new image
 
     def __post_init__(self) -> None:
         self.size = (self.size[0], self.size[1])  # configs have lists
@@ -208,9 +205,6 @@ def sample_crop_box(polygons: Polygons, shape: Size, min_crop_ratio: float, rng:
 
     Polygons are (N, 2) arrays inside the image, pixels, `shape` is (H, W); the least side of the
     crop is `min_crop_ratio` of the image's.
-
-    Returns:
-        First and one past the last pixel: left, top, right, bottom.
     """
     kept = int(rng.integers(len(polygons))) if polygons else None
     (left, right), (top, bottom) = (

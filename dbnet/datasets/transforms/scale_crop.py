@@ -89,10 +89,7 @@ def window_corner(
     """Sample where a window begins that holds a point, and lies in the image if that is possible.
 
     `matrix` (2, 3) leads from pixels of the (H, W) image to those that the window (W, H) cuts from,
-    `target` is a point (x, y) of the image.
-
-    Returns:
-        The window's first pixel (x, y), whole numbers.
+    `target` is a point (x, y) of the image. Returns the window's first pixel (x, y), whole numbers.
     """
     sides = np.array(size)
     height, width = shape

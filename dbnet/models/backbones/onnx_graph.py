@@ -92,11 +92,7 @@ class ONNXGraph(GraphModule):
         return self
 
     def freeze(self, prefixes: Sequence[str], num_convolutions: int) -> None:
-        """Exclude modules from training, by their names or by their depth.
-
-        Raises:
-            ValueError: No module has such a name, or there are not as many convolutions.
-        """
+        """Exclude modules from training, by their names or by their depth."""
         names = list(dict.fromkeys(node.name for node in self.graph.nodes if node.name))
         ops = {node.name: node.op for node in self.graph.nodes if node.name}
         unknown = next((p for p in prefixes if not any(n.startswith(p) for n in names)), None)
