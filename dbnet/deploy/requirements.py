@@ -22,9 +22,9 @@ DEFORMABLE_OPSET = 19
 
 
 def needs(package: str, why: str, least: tuple[int, ...] = ()) -> Any:
-    """Import a package, whose distribution has its name, of a version or that of `LEAST`.
+    """Import a package, whose distribution has its name.
 
-    `why` is such as "to run .onnx files".
+    `why` is such as "to run .onnx files"; `least` is the oldest version, that of `LEAST` if none.
     """
     least = least or LEAST.get(package, ())
     try:
