@@ -29,7 +29,8 @@ class UserError(Exception):
     """A mistake that the user can fix.
 
     The message is one line that names the file, line or key and the fix. Command-line tools
-    print it without a traceback and exit with status 1.
+    print it without a traceback and exit with status 1. Whatever is given something of the user's
+    may raise it; docstrings say so where their first line does not tell when.
     """
 
 

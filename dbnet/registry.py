@@ -12,15 +12,15 @@ PLAIN = (bool, int, float, str, list, tuple)
 
 
 @contextmanager
-def naming(part: Mapping) -> Iterator[None]:
+def naming(part: Any) -> Iterator[None]:
     """Note in an exception, as its attribute `part`, what was built from which config.
 
-    The innermost part stays: "SGD(lr=-1)".
+    The innermost part stays: "SGD(lr=-1)". What is built already has no config.
     """
     try:
         yield
     except Exception as error:
-        if not hasattr(error, "part"):
+        if isinstance(part, Mapping) and not hasattr(error, "part"):
             error.part = describe_part(part)  # type: ignore[attr-defined]  # any exception takes it
         raise
 
@@ -42,8 +42,6 @@ def describe_part(part: Mapping) -> str:
 def _named(build: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(build)
     def build_named(cfg: Any, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(cfg, Mapping):
-            return build(cfg, *args, **kwargs)
         with naming(cfg):
             return build(cfg, *args, **kwargs)
 
@@ -63,38 +61,26 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 MODELS = _child("model", root.MODELS, "models")
 DATASETS = _child(
-    "dataset",
-    root.DATASETS,
-    "datasets.collate",  # a function that loaders name
-    "datasets.text_det_dataset",
-    "datasets.concat_dataset",
-    "datasets.synthetic_text_dataset",
+    *("dataset", root.DATASETS, "datasets.collate"),  # a function that loaders name
+    *("datasets.text_det_dataset", "datasets.concat_dataset", "datasets.synthetic_text_dataset"),
 )
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.samplers")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.transforms")
-METRICS = _child(
-    "metric",
-    root.METRICS,
-    "evaluation.metrics",
+METRICS = _child("metric", root.METRICS, "evaluation.metrics")
+HOOKS = _child(
+    *("hook", root.HOOKS, "engine.hooks", "engine.checkpoint_hook", "engine.device_data_hook"),
+    *("engine.loss_hooks", "engine.nothing_to_learn_hook", "engine.show_predictions_hook"),
 )
-HOOKS = _child("hook", root.HOOKS, "engine")
-LOOPS = _child("loop", root.LOOPS, "engine")
-OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine")
+LOOPS = _child("loop", root.LOOPS, "engine.loops", "engine.evaluation_loops")
+OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine.optim_wrapper")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "engine"
+    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "engine.depth_decay"
 )
 
 # The Runner looks functions up in the root alone, whatever the scope.
 FUNCTIONS = root.FUNCTIONS
 
 # Without a part of ours so far. mmengine warns of every tree that does not know the scope.
-EVALUATOR = _child("evaluator", root.EVALUATOR)
-LOG_PROCESSORS = _child("log_processor", root.LOG_PROCESSORS)
-MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS)
-OPTIMIZERS = _child("optimizer", root.OPTIMIZERS)
-PARAM_SCHEDULERS = _child("parameter scheduler", root.PARAM_SCHEDULERS)
-RUNNERS = _child("runner", root.RUNNERS)
-TASK_UTILS = _child("task util", root.TASK_UTILS)
-VISBACKENDS = _child("vis_backend", root.VISBACKENDS)
-VISUALIZERS = _child("visualizer", root.VISUALIZERS)
-WEIGHT_INITIALIZERS = _child("weight initializer", root.WEIGHT_INITIALIZERS)
+for _root in ROOTS:
+    if "dbnet" not in _root.children and _root is not FUNCTIONS:
+        _child(_root.name, _root)

@@ -86,11 +86,7 @@ def scope_of(config: Config) -> str:
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """Make sure that a device is there, by using it.
-
-    Raises:
-        UserError: It is not, or nothing can be computed on it.
-    """
+    """Make sure that a device is there, by using it."""
     try:
         checked = torch.device(device)
         torch.zeros(1, device=checked).item()

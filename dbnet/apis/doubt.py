@@ -17,28 +17,18 @@ WEAK = 0.25  # by which the scores of regions just below `box_thresh` are lower 
 
 
 class Doubt(NamedTuple):
-    """What a detector is not sure of in an image.
+    """What a detector is not sure of in an image."""
 
-    Attributes:
-        img_path: The image.
-        near: Share of the map's pixels whose probability is near the threshold.
-        weak: Regions just below the lowest score of a text.
-        flip: 1 - sum min(p, q) / sum max(p, q) over the pixels of the map p and of q, that of the
-            mirrored image mirrored back; 0 where they agree, or nothing is found.
-    """
-
-    img_path: str
-    near: float
-    weak: int
+    img_path: str  # the image
+    near: float  # share of the map's pixels whose probability is near the threshold
+    weak: int  # regions just below the lowest score of a text
+    # 1 - sum min(p, q) / sum max(p, q) over the pixels of the map p and of q, that of the mirrored
+    # image mirrored back; 0 where they agree, or nothing is found.
     flip: float
 
 
 def measure_doubt(inferencer: TextDetInferencer, path: str) -> Doubt:
-    """Run a detector on an image and on its mirror image.
-
-    Raises:
-        UserError: The image cannot be read.
-    """
+    """Run a detector on an image and on its mirror image."""
     network = inferencer.network
     sample = inferencer.prepare(path)
     height, width = sample["metas"]["img_shape"]

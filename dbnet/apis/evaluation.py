@@ -15,16 +15,9 @@ from dbnet.engine.start import config_mistakes_reported
 def evaluation_runner(
     config: Config, checkpoint: str | os.PathLike[str], name: str
 ) -> EvaluationRunner:
-    """Build the runner that tests a checkpoint, with its test loop.
+    """Build the runner that tests a checkpoint as `dbnet test` takes it, with its test loop.
 
-    Args:
-        config: Is changed where the checkpoint is an exported or a foreign file.
-        checkpoint: File or URL, of this project or of MMOCR; a file of `dbnet export`; or an ONNX
-            file of another project for a config whose backbone is an `ONNXGraph`.
-        name: Of the config, for messages.
-
-    Raises:
-        UserError: The config or the checkpoint is at fault.
+    The config is changed where that is an exported or a foreign file.
     """
     checkpoint = os.fspath(checkpoint)
     exported = is_exported(checkpoint)

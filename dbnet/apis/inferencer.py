@@ -11,14 +11,7 @@ from PIL import Image
 
 from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError
-from dbnet.images import (
-    decode,
-    find_images,
-    from_array,
-    from_pillow,
-    is_collection,
-    read_displayed,
-)
+from dbnet.images import decode, find_images, from_array, from_pillow, is_collection, read_displayed
 from dbnet.utils.environment import use_large_pages
 from dbnet.utils.memory import FreedMemory
 from dbnet.utils.parallel import in_order
@@ -39,16 +32,10 @@ BATCHES_AHEAD = 8
 
 
 class Network(Protocol):
-    """What prepares images, runs the network and finds the texts; see `TorchNetwork`.
+    """What prepares images, runs the network and finds the texts; see `TorchNetwork`."""
 
-    Attributes:
-        streams: Batches that it works on at once.
-        scale: Long and short side, pixels, into which images are fitted, in either order.
-        postprocessor: Finds the texts in its maps.
-    """
-
-    streams: int
-    scale: tuple[int, int]
+    streams: int  # batches that it works on at once
+    scale: tuple[int, int]  # long and short side, pixels, into which images are fitted, any order
 
     @property
     def postprocessor(self) -> Any: ...
@@ -98,18 +85,15 @@ class TextDetInferencer:
         device: "str | torch.device" = "cpu",
         amp: bool | None = None,
     ) -> None:
-        self._run_by(open_network(config, checkpoint, device, amp))
+        self.network = open_network(config, checkpoint, device, amp)
+        self.freed = FreedMemory()
 
     @classmethod
     def of(cls, network: Network) -> "TextDetInferencer":
         """Find texts by a network that is open already."""
         inferencer = cls.__new__(cls)
-        inferencer._run_by(network)
+        inferencer.network, inferencer.freed = network, FreedMemory()
         return inferencer
-
-    def _run_by(self, network: Network) -> None:
-        self.network = network
-        self.freed = FreedMemory()
 
     @property
     def model(self) -> Any:
@@ -172,26 +156,21 @@ class TextDetInferencer:
 
     def _read(self, sources: Iterator[ImageSource], ahead: int) -> Iterator[list[dict | UserError]]:
         """Yield images, read and resized in a thread of their own, in chunks of `ahead`."""
+        chunks = iter(lambda: list(itertools.islice(sources, ahead)), [])
 
         def read(chunk: list[ImageSource]) -> list[dict | UserError]:
             return [self._prepare(source) for source in chunk]
 
-        chunks = iter(lambda: list(itertools.islice(sources, ahead)), [])
         return in_order((partial(read, chunk) for chunk in chunks), self.network.streams, 1)
 
     def _prepare(self, source: ImageSource) -> dict | UserError:
-        """Read and resize an image."""
         try:
             return self.prepare(source)
         except UserError as error:
             return error
 
     def prepare(self, source: ImageSource) -> dict:
-        """Read and resize an image, for `network.maps`.
-
-        Raises:
-            UserError: It cannot be read.
-        """
+        """Read and resize an image, for `network.maps`."""
         image = load(source)
         height, width = image.shape[:2]
         name = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
@@ -242,11 +221,7 @@ def open_network(
     device: "str | torch.device",
     amp: bool | None,
 ) -> Network:
-    """Open an exported model or build one in PyTorch, see `TextDetInferencer`.
-
-    Raises:
-        UserError: What is given is no model, or cannot be had.
-    """
+    """Open an exported model or build one in PyTorch, see `TextDetInferencer`."""
     if checkpoint is None and isinstance(config, str | os.PathLike) and is_exported(config):
         config, checkpoint = None, config
     if checkpoint is not None and is_exported(checkpoint):

@@ -25,12 +25,8 @@ from dbnet.utils.log import log
 class TorchNetwork:
     """Prepare images by the config's test pipeline and find their texts.
 
-    Args:
-        config: A file, the name of one of the project's configs, or a loaded config.
-        checkpoint: Path or URL of weights that fit the config.
-        device: "cpu", "cuda", "cuda:1", ...
-        amp: Run the network in bfloat16, or not; None for where it pays, on CPUs that compute it
-            natively. The hmean is the same (see docs/benchmarks.md), the last digits are not.
+    Arguments are those of `TextDetInferencer`. In bfloat16 the hmean is the same (see
+    docs/benchmarks.md), the last digits are not.
     """
 
     streams = 1
@@ -115,21 +111,13 @@ def folded(model: nn.Module) -> nn.Module:
 
 
 def build_pipeline(config: Config) -> Callable[[dict], dict]:
-    """Build the test pipeline of a config without the step that loads the image.
-
-    Raises:
-        UserError: The config has none.
-    """
+    """Build the test pipeline of a config without the step that loads the image."""
     with DefaultScope.overwrite_default_scope(scope_of(config)):
         return Compose([TRANSFORMS.build(transform) for transform in test_pipeline(config)])
 
 
 def test_pipeline(config: Config) -> list[dict]:
-    """Find the test pipeline in a config, without the step that loads the image.
-
-    Raises:
-        UserError: The config has none.
-    """
+    """Find the test pipeline in a config, without the step that loads the image."""
     loader = config.to_dict().get("test_dataloader")
     # The dataset may be wrapped in others.
     nodes = (node for _, node in walk(loader) if isinstance(node, dict) and "pipeline" in node)
@@ -139,10 +127,8 @@ def test_pipeline(config: Config) -> list[dict]:
             f"config {config.filename}: test_dataloader has no pipeline, which says how images "
             "are resized"
         )
-    return pipeline[1:] if loads_image(pipeline[0]["type"]) else pipeline
-
-
-def loads_image(kind: str | type) -> bool:
-    """Check whether a transform reads the image; datasets that draw theirs need none."""
+    kind = pipeline[0]["type"]
     name = kind if isinstance(kind, str) else kind.__name__
-    return name.split(".")[-1] in ("LoadImage", "LoadImageFromFile")
+    # Datasets that draw their images need no such step.
+    loads = name.split(".")[-1] in ("LoadImage", "LoadImageFromFile")
+    return pipeline[1:] if loads else pipeline

@@ -86,12 +86,7 @@ def train(
 
 
 def run(runner: SafeRunner, name: str) -> dict[str, float]:
-    """Train to the end and return the last metrics.
-
-    Args:
-        runner: Its datasets, optimizer and schedules are built here.
-        name: Of the config, for messages.
-    """
+    """Train to the end and return the last metrics."""
     runner.register_hook(last := MetricsHook())
     runner.register_hook(interrupt := InterruptHook())
     with interrupt.listening(runner), config_mistakes_reported(name, lambda: interrupt.started):

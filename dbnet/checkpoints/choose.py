@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 def choose_model(
-    config: "str | os.PathLike[str] | Config | None",
-    checkpoint: str | os.PathLike[str] | None,
+    config: "str | os.PathLike[str] | Config | None", checkpoint: str | os.PathLike[str] | None
 ) -> "tuple[str | os.PathLike[str] | Config, str]":
     """Complete what was given to a config and the weights that fit it.
 
@@ -23,9 +22,6 @@ def choose_model(
         checkpoint: Path or URL. The names of the package's models, "small" and "turned", a model's
             folder (see `model_folder`), in the place of either, and other projects' ONNX files
             need no config. With neither it is the model "small".
-
-    Raises:
-        UserError: One is missing.
     """
     if checkpoint is None:
         if config is None:

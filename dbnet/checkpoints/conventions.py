@@ -18,10 +18,7 @@ Conventions = dict[str, Any]
 def find_mismatch(detector: Any, digest: str, from_mhliao: bool) -> str | None:
     """Describe what makes a detector wrong for a file whose keys and shapes fit it.
 
-    Args:
-        detector: With a backbone of four stages.
-        digest: SHA-256 of the file, hexadecimal; files that MMOCR released are known by it.
-        from_mhliao: Whether the file has the names of MhLiao/DB.
+    `digest` is the SHA-256 of the file, by which those that MMOCR released are known.
 
     Returns:
         None if nothing does, or the file is unknown.
@@ -35,13 +32,7 @@ def find_mismatch(detector: Any, digest: str, from_mhliao: bool) -> str | None:
 
 
 def compare(config: Path, detector: Any, whose: str) -> str | None:
-    """Describe the conventions in which a detector differs from a file's config, if in any.
-
-    Args:
-        config: The config that has the file's conventions.
-        detector: What the file is loaded into.
-        whose: The file, for the message.
-    """
+    """Describe in which conventions a detector differs from those of a file's config, if in any."""
     needed, found = conventions_of_config(config), conventions_of(detector)
     wrong = [
         f"{name} {value} (is {found[name]})"

@@ -20,13 +20,11 @@ def place_graph(config: Config, checkpoint: str) -> str | None:
 
     Args:
         config: Changed in its place.
-        checkpoint: An ONNX file, or a checkpoint, in which the graph lies beside the weights.
+        checkpoint: An ONNX file, refused for another backbone, or a checkpoint, in which the graph
+            lies beside the weights.
 
     Returns:
         The checkpoint, for its weights to be loaded; None if building the model reads them.
-
-    Raises:
-        UserError: It is an ONNX file and the backbone is not made of one.
     """
     backbone = (config.get("model") or {}).get("backbone") or {}
     if str(backbone.get("type")).split(".")[-1] == "ONNXGraph":

@@ -8,21 +8,8 @@ from torch import Tensor
 
 from dbnet.checkpoints import FORMATS
 from dbnet.checkpoints.mhliao import from_mhliao, is_mhliao, to_mhliao
-from dbnet.checkpoints.names import (
-    from_backbone,
-    has_mmocr0_names,
-    has_own_names,
-    is_backbone,
-    rename_keys,
-    to_backbone,
-    to_mmocr0,
-)
-from dbnet.checkpoints.read import (
-    read_checkpoint,
-    safetensors_package,
-    state_dict_of,
-    to_bytes,
-)
+from dbnet.checkpoints.names import from_backbone, rename_keys, to_backbone, to_mmocr0
+from dbnet.checkpoints.read import read_checkpoint, safetensors_package, state_dict_of, to_bytes
 from dbnet.errors import UserError
 from dbnet.utils.files import replace_when_complete
 
@@ -30,40 +17,32 @@ State = dict[str, Tensor]
 
 
 class Format(NamedTuple):
-    """Whose names a state dict has.
-
-    Attributes:
-        recognises: Whether a state dict has these names.
-        read: From these names to ours.
-        write: From ours to these.
-    """
+    """Whose names a state dict has: whether it has them, how it is read to ours, and written."""
 
     recognises: Callable[[Mapping[str, Tensor]], bool]
     read: Callable[[Mapping[str, Tensor]], State]
     write: Callable[[Mapping[str, Tensor]], State]
 
 
+def having(*beginnings: str) -> Callable[[Mapping[str, Tensor]], bool]:
+    """Make the check whether a name in a state dict begins with one of these."""
+    return lambda state: any(key.startswith(beginnings) for key in state)
+
+
 # The first that recognises a file is taken.
 NAMED = {
     "mhliao": Format(is_mhliao, from_mhliao, to_mhliao),
-    "mmocr0": Format(has_mmocr0_names, rename_keys, to_mmocr0),
-    "dbnet": Format(has_own_names, rename_keys, dict),
-    "backbone": Format(is_backbone, from_backbone, to_backbone),
+    "mmocr0": Format(having("bbox_head.", "module.bbox_head."), rename_keys, to_mmocr0),
+    "dbnet": Format(having("det_head.", "neck.", "backbone."), rename_keys, dict),
+    "backbone": Format(having("layer1.0."), from_backbone, to_backbone),
 }
 
 
 def read_weights(source: str, format_name: str | None = None) -> tuple[State, str]:
-    """Read a file of any format to the names of this project.
-
-    Args:
-        source: Path or URL of a PyTorch checkpoint or a safetensors file.
-        format_name: Whose names it has; None finds out.
+    """Read a file of any format, which is found out if not given, to the names of this project.
 
     Returns:
         The state dict and the format's name.
-
-    Raises:
-        UserError: It cannot be read, or has other names.
     """
     state = {
         key: value
@@ -84,18 +63,12 @@ def read_weights(source: str, format_name: str | None = None) -> tuple[State, st
 
 
 def write_weights(state: Mapping[str, Tensor], target: Path, format_name: str = "dbnet") -> int:
-    """Write weights, and nothing else, by the names of a format.
+    """Write weights of this project's names, and nothing else, by the names of a format.
 
-    Args:
-        state: Weights by the names of this project.
-        target: A new file; `.safetensors` or anything that PyTorch is to write.
-        format_name: Whose names they get.
+    A `target` that ends in `.safetensors` is one, any other PyTorch's.
 
     Returns:
         How many tensors the file has.
-
-    Raises:
-        UserError: The format lacks a part, or the package `safetensors` is not installed.
     """
     written = NAMED[format_name].write(state)
     renamed = {key: value.contiguous() for key, value in written.items()}

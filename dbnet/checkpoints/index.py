@@ -12,29 +12,17 @@ import dbnet
 
 @dataclass(frozen=True)
 class ReleasedModel:
-    """An entry of the index.
+    """An entry of the index."""
 
-    Attributes:
-        name: As `dbnet zoo` lists it.
-        aliases: Other names, such as that of its config in MMOCR.
-        config: The config that has the conventions of its weights.
-        finetune_config: The config to train it further with.
-        weights: URL of the file; None where only the config is known.
-        sha256: First digits of the file's SHA-256; empty without a file.
-        metrics: Published figures, by their names; empty if there are none.
-        test_set: What the figures are of; empty if there are none.
-        metadata: Facts by title, in the order of the index.
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-    config: Path
-    finetune_config: Path
-    weights: str | None
-    sha256: str
-    metrics: dict[str, float]
-    test_set: str
-    metadata: dict[str, str]
+    name: str  # as `dbnet zoo` lists it
+    aliases: tuple[str, ...]  # other names, such as that of its config in MMOCR
+    config: Path  # the config that has the conventions of its weights
+    finetune_config: Path  # the config to train it further with
+    weights: str | None  # URL of the file; None where only the config is known
+    sha256: str  # first digits of the file's SHA-256; empty without a file
+    metrics: dict[str, float]  # published figures, by their names; empty if there are none
+    test_set: str  # what the figures are of; empty if there are none
+    metadata: dict[str, str]  # facts by title, in the order of the index
 
 
 def config_folder() -> Path:

@@ -16,23 +16,16 @@ from dbnet.errors import UserError
 LEVELS = 4
 PREFIX = "model.module."  # of the training class and DataParallel around the network
 UNUSED = re.compile(r"backbone\.(fc|smooth)\.")
-# Regular expressions from its names to ours, and templates back.
-RULES = [
-    (r"backbone\.(.*)\.conv2_offset\.(\w+)", r"backbone.\1.conv2.conv_offset.\2"),
-    (r"backbone\.(.*)", r"backbone.\1"),
-    *[
-        (rf"decoder\.in{level + 2}\.(\w+)", rf"neck.lateral_convs.{level}.conv.\1")
-        for level in range(LEVELS)
-    ],
-    (r"decoder\.out2\.(\w+)", r"neck.smooth_convs.0.conv.\1"),
-    *[
-        (rf"decoder\.out{level + 2}\.0\.(\w+)", rf"neck.smooth_convs.{level}.conv.\1")
-        for level in range(1, LEVELS)
-    ],
-    (r"decoder\.binarize\.(.*)", r"det_head.binarize.\1"),
-    (r"decoder\.thresh\.(.*)", r"det_head.threshold.\1"),
-]
-OFFSETS = re.compile(r"backbone\.(.*)\.conv2\.conv_offset\.(\w+)")
+# Modules by its names, and by ours; what they have inside is called alike.
+STEMS = {
+    "backbone": "backbone",
+    **{f"decoder.in{level + 2}": f"neck.lateral_convs.{level}.conv" for level in range(LEVELS)},
+    "decoder.out2": "neck.smooth_convs.0.conv",
+    **{f"decoder.out{i + 2}.0": f"neck.smooth_convs.{i}.conv" for i in range(1, LEVELS)},
+    "decoder.binarize": "det_head.binarize",
+    "decoder.thresh": "det_head.threshold",
+}
+OFFSETS = (".conv2_offset.", ".conv2.conv_offset.")  # of deformable convolutions
 FIRST_OF_HEAD = re.compile(r"det_head\.(binarize|threshold)\.0\.weight")
 
 
@@ -42,16 +35,12 @@ def is_mhliao(state: Mapping[str, object]) -> bool:
 
 
 def from_mhliao(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a state dict of MhLiao/DB to the names of this project.
-
-    Raises:
-        UserError: It is of a network that has no counterpart here.
-    """
+    """Rename a state dict of MhLiao/DB to the names of this project."""
     renamed = {}
     for key, value in state.items():
         if UNUSED.match(_bare(key)):
             continue
-        name = _rename(_bare(key))
+        name = _rename(_bare(key).replace(*OFFSETS), STEMS)
         if name is None:
             raise UserError(f"{key} of MhLiao/DB has no counterpart here; DBNet++ of it has none")
         renamed[name] = _reverse_levels(value) if FIRST_OF_HEAD.fullmatch(name) else value
@@ -59,23 +48,14 @@ def from_mhliao(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_mhliao(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo `from_mhliao`.
-
-    Raises:
-        UserError: The detector has a part that MhLiao/DB lacks.
-    """
-    inverse = {_rename(name): name for name in _decoder_names(state)}
+    """Undo `from_mhliao`."""
+    stems = {ours: its for its, ours in STEMS.items()}
     renamed = {}
     for key, value in state.items():
-        if FIRST_OF_HEAD.fullmatch(key):
-            value = _reverse_levels(value)
-        if key.startswith("backbone."):
-            name = OFFSETS.sub(r"backbone.\1.conv2_offset.\2", key)
-        elif key in inverse:
-            name = inverse[key]
-        else:
+        name = _rename(key.replace(*OFFSETS[::-1]), stems)
+        if name is None:
             raise UserError(f"{key} has no counterpart in MhLiao/DB")
-        renamed[PREFIX + name] = value
+        renamed[PREFIX + name] = _reverse_levels(value) if FIRST_OF_HEAD.fullmatch(key) else value
     return renamed
 
 
@@ -84,20 +64,9 @@ def _bare(key: str) -> str:
     return re.sub(r"^(model\.|module\.)*", "", key)
 
 
-def _rename(name: str) -> str | None:
-    for pattern, template in RULES:
-        if re.fullmatch(pattern, name):
-            return re.sub(pattern, template, name)
-    return None
-
-
-def _decoder_names(state: Mapping[str, Tensor]) -> list[str]:
-    """Names that a decoder of MhLiao/DB can have, with the endings that occur in a state dict."""
-    endings = {key.rpartition(".")[2] for key in state}
-    stems = [f"decoder.in{level}" for level in range(2, LEVELS + 2)] + ["decoder.out2"]
-    stems += [f"decoder.out{level}.0" for level in range(3, LEVELS + 2)]
-    stems += [f"decoder.{branch}.{i}" for branch in ("binarize", "thresh") for i in range(7)]
-    return [f"{stem}.{ending}" for stem in stems for ending in endings]
+def _rename(name: str, stems: Mapping[str, str]) -> str | None:
+    found = (stems[stem] + name[len(stem) :] for stem in stems if name.startswith(f"{stem}."))
+    return next(found, None)
 
 
 def _reverse_levels(weight: Tensor) -> Tensor:

@@ -24,12 +24,7 @@ def is_model_folder(source: object) -> bool:
 def file_of(source: str, name: str) -> Path:
     """Return a file of a model's folder; from the hub it is downloaded once.
 
-    Args:
-        source: A local folder, "hf://OWNER/NAME" or "hf://OWNER/NAME@REVISION".
-        name: Of the file.
-
-    Raises:
-        UserError: The hub does not give it, or the package for it is not installed.
+    The folder is a local one, "hf://OWNER/NAME" or "hf://OWNER/NAME@REVISION".
     """
     if not source.startswith(HUB):
         if not (path := Path(source) / name).is_file():
@@ -62,11 +57,7 @@ def file_of(source: str, name: str) -> Path:
 
 
 def read_data(path: Path) -> dict[str, Any]:
-    """Read a config that is data.
-
-    Raises:
-        UserError: It is damaged, or would import or call what is not registered.
-    """
+    """Read a config that is data."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

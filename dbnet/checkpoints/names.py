@@ -22,16 +22,6 @@ def rename_keys(state: Mapping[str, Value]) -> dict[str, Value]:
     return {rename_key(key): value for key, value in state.items()}
 
 
-def has_own_names(state: Mapping[str, Tensor]) -> bool:
-    """Check for the names of this project and of MMOCR 1.x."""
-    return any(key.startswith(("det_head.", "neck.", "backbone.")) for key in state)
-
-
-def has_mmocr0_names(state: Mapping[str, Tensor]) -> bool:
-    """Check for the names of MMOCR 0.x."""
-    return any(key.removeprefix("module.").startswith("bbox_head.") for key in state)
-
-
 def to_mmocr0(state: Mapping[str, Tensor]) -> State:
     """Rename the head as MMOCR 0.x does."""
     return {
@@ -40,31 +30,16 @@ def to_mmocr0(state: Mapping[str, Tensor]) -> State:
     }
 
 
-def is_backbone(state: Mapping[str, Tensor]) -> bool:
-    """Check for the names of a ResNet alone."""
-    return any(key.startswith("layer1.0.") for key in state)
-
-
 def from_backbone(state: Mapping[str, Tensor]) -> State:
     """Make a ResNet a detector's backbone, without its classifier."""
-    return {
-        f"backbone.{key}": value
-        for key, value in state.items()
-        if not key.startswith(("fc.", "attnpool."))
-    }
+    left_out = ("fc.", "attnpool.")
+    return {f"backbone.{key}": v for key, v in state.items() if not key.startswith(left_out)}
 
 
 def to_backbone(state: Mapping[str, Tensor]) -> State:
-    """Take the backbone out of a detector.
-
-    Raises:
-        UserError: There is none.
-    """
-    found = {
-        key.removeprefix("backbone."): value
-        for key, value in state.items()
-        if key.startswith("backbone.")
-    }
+    """Take the backbone out of a detector."""
+    place = "backbone."
+    found = {key.removeprefix(place): v for key, v in state.items() if key.startswith(place)}
     if not found:
         raise UserError("there is no backbone in it")
     return found

@@ -58,24 +58,14 @@ def publish(
     Where the run kept an average of the weights (EMA), it is the average that a checkpoint holds as
     its weights, and that is written.
 
-    Args:
-        checkpoint: Path or URL.
-        config: The config that the weights are for.
-        name: Of the config.
-        folder: For all files.
-        half: Write float16, half the size; loading makes float32 of it again. A tensor with a
-            number above 65504, float16's largest, stays as it is.
-        metrics: Of `results.json`.
-        data: What was trained on, for the card; None for what the config names.
-        license: Of the weights, by its SPDX identifier, for the card.
-        hub: Write a model's folder, `folder`/`name`, instead: see `model_folder`.
-        average: Another checkpoint and its share, in [0, 1], of the weights that are written.
+    With `half` it is float16, of which loading makes float32 again; a tensor with a number above
+    65504, float16's largest, stays as it is. `metrics`, those of `results.json`, `data` (None for
+    what the config names) and `license`, an SPDX identifier, are for the card. With `hub` a model's
+    folder, `folder`/`name`, is written instead, see `model_folder`. `average` is another checkpoint
+    and its share, in [0, 1], of the weights that are written.
 
     Returns:
-        The files: weights, card and, in a model's folder, config.
-
-    Raises:
-        UserError: The checkpoint cannot be read or does not fit, or the files are there already.
+        The files, none of which was there: weights, card and, in a model's folder, config.
     """
     content = read_checkpoint(checkpoint)
     state = weights_of(content, checkpoint)
@@ -139,11 +129,7 @@ def _as_json(config: Config, name: str) -> bytes:
 
 
 def weights_of(content: Mapping[str, Any], source: str) -> dict[str, Tensor]:
-    """Take the weights out of a checkpoint's content.
-
-    Raises:
-        UserError: There are none.
-    """
+    """Take the weights out of a checkpoint's content."""
     state = {k: v for k, v in state_dict_of(dict(content), source).items() if isinstance(v, Tensor)}
     if not state:
         raise UserError(f"checkpoint {source}: holds no weights")
@@ -158,14 +144,7 @@ def averaged(
     Wortsman et al., "Robust fine-tuning of zero-shot models" (CVPR 2022): on the line between the
     two a network is often better than at its ends.
 
-    Args:
-        state: Weights.
-        other: Checkpoint of the others.
-        share: Of the others, in [0, 1].
-        source: Of `state`, for the message.
-
-    Raises:
-        UserError: The other checkpoint is of another network.
+    `share` is that of the other checkpoint, in [0, 1]; `source` names the first in the message.
     """
     others = weights_of(read_checkpoint(other), other)
     shapes, wanted = ({k: v.shape for k, v in s.items()} for s in (others, state))
@@ -182,17 +161,7 @@ def averaged(
 
 
 def check_fits(state: Mapping[str, Tensor], config: Config, name: str, source: str) -> None:
-    """Check that a checkpoint has all weights of a config's detector.
-
-    Args:
-        state: Its weights.
-        config: The config.
-        name: Of the config.
-        source: Of the checkpoint.
-
-    Raises:
-        UserError: It lacks some, or has them in other shapes.
-    """
+    """Check that a checkpoint's state has all weights of a config's detector."""
     config = copy.deepcopy(config)
     place_graph(config, source)
     with DefaultScope.overwrite_default_scope(config.get("default_scope") or "dbnet"):
@@ -222,15 +191,9 @@ def make_card(
     use: str,
     source: str,
 ) -> str:
-    """Write a model card in Markdown.
+    """Write a model card in Markdown: a table of facts, one of metrics, if there are any.
 
-    Args:
-        title: Of the card.
-        name: Of the config.
-        facts: Rows of the first table.
-        metrics: Rows of the second; None says that there are none.
-        use: What `dbnet infer --checkpoint` is given.
-        source: Of the weights, for training further.
+    `use` is what `dbnet infer --checkpoint` is given, `source` what training further starts from.
     """
     lines = [f"# {title}", "", "| | |", "|---|---|"]
     lines += [f"| {key} | {value} |" for key, value in facts.items()]

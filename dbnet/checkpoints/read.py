@@ -63,14 +63,7 @@ def fetch_checkpoint(source: str) -> Path:
 
 
 def read_checkpoint(source: str) -> dict:
-    """Load a checkpoint onto the CPU.
-
-    Args:
-        source: Path or URL, see `fetch`.
-
-    Raises:
-        UserError: It cannot be had or read, or holds code.
-    """
+    """Load a checkpoint, a path or URL as for `fetch`, onto the CPU."""
     return _read(fetch_checkpoint(source), source)
 
 
@@ -109,21 +102,13 @@ def load_weights(model: nn.Module, source: str, strict: bool = True) -> None:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a checkpoint and a model fit, by names of parameters.
+    """How a checkpoint and a model fit, by names of parameters."""
 
-    Attributes:
-        loaded: What both have, by the model's names.
-        renamed: The model's name for each that the checkpoint calls otherwise.
-        missing: What the model alone has.
-        unexpected: What the checkpoint alone has.
-        wrong_shape: What both have, in different shapes.
-    """
-
-    loaded: dict[str, Tensor]
-    renamed: dict[str, str]
-    missing: list[str]
-    unexpected: list[str]
-    wrong_shape: list[str]
+    loaded: dict[str, Tensor]  # what both have, by the model's names
+    renamed: dict[str, str]  # the model's name for each that the checkpoint calls otherwise
+    missing: list[str]  # what the model alone has
+    unexpected: list[str]  # what the checkpoint alone has
+    wrong_shape: list[str]  # what both have, in different shapes
 
     def table(self) -> str:
         """Count every outcome by the parts of the detector and name the first of each."""
@@ -140,17 +125,12 @@ class Fit:
             counts = Counter(map(part_of, names))
             by_part = [counts[part] for part in parts]
             cells = (title, len(names), *by_part, len(names) - sum(by_part))
-            lines.append("".join(f"{cell:>12}" for cell in cells) + f"  {_first(names)}")
+            lines.append("".join(f"{cell:>12}" for cell in cells) + f"  {next(iter(names), '')}")
         return "\n".join(lines)
 
 
 def match(state: Mapping[str, object], own: Mapping[str, Tensor]) -> Fit:
-    """Compare a checkpoint's entries with those of a model.
-
-    Args:
-        state: The checkpoint's, by the names of this project, MMOCR 1.x or MMOCR 0.x.
-        own: The model's.
-    """
+    """Compare a checkpoint's entries, by our names, MMOCR 1.x's or 0.x's, with those of a model."""
     renamed = {key: rename_key(key) for key in state if rename_key(key) != key}
     known = rename_keys(state)
     shared = {key: value for key, value in known.items() if key in own}
@@ -223,11 +203,7 @@ def to_bytes(checkpoint: Mapping[str, Any]) -> bytes:
 
 
 def safetensors_package() -> Any:
-    """Import `safetensors.torch`, which is needed for its own files alone.
-
-    Raises:
-        UserError: It is not installed.
-    """
+    """Import `safetensors.torch`, which is needed for its own files alone."""
     try:
         import safetensors.torch
     except ImportError:
@@ -267,7 +243,3 @@ def _refusal(message: str) -> str:
     lines = message.strip().splitlines()
     telling = next((line for line in lines if "nsupported" in line), lines[0])
     return f"it is damaged or holds more than weights ({telling.strip()})"
-
-
-def _first(names: list[str]) -> str:
-    return names[0] if names else ""

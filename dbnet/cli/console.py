@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from dbnet.cli.options import parse
-from dbnet.errors import UserError, gpu_failure, lack_of_memory
+from dbnet.errors import UserError, gpu_failure, lack_of_memory, line_of
 
 STARTED = time.monotonic()  # is imported first
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
@@ -25,16 +25,16 @@ SHARED_MEMORY = (
     "more with --shm-size=2g, or set the dataloader's num_workers=0"
 )
 
+Work = Callable[[argparse.Namespace], int]
 
-def command(
-    name: str,
-) -> Callable[[Callable[[argparse.Namespace], int]], Callable[..., int]]:
+
+def command(name: str) -> Callable[[Work], Callable[..., int]]:
     """Make the `main` of a command from its work: parse the arguments and report errors.
 
     The result takes the arguments as text (None for those of the process) or parsed.
     """
 
-    def decorate(work: Callable[[argparse.Namespace], int]) -> Callable[..., int]:
+    def decorate(work: Work) -> Callable[..., int]:
         @functools.wraps(work)
         def main(argv: Sequence[str] | argparse.Namespace | None = None) -> int:
             args = argv if isinstance(argv, argparse.Namespace) else parse(name, argv)
@@ -52,28 +52,27 @@ def one_line_errors(work: Callable[[], int]) -> int:
     """
     try:
         return work()
-    except UserError as error:
-        # A loader worker's exception arrives with its traceback in front of the message.
-        message = str(error).strip().splitlines()[-1]
-        message = re.sub(r"^dbnet\.errors\.\w+: ", "", message)
-        print(f"error: {message}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        if isinstance(error, ImportError) and re.match(r"lib(GL|gl|gthread|X|xcb)", str(error)):
-            print(f"error: OpenCV: {str(error).split(':')[0]}{NO_LIBRARY}", file=sys.stderr)
-            return 1
-        if isinstance(error, ImportError) and "pip install" in str(error):  # mmengine's backends
-            print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
-            return 1
-        if "shared memory" in str(error):  # torch's, or of a worker that the kernel has ended
-            print(f"error: {SHARED_MEMORY}", file=sys.stderr)
-            return 1
-        memory = lack_of_memory(error)
-        reason = gpu_failure(error) if memory is None else f"{memory}; {SAVE_MEMORY}"
-        if reason is None:
+        if (line := explain(error)) is None:
             raise
-        print(f"error: {reason}", file=sys.stderr)
+        print(f"error: {line}", file=sys.stderr)
         return 1
+
+
+def explain(error: Exception) -> str | None:
+    """Say in a line what is wrong; None if an error is none that the user can mend."""
+    text = str(error)
+    if isinstance(error, UserError):
+        # A loader worker's exception arrives with its traceback in front of the message.
+        return re.sub(r"^dbnet\.errors\.\w+: ", "", line_of(error, -1))
+    if isinstance(error, ImportError) and re.match(r"lib(GL|gl|gthread|X|xcb)", text):
+        return f"OpenCV: {text.split(':')[0]}{NO_LIBRARY}"
+    if isinstance(error, ImportError) and "pip install" in text:  # mmengine's backends
+        return line_of(error)
+    if "shared memory" in text:  # torch's, or of a worker that the kernel has ended
+        return SHARED_MEMORY
+    memory = lack_of_memory(error)
+    return gpu_failure(error) if memory is None else f"{memory}; {SAVE_MEMORY}"

@@ -29,15 +29,12 @@ def main(args: argparse.Namespace) -> int:
 def openers(args: argparse.Namespace) -> dict[str, Callable[[], Network]]:
     """Name the detectors to choose from: that of --config and --checkpoint, then the others."""
     first = args.checkpoint or args.config or "the package's"
-    named: dict[str, Callable[[], Network]] = {
-        Path(first).name: functools.partial(open_network, args)
-    }
+    chosen = {Path(first).name: args}
     for path in args.models:
         own = argparse.Namespace(**vars(args) | dict(config=None, checkpoint=path))
-        named[Path(path).name] = functools.partial(open_network, own)
-    return named
+        chosen[Path(path).name] = own
+    return {name: functools.partial(open_network, own) for name, own in chosen.items()}
 
 
 def open_network(args: argparse.Namespace) -> Network:
-    """Open a detector."""
     return make_inferencer(args).network

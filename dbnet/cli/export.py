@@ -13,9 +13,10 @@ from dbnet.cli.console import command
 from dbnet.config.check import walk
 from dbnet.config.load import load_config
 from dbnet.deploy.agreement import BATCHES, SHAPES
-from dbnet.deploy.export import Exported, calibration_paths, comparison_images, describe, export
+from dbnet.deploy.export import Exported, comparison_images, describe, export
 from dbnet.deploy.formats import Request, check_request
 from dbnet.deploy.metadata import Metadata
+from dbnet.images import find_images
 from dbnet.remote.paths import join
 from dbnet.utils.files import sha256
 
@@ -33,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     file = fetch_checkpoint(str(checkpoint))
     stem = Path(name).stem
     metadata = describe(detector, stem, (file.name, sha256(file)), test_pipeline(config), request)
-    paths = calibration_paths(request.calibrate) or test_images(config)
+    paths = find_images([request.calibrate]) if request.calibrate else test_images(config)
     images, described = comparison_images(paths)
     print(f"{stem}, {metadata.precision}: exporting and comparing on {described}", flush=True)
     exported = export(detector, metadata, request, images)

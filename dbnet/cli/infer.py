@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +16,12 @@ from dbnet.apis.doubt import measure_doubt, write_ranking
 from dbnet.apis.inferencer import PREDICTED, TextDetInferencer
 from dbnet.cli.console import INTERRUPTED, command
 from dbnet.cli.options.data import PART_FORMATS
-from dbnet.cli.progress import progress_line, with_progress
+from dbnet.cli.progress import CLEAR, progress_text, with_progress
+from dbnet.datasets.image_paths import free_stem
 from dbnet.deploy.runtimes import is_exported
 from dbnet.errors import UserError, lack_of_memory
 from dbnet.evaluation.results import check_writable, entry_of, write_results
 from dbnet.images import find_images, read_displayed, write_image
-from dbnet.remote.paths import file_name
 from dbnet.visualization.crops import crop_text
 from dbnet.visualization.draw import draw_polygons, resize_to_fit
 
@@ -41,7 +41,10 @@ def main(args: argparse.Namespace) -> int:
 
         return infer_parts(images, args)
     check_parts_alone(args)
-    output = Drawings(args.out, images) if args.format == "json" else label_output(args, images)
+    kind: Any = Drawings
+    if args.format != "json":  # the formats of labels are imported for them alone
+        kind = importlib.import_module("dbnet.cli.label_output").LabelOutput
+    output = kind(args, images)
     if args.crops:
         check_crops(args.crops)
     inferencer = make_inferencer(args)
@@ -79,8 +82,14 @@ def check_parts_alone(args: argparse.Namespace) -> None:
 
 def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:
     """Build what finds the texts; without config and checkpoint, the model of the package."""
-    if is_exported(args.checkpoint):
-        return exported_inferencer(args)
+    if is_exported(args.checkpoint):  # without torch or mmengine
+        from dbnet.deploy.exported_network import ExportedNetwork
+
+        settings = (args.test_size, args.cfg_options, args.amp)
+        network = ExportedNetwork(args.checkpoint, args.device or "cpu", *settings)
+        if args.config:
+            raise UserError(f"--config: {args.checkpoint} holds its own settings, leave it out")
+        return TextDetInferencer.of(network)
     importlib.import_module("dbnet.cli.lean_mmengine")  # before mmengine itself
     from mmengine.device import get_device
 
@@ -93,38 +102,14 @@ def make_inferencer(args: argparse.Namespace) -> TextDetInferencer:
     return TextDetInferencer(config, checkpoint, args.device or get_device(), args.amp)
 
 
-def exported_inferencer(args: argparse.Namespace) -> TextDetInferencer:
-    """Build what finds the texts by an exported model, without torch or mmengine."""
-    from dbnet.deploy.exported_network import ExportedNetwork
-
-    settings = (args.test_size, args.cfg_options, args.amp)
-    network = ExportedNetwork(args.checkpoint, args.device or "cpu", *settings)
-    if args.config:
-        raise UserError(f"--config: {args.checkpoint} holds its own settings, leave it out")
-    return TextDetInferencer.of(network)
-
-
 def name_drawings(folder: Path, images: Sequence[str]) -> list[Path]:
     """Name a JPEG per image after its stem, with a number behind it if another has it already."""
-    names: set[str] = set()
-    drawings = []
-    for image in images:
-        stem = name = Path(file_name(image)).stem
-        number = 1
-        while name.lower() in names:  # some file systems ignore the case
-            number += 1
-            name = f"{stem}_{number}"
-        names.add(name.lower())
-        drawings.append(folder / f"{name}.jpg")
-    return drawings
+    taken: dict[str, str] = {}
+    return [folder / f"{free_stem(image, taken)}.jpg" for image in images]
 
 
 def check_out(folder: Path, drawings: Sequence[Path]) -> None:
-    """Make the folder of the results, and check that nothing in it would be overwritten.
-
-    Raises:
-        UserError: Something would, or nothing can be written there.
-    """
+    """Make the folder of the results, and check that nothing in it would be overwritten."""
     results = folder / "results.json"
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder}: is a file, not a folder")
@@ -138,11 +123,7 @@ def check_out(folder: Path, drawings: Sequence[Path]) -> None:
 
 
 def check_crops(folder: Path) -> None:
-    """Make the folder of the crops.
-
-    Raises:
-        UserError: It is there and holds something, or cannot be made.
-    """
+    """Make the folder of the crops."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -173,27 +154,12 @@ def lack_of_memory_reported() -> Iterator[None]:
         raise UserError(f"{reason}; lower --batch-size or --test-size") from error
 
 
-class Output(Protocol):
-    """What becomes of the texts that are found."""
-
-    def add(self, path: str, drawing: Path, result: dict) -> None: ...
-
-    def finish(self) -> None: ...
-
-
-def label_output(args: argparse.Namespace, images: Sequence[str]) -> Output:
-    """Return the files of a labelling tool; the formats are imported for them alone."""
-    from dbnet.cli.label_output import LabelOutput
-
-    return LabelOutput(args, images)
-
-
 class Drawings:
     """`results.json` and a drawing for each image."""
 
-    def __init__(self, folder: Path, images: Sequence[str]) -> None:
-        check_out(folder, name_drawings(folder, images))
-        self.results = folder / "results.json"
+    def __init__(self, args: argparse.Namespace, images: Sequence[str]) -> None:
+        check_out(args.out, name_drawings(args.out, images))
+        self.results = args.out / "results.json"
         self.entries: list[dict] = []
 
     def add(self, path: str, drawing: Path, result: dict) -> None:
@@ -208,19 +174,10 @@ class Drawings:
 
 @dataclass
 class Run:
-    """What a run has done so far.
-
-    Attributes:
-        num_images: All of them.
-        output: What becomes of their texts.
-        crops: Folder for the texts, cut out; None for none.
-        num_read: Images that could be read.
-        num_texts: Those found.
-        num_failed: Images that could not be read.
-    """
+    """What a run has done so far, and with what: `crops` is a folder for the texts, cut out."""
 
     num_images: int
-    output: Output
+    output: Any
     crops: Path | None = None
     num_read: int = 0
     num_texts: int = 0
@@ -250,8 +207,8 @@ class Run:
                     target = self.crops / f"{drawing.stem}_{index}.png"
                     write_image(target, crop_text(image, polygon))
         if sys.stderr.isatty():
-            line = progress_line(self.num_done, self.num_images, self.seconds)
-            print(line, end="", file=sys.stderr, flush=True)
+            line = progress_text(self.num_done, self.num_images, self.seconds)
+            print(CLEAR + line, end="", file=sys.stderr, flush=True)
 
     def summary(self) -> str:
         failed = f", {self.num_failed} not readable" if self.num_failed else ""
@@ -289,7 +246,7 @@ def rank(images: Sequence[str], args: argparse.Namespace) -> int:
 def report(line: str = "") -> None:
     """Print a line in place of that of the progress, or only remove it."""
     if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+        print(CLEAR, end="", file=sys.stderr, flush=True)
     if line:
         print(line, file=sys.stderr)
 

@@ -89,14 +89,8 @@ def written(
 
         found = find_by_ray(images, PART, args)
     else:
-        found = find_here(images, args)
-    for rows in found:
-        parts.add(rows)
-        yield from rows
-
-
-def find_here(images: Sequence[str], args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
-    """Find the texts in this process; yield the rows of a part at a time."""
-    stream = make_inferencer(args).stream(images, args.batch_size)
-    rows = map(row_of, images, stream)
-    return iter(lambda: list(itertools.islice(rows, PART)), [])
+        rows = map(row_of, images, make_inferencer(args).stream(images, args.batch_size))
+        found = iter(lambda: list(itertools.islice(rows, PART)), [])
+    for part in found:
+        parts.add(part)
+        yield from part

@@ -19,15 +19,10 @@ BLOCKS_PER_ACTOR = 4
 
 
 class Finder:
-    """An actor of Ray, which holds the model.
-
-    Args:
-        args: Of `dbnet infer`.
-        folder: That relative paths start from, where this machine has it.
-    """
+    """An actor of Ray, which holds the model."""
 
     def __init__(self, args: argparse.Namespace, folder: str) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # this machine may not have what paths start from
             os.chdir(folder)
         self.inferencer = make_inferencer(args)
         self.batch_size = args.batch_size
@@ -48,9 +43,6 @@ def find_by_ray(
 
     What a process that died had under way is done again by another; Ray hands over the rows of
     each block once.
-
-    Raises:
-        UserError: Ray is not installed or not reached, or the model cannot be opened there.
     """
     ray = connect(args.ray)
     share, actors = share_out(ray.cluster_resources(), args)
@@ -91,11 +83,7 @@ def share_out(resources: Mapping[str, float], args: argparse.Namespace) -> tuple
 
 
 def connect(address: str) -> Any:
-    """Join a cluster; with "auto" the one that runs on this machine, or a new one.
-
-    Raises:
-        UserError: Ray is not installed, or there is no cluster.
-    """
+    """Join a cluster; with "auto" the one that runs on this machine, or a new one."""
     try:
         import ray
         import ray.data

@@ -13,11 +13,9 @@ class LabelOutput:
     """The files of a labelling tool, which appear at the end."""
 
     def __init__(self, args: argparse.Namespace, images: Sequence[str]) -> None:
-        self.writer = WRITERS[args.format]
-        self.out = args.out
-        self.model = (
-            f"dbnet {__version__} {Path(args.checkpoint or shipped_model().checkpoint).stem}"
-        )
+        self.writer, self.out = WRITERS[args.format], args.out
+        checkpoint = Path(args.checkpoint or shipped_model().checkpoint)
+        self.model = f"dbnet {__version__} {checkpoint.stem}"
         self.page_of = dict(zip(images, make_pages(images)))
         self.pages: list[Page] = []
         check_label_files([*self.page_of.values()], self.out, self.writer)

@@ -48,7 +48,8 @@ def main(args: argparse.Namespace) -> int:
         reason = str(error).splitlines()[0]
         raise UserError(f"--device {device}: {reason}") from error
 
-    inputs = network_input(model, args.size)
+    black = torch.zeros(3, *args.size[::-1], dtype=torch.uint8)  # is padded as any image
+    inputs = model.data_preprocessor(dict(inputs=[black]))["inputs"]
     info = dict(
         config=Path(args.config).stem,
         input_size=[inputs.shape[3], inputs.shape[2]],
@@ -63,19 +64,8 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def network_input(model: nn.Module, size: tuple[int, int]) -> Tensor:
-    """Send a black image of `size` (W, H) through the model's data preprocessor, pads and all."""
-    image = torch.zeros(3, size[1], size[0], dtype=torch.uint8)
-    return model.get_submodule("data_preprocessor")(dict(inputs=[image]))["inputs"]
-
-
 def count_parameters(model: nn.Module, trainable: bool = False) -> dict[str, int]:
-    """Count the parameters of each part that has some, and under `total` of the model.
-
-    Args:
-        model: With its parts as children.
-        trainable: Leave frozen parameters out.
-    """
+    """Count the parameters of each part that has some, and under `total` of the model."""
 
     def count(module: nn.Module) -> int:
         return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
@@ -89,12 +79,8 @@ def count_flops(model: nn.Module, inputs: Tensor, mode: str) -> dict[str, int]:
     """Count the floating-point operations of each part, and under `total` of all.
 
     A multiply-add counts as 2. Convolutions and matrix products count, as is usual; elementwise
-    operations do not.
-
-    Args:
-        model: A detector, in evaluation mode.
-        inputs: (N, 3, H, W).
-        mode: Of the head: "predict" without the threshold branch, "loss" with it.
+    operations do not. `inputs` are (N, 3, H, W); the head's mode "predict" leaves the threshold
+    branch out, "loss" does not.
     """
     own = {torch.ops.torchvision.deform_conv2d: deform_conv_flops}
     flops, output = {}, inputs
@@ -110,10 +96,7 @@ def deform_conv_flops(
 ) -> int:
     """FLOPs of a deformable convolution: those of the plain one, without the interpolation.
 
-    Args:
-        inputs: Shape (N, C, H, W).
-        weight: Shape (C', C / groups, kh, kw).
-        out_shape: Shape (N, C', H', W').
+    Shapes are (N, C, H, W), (C', C / groups, kh, kw) and (N, C', H', W').
     """
     return 2 * math.prod(out_shape) * math.prod(weight[1:])
 

@@ -34,11 +34,7 @@ def run_names(work_dirs: Sequence[Path]) -> dict[str, Path]:
 
 
 def read_run(work_dir: Path) -> Records:
-    """Read a run's log.
-
-    Raises:
-        UserError: There is none, or it is damaged.
-    """
+    """Read a run's log."""
     try:
         run = read_scalars(work_dir)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -22,11 +22,6 @@ def progress_text(done: int, total: int, seconds: float) -> str:
     return f"{done}/{total} images, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
 
 
-def progress_line(done: int, total: int, seconds: float) -> str:
-    """Return `progress_text` as a line that replaces the last one of a terminal."""
-    return CLEAR + progress_text(done, total, seconds)
-
-
 def with_progress(items: Iterable[Item], total: int, log: str | None = None) -> Iterator[Item]:
     """Pass on items; on a terminal, a line counts them and estimates the rest.
 
@@ -41,7 +36,8 @@ def with_progress(items: Iterable[Item], total: int, log: str | None = None) -> 
         now = time.monotonic()
         if is_terminal and (done == total or now - shown >= TERMINAL_SECONDS):
             end = CLEAR if done == total else ""
-            print(progress_line(done, total, now - start), end=end, file=sys.stderr, flush=True)
+            line = CLEAR + progress_text(done, total, now - start)
+            print(line, end=end, file=sys.stderr, flush=True)
             shown = now
         elif not is_terminal and log is not None and now - shown >= LOG_SECONDS:
             print(f"{log}: {progress_text(done, total, now - start)}", file=sys.stderr, flush=True)

@@ -37,11 +37,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def require(*modules: str, extra: str) -> str:
-    """Ensure that the modules of an extra are there; return the first one's name.
-
-    Raises:
-        UserError: One is missing.
-    """
+    """Ensure that the modules of an extra are there; return the first one's name."""
     for module in modules:
         try:
             importlib.import_module(module)
@@ -53,11 +49,7 @@ def require(*modules: str, extra: str) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind a socket, so that a taken port is found out before the model is loaded.
-
-    Raises:
-        UserError: It cannot be.
-    """
+    """Bind a socket, so that a taken port is found out before the model is loaded."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family)

@@ -11,12 +11,7 @@ from dbnet.config.load import load_config
 from dbnet.datasets.image_paths import image_paths
 from dbnet.deploy.runtimes import is_exported
 from dbnet.engine.show_predictions_hook import ShowPredictionsHook
-from dbnet.engine.start import (
-    check_folder,
-    default_work_dir,
-    set_launcher,
-    skip_imagenet_weights,
-)
+from dbnet.engine.start import check_folder, default_work_dir, set_launcher, skip_imagenet_weights
 from dbnet.errors import UserError
 from dbnet.evaluation.closing_lines import format_metrics
 from dbnet.evaluation.counts import RESAMPLES
@@ -71,11 +66,7 @@ def make_config(args: argparse.Namespace) -> Config:
 
 
 def enable_test_amp(config: Config, checkpoint: str) -> None:
-    """Run the network in bfloat16, or float16 on CUDA without it, where the device has it.
-
-    Raises:
-        UserError: The checkpoint is an exported file.
-    """
+    """Run the network in bfloat16, or float16 on CUDA without it, where the device has it."""
     if is_exported(checkpoint):
         raise UserError(f"--amp: {checkpoint} has its precision; export it with --precision bf16")
     if has_fast_bfloat16() or torch.cuda.is_available():
@@ -86,11 +77,7 @@ def enable_test_amp(config: Config, checkpoint: str) -> None:
 
 
 def check_outputs(args: argparse.Namespace) -> None:
-    """Check, before hours of work, that every output can be written and replaces no other file.
-
-    Raises:
-        UserError: It cannot, or would.
-    """
+    """Check, before hours of work, that every output can be written and replaces no other file."""
     if args.submit:
         check_submission_path(args.submit)
     if args.out:

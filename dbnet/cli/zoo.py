@@ -120,9 +120,6 @@ def download_model(model: ReleasedModel, out: Path | None) -> Path:
 
     Returns:
         The copy, or the file in the cache without `out`.
-
-    Raises:
-        UserError: There is no file, or another one of its name in `out`.
     """
     if model.weights is None:
         raise UserError(f"{model.name}: no weights were released; its config can be trained")

@@ -43,10 +43,7 @@ UNTYPED = {
     "test_cfg": "mmengine.runner:TestLoop",
     "val_cfg": "mmengine.runner:ValLoop",
 }
-CLIPPING = {
-    "norm": "torch.nn.utils:clip_grad_norm_",
-    "value": "torch.nn.utils:clip_grad_value_",
-}
+CLIPPING = {"norm": "torch.nn.utils:clip_grad_norm_", "value": "torch.nn.utils:clip_grad_value_"}
 # Where a part is looked for first, by a pattern of its path: importing all rooms takes long.
 HOMES = {r"model(\.(?!init_cfg).+)?": "model", r".+\.pipeline\.\d+": "transform"}
 # What is read from a dict before its class sees it, by a pattern of its path.

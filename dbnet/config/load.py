@@ -41,7 +41,7 @@ def load_config(
             check what is not used may take long, as its classes are imported.
     """
     path = find_config(name_or_path)
-    loaded = _of_data(path) if path.suffix == ".json" else _of_code(path)
+    loaded = _of_data(path) if path.suffix == ".json" else _execute(path)
     tree = _without_delete(loaded.to_dict())
     settings = {key: value for key, value in tree.items() if key in RUNNER_KEYS}
     settings.setdefault("default_scope", "dbnet")
@@ -71,14 +71,6 @@ def _of_data(path: Path) -> Config:
     return loaded
 
 
-def _of_code(path: Path) -> Config:
-    _let_import_from(path.parent)
-    sources = _parse_sources(path)
-    loaded = _execute(path, sources)
-    _check_leaf(path, sources, set(loaded))
-    return loaded
-
-
 def _refuse_secrets(settings: dict) -> None:
     """Refuse what may be secret in the URLs of data, since logs show configs."""
     for path, value in walk(settings):
@@ -88,13 +80,6 @@ def _refuse_secrets(settings: dict) -> None:
                 f"{path}={shown(value)}: leave password and query out, which logs would show; "
                 "docs/pictures.md says where credentials come from"
             )
-
-
-def _let_import_from(folder: Path) -> None:
-    """Let `custom_imports` find modules beside the config, after all others."""
-    place = str(folder.resolve())
-    if place not in sys.path:
-        sys.path.append(place)
 
 
 def _parse_sources(path: Path, ancestors: tuple[Path, ...] = ()) -> dict[Path, ast.Module]:
@@ -130,9 +115,17 @@ def _base_names(path: Path, module: ast.Module) -> Iterator[tuple[int, str]]:
                     yield entry.lineno, entry.value
 
 
-def _execute(path: Path, sources: dict[Path, ast.Module]) -> Config:
+def _execute(path: Path) -> Config:
+    """Execute a config; `custom_imports` finds modules beside it, after all others."""
+    if (place := str(path.parent.resolve())) not in sys.path:
+        sys.path.append(place)
+    sources = _parse_sources(path)
     try:
-        return Config.fromfile(str(path), import_custom_modules=False, lazy_import=False)
+        loaded = Config.fromfile(str(path), import_custom_modules=False, lazy_import=False)
+        _check_leaf(path, sources, set(loaded))
+        return loaded
+    except UserError:
+        raise
     except Exception as error:  # whatever a config can raise is its author's mistake
         named = {os.path.abspath(source): source for source in sources}
         frames = traceback.extract_tb(error.__traceback__)

@@ -14,43 +14,21 @@ from dbnet.utils.files import refuse_special
 
 
 class Entry(NamedTuple):
-    """One image of an annotation file.
+    """One image of an annotation file."""
 
-    Attributes:
-        img_path: Path of the image, as the file has it.
-        size: (H, W) in pixels, if the file states it.
-        points: (P, 2) float32, the vertices of all its polygons, one polygon after the other.
-        lengths: Number of vertices of each polygon.
-        ignored: "Don't care", for each polygon.
-        num_chars: Length of the transcription of each polygon, -1 without one.
-        faults: A line for each instance that was not taken as the file has it.
-        num_words: Instances in the file.
-    """
-
-    img_path: str
-    size: tuple[int, int] | None
+    img_path: str  # path of the image, as the file has it
+    size: tuple[int, int] | None  # (H, W) in pixels, if the file states it
+    # (P, 2) float32, the vertices of all its polygons, one polygon after the other.
     points: np.ndarray
-    lengths: list[int]
-    ignored: list[bool]
-    num_chars: list[int]
-    faults: list[str]
-    num_words: int
-
-
-def problem_of(node: Any) -> str:
-    """Describe why an item of `data_list` is no entry."""
-    try:
-        parse_entry(node)
-    except (AttributeError, KeyError, TypeError) as error:
-        return f"no {error}" if isinstance(error, KeyError) else str(error)
-    raise AssertionError(node)
+    lengths: list[int]  # number of vertices of each polygon
+    ignored: list[bool]  # "Don't care", for each polygon
+    num_chars: list[int]  # length of the transcription of each polygon, -1 without one
+    faults: list[str]  # a line for each instance that was not taken as the file has it
+    num_words: int  # instances in the file
 
 
 def parse_entry(node: dict) -> Entry:
     """Check an item of `data_list` and repair its polygons, see `dbnet.datasets.repair`.
-
-    Args:
-        node: The item as the file has it.
 
     Raises:
         AttributeError, KeyError, TypeError: It is not in the format.
@@ -84,9 +62,6 @@ def read_data_list(path: Path, object_hook: Callable[[dict], Any] | None = None)
     Args:
         path: The file, UTF-8 with or without a byte-order mark.
         object_hook: Takes each object of the JSON while it is being read, as in `json.loads`.
-
-    Raises:
-        UserError: The file is missing, cannot be read, or has no image in its `data_list`.
     """
     try:
         refuse_special(path)

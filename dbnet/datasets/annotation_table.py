@@ -10,13 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dbnet.datasets.annotation_file import (
-    Entry,
-    parse_entry,
-    problem_of,
-    read_data_list,
-    stated_size,
-)
+from dbnet.datasets.annotation_file import Entry, parse_entry, read_data_list, stated_size
 from dbnet.datasets.json_stream import NotStreamed, stream_list
 from dbnet.datasets.mapped_arrays import Arrays, Holders, cached_arrays, share
 from dbnet.datasets.repair import check_share, sides_may_cross
@@ -31,45 +25,24 @@ FAULTS = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
 
 
 class Columns(NamedTuple):
-    """Images and their texts, N images with W texts of P vertices together.
+    """Images and their texts, N images with W texts of P vertices together."""
 
-    Attributes:
-        names: N paths, relative to the file's folder.
-        sizes: (N, 2) int32, (H, W) as stated, or zeros.
-        num_words: N counts.
-        num_points: W counts.
-        points: (P, 2) float32.
-        ignored: W flags.
-        num_chars: W lengths of transcriptions, -1 without one.
-        faults: A line for each instance that was not taken as the file has it.
-        num_stated: Instances in the file.
-    """
-
-    names: list[str]
-    sizes: np.ndarray
-    num_words: list[int]
-    num_points: np.ndarray
-    points: np.ndarray
-    ignored: list[bool]
-    num_chars: list[int]
-    faults: list[str]
-    num_stated: int
+    names: list[str]  # N paths, relative to the file's folder
+    sizes: np.ndarray  # (N, 2) int32, (H, W) as stated, or zeros
+    num_words: list[int]  # N counts
+    num_points: np.ndarray  # W counts
+    points: np.ndarray  # (P, 2) float32
+    ignored: list[bool]  # W flags
+    num_chars: list[int]  # W lengths of transcriptions, -1 without one
+    faults: list[str]  # a line for each instance that was not taken as the file has it
+    num_stated: int  # instances in the file
 
 
 def read_table(path: Path, max_damaged: float) -> Holders:
-    """Read an annotation file into arrays; warn of damage, or stop if there is too much.
+    """Read a file into the arrays of `Annotations`; warn of damage, or stop if it is too much.
 
     Those of a large file are kept beside it and mapped from then on, once on a machine.
-
-    Args:
-        path: The file.
-        max_damaged: Share of the images, and of the words, that may be damaged.
-
-    Returns:
-        Holders of the arrays of `Annotations`.
-
-    Raises:
-        UserError: The file cannot be read, is not in the format, or more than that is damaged.
+    `max_damaged` is the share of the images, and of the words, that may be damaged.
     """
     if path.is_file() and path.stat().st_size >= KEPT_FROM:
         table = cached_arrays(path, lambda: make_table(path))
@@ -131,8 +104,9 @@ def parse_block(nodes: list, first: int, path: Path, faulty: list[str]) -> Itera
         where = f"data_list[{first + odd}]"
         try:
             yield columns_of(parse_entry(nodes[odd]), where)
-        except (AttributeError, KeyError, TypeError):
-            faulty.append(f"{where}: {problem_of(nodes[odd])}; the image is left out")
+        except (AttributeError, KeyError, TypeError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            faulty.append(f"{where}: {reason}; the image is left out")
     if place < len(nodes):
         yield from parse_block(nodes[place:], first + place, path, faulty)
 
@@ -154,8 +128,7 @@ def columns_of(entry: Entry, where: str) -> Columns:
 def quick_columns(nodes: Sequence[dict]) -> Columns | set[int]:
     """Parse items whose texts need no repair; else return the places of those that may.
 
-    Raises:
-        AttributeError, KeyError, OverflowError, TypeError, ValueError: One is not in the format.
+    One of `FAULTS` is raised where an item is not in the format.
     """
     items = [item for node in nodes for item in node["instances"]]
     polygons = [item["polygon"] for item in items]

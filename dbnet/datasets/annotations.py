@@ -79,31 +79,19 @@ class Annotations:
         letters, path_ends = gather(self.path_ends.array, order)
         words, word_ends = gather(self.word_ends.array, order)
         vertices, point_ends = gather(self.point_ends.array, words)
-        taken = dict(
-            paths=self.paths.array[letters],
-            path_ends=path_ends,
-            sizes=self.sizes.array[order],
-            word_ends=word_ends,
-            point_ends=point_ends,
-            points=self.points.array[vertices],
-            ignored=self.ignored.array[words],
-            num_chars=self.num_chars.array[words],
-        )
-        return Annotations(share(taken), self.folder)
+        places = dict(paths=letters, sizes=order, points=vertices, ignored=words, num_chars=words)
+        taken = {name: self.holders[name].array[place] for name, place in places.items()}
+        ends = dict(path_ends=path_ends, word_ends=word_ends, point_ends=point_ends)
+        return Annotations(share(taken | ends), self.folder)
 
 
 def gather(ends: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the members of groups that are taken in another order.
+    """Find the members of groups that are taken in another order, and their new ends.
+
+    `ends`, (G + 1,), are one past the last member of each group, after a 0.
 
     >>> gather(np.array([0, 2, 5]), np.array([1, 0]))  # groups {0, 1} and {2, 3, 4}
     (array([2, 3, 4, 0, 1]), array([0, 3, 5]))
-
-    Args:
-        ends: (G + 1,), one past the last member of each group, after a 0.
-        order: Groups.
-
-    Returns:
-        The members, and the ends of their groups.
     """
     lengths = np.diff(ends)[order]
     taken = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

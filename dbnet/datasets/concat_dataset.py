@@ -88,11 +88,7 @@ class ConcatDataset:
 
 
 def quotas(weights: Sequence[float], lengths: Sequence[int]) -> list[int]:
-    """Split as many samples as there are by `weights`; each dataset gets at least one.
-
-    Raises:
-        UserError: A weight is not positive, or there are more or fewer than datasets.
-    """
+    """Split as many samples as there are by `weights`; each dataset gets at least one."""
     if not isinstance(weights, Sequence) or len(weights) != len(lengths):
         raise UserError(
             f"ConcatDataset.weights: needs one for each of {len(lengths)} datasets, got {weights}"

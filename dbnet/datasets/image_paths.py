@@ -1,4 +1,7 @@
+from pathlib import Path
 from typing import Any
+
+from dbnet.remote.paths import file_name
 
 
 def image_paths(dataset: Any) -> list[str]:
@@ -12,3 +15,16 @@ def image_paths(dataset: Any) -> list[str]:
         return []
     entries = map(dataset.get_data_info, range(len(dataset)))
     return [entry["img_path"] for entry in entries if "img_path" in entry]
+
+
+def free_stem(path: str, owners: dict[str, str]) -> str:
+    """Return an image's stem, with a number behind it where another image has it already.
+
+    `owners` has the image of each stem so far, in lower case, as some file systems ignore the case.
+    """
+    stem = free = Path(file_name(path)).stem
+    number = 1
+    while owners.setdefault(free.lower(), path) != path:
+        number += 1
+        free = f"{stem}_{number}"
+    return free

@@ -22,8 +22,7 @@ def stream_list(path: Path, key: str) -> Iterator[Any]:
     """
     with path.open(encoding="utf-8-sig") as file:
         text, found = _Text(file), False
-        text.expect("{")
-        while True:
+        for _ in text.each("{}"):
             name = text.value()
             text.expect(":")
             if name != key:
@@ -32,11 +31,9 @@ def stream_list(path: Path, key: str) -> Iterator[Any]:
                 raise NotStreamed("the key stands there twice")
             else:
                 found = True
-                yield from text.items()
-            if text.next() == "}":
-                break
-            text.expect(",", taken=True)
-        if not found or text.next(end=True):
+                for _ in text.each("[]"):
+                    yield text.value()
+        if not found or text.peek(end=True):
             raise NotStreamed("no such list, or something behind the object")
 
 
@@ -47,23 +44,21 @@ class _Text:
         self.file = file
         self.buffer, self.place = "", 0
         self.decode = json.JSONDecoder().raw_decode
-        self.last = ""
 
-    def items(self) -> Iterator[Any]:
-        """Yield the items of a list."""
-        self.expect("[")
-        if self._peek() == "]":
-            self.place += 1
+    def each(self, brackets: str) -> Iterator[None]:
+        """Pass over brackets and commas; stop where each of what they hold is to be read."""
+        self.expect(brackets[0])
+        if self.take(brackets[1]):
             return
         while True:
-            yield self.value()
-            if self.next() == "]":
+            yield
+            if self.take(brackets[1]):
                 return
-            self.expect(",", taken=True)
+            self.expect(",")
 
     def value(self) -> Any:
         """Parse a value."""
-        self._peek()
+        self.peek()
         while True:
             try:
                 value, end = self.decode(self.buffer, self.place)
@@ -75,18 +70,18 @@ class _Text:
             if not self._read_on():
                 raise NotStreamed("is no JSON object")
 
-    def next(self, end: bool = False) -> str:
-        """Take the next character that is no space; "" at the file's end, if it may be here."""
-        self.last = self._peek(end)
-        self.place += 1
-        return self.last
+    def take(self, char: str) -> bool:
+        """Take a character if it is the next one that is no space."""
+        if found := self.peek() == char:
+            self.place += 1
+        return found
 
-    def expect(self, char: str, taken: bool = False) -> None:
-        """Take a character, or look at the one taken last."""
-        if (self.last if taken else self.next()) != char:
+    def expect(self, char: str) -> None:
+        if not self.take(char):
             raise NotStreamed(f"{char} is missing")
 
-    def _peek(self, end: bool = False) -> str:
+    def peek(self, end: bool = False) -> str:
+        """Look at the next character that is no space; "" at the file's end, if it may be here."""
         while True:
             while self.place < len(self.buffer):
                 if self.buffer[self.place] not in SPACE:

@@ -93,18 +93,7 @@ def _side(start: list[float], end: list[float], point: list[float]) -> float:
 def check_share(
     what: str, faults: Sequence[str], total: int, max_damaged: float, ann_file: str
 ) -> None:
-    """Warn of each fault; stop if they are too many.
-
-    Args:
-        what: Of what the faults are, in the plural.
-        faults: A line for each.
-        total: Of how many they are.
-        max_damaged: Share that is bearable.
-        ann_file: The annotation file.
-
-    Raises:
-        UserError: They are more than that.
-    """
+    """Warn of each fault; stop if they are more than the share `max_damaged` of `total`."""
     if len(faults) > max_damaged * total:
         raise too_many(what, faults[:NUM_NAMED], len(faults), total, max_damaged, ann_file)
     for fault in faults:
@@ -128,31 +117,15 @@ def warn(line: str) -> None:
 
 
 class UnreadableImages:
-    """Notes, for all workers of a process together, which images could not be read.
-
-    Args:
-        num_images: Of the dataset.
-        max_damaged: Share of them that is bearable.
-        ann_file: The annotation file, for the summary.
-    """
+    """Notes, for all workers of a process together, which images could not be read."""
 
     def __init__(self, num_images: int, max_damaged: float, ann_file: str) -> None:
-        self.num_images = num_images
-        self.max_damaged = max_damaged
+        self.num_images, self.max_damaged = num_images, max_damaged  # the share that is bearable
         self.ann_file = ann_file
         self._flags = SharedMemory(num_images)
 
     def report(self, item: int, reason: str, consequence: str) -> None:
-        """Warn of an image the first time that it is reported.
-
-        Args:
-            item: Its index.
-            reason: What is wrong with it; names its file.
-            consequence: What becomes of its sample.
-
-        Raises:
-            UserError: Too many are unreadable.
-        """
+        """Warn of an image the first time that it is reported; stop if too many are unreadable."""
         if item in self:
             return
         self._flags.bytes[item] = 1

@@ -12,12 +12,7 @@ from collections.abc import Iterator, Sized
 from typing import NamedTuple
 
 import torch
-from mmengine.dataset import (
-    ClassBalancedDataset,
-    ConcatDataset,
-    DefaultSampler,
-    RepeatDataset,
-)
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, DefaultSampler, RepeatDataset
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
@@ -34,11 +29,7 @@ class SampleKey(NamedTuple):
 
 
 def as_sample_key(key: int | SampleKey, test_mode: bool) -> SampleKey:
-    """Complete what a sampler sent to a dataset.
-
-    Raises:
-        UserError: A plain index for training: its samples must depend on the epoch.
-    """
+    """Complete what a sampler sent to a dataset; for training a plain index is refused."""
     if isinstance(key, SampleKey):
         return key
     if not test_mode:

@@ -14,10 +14,7 @@ class SharedMemory:
 
     It is a file without a name: /dev/shm, which is 64 MB in a container, does not limit it, and
     nothing is left behind, as the kernel frees it with the last process that maps it. Pages are
-    taken when they are first written.
-
-    Attributes:
-        bytes: The memory, (num_bytes,) uint8.
+    taken when they are first written. The attribute `bytes` is the memory, (num_bytes,) uint8.
     """
 
     def __init__(self, num_bytes: int) -> None:
@@ -62,11 +59,7 @@ class SharedArray:
 
 
 def unnamed_file(num_bytes: int) -> int:
-    """Open a file of zeros that no folder lists, in memory where the system can; a descriptor.
-
-    Raises:
-        OSError: The system has none left, or the disk is full.
-    """
+    """Open a file of zeros that no folder lists, in memory where the system can; a descriptor."""
     descriptor = memory_file()
     if descriptor is not None:
         os.ftruncate(descriptor, num_bytes)

@@ -130,11 +130,7 @@ class TextDetDataset(Dataset):
 
 
 def choose(num_images: int, indices: int | Sequence[int]) -> Sequence[int]:
-    """List the first so many images, or those of the given indices.
-
-    Raises:
-        UserError: Nothing is left, or there is no such image.
-    """
+    """List the first so many images, or those of the given indices."""
     everything = range(num_images)
     try:
         chosen = (

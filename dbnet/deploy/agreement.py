@@ -28,19 +28,12 @@ SAME_TEXT = 0.7  # IoU
 
 
 class Agreement(NamedTuple):
-    """How well two sides agree.
+    """How well two sides agree."""
 
-    Attributes:
-        largest: Greatest difference of two maps.
-        mean: Mean difference.
-        texts: Number of texts that PyTorch finds.
-        agreeing: Part of both sides' texts that the other side has too; 1 if there are none.
-    """
-
-    largest: float
-    mean: float
-    texts: int
-    agreeing: float
+    largest: float  # greatest difference of two maps
+    mean: float  # mean difference
+    texts: int  # number of texts that PyTorch finds
+    agreeing: float  # part of both sides' texts that the other side has too; 1 if there are none
 
     def problem(self, precision: str) -> str | None:
         """Say what is wrong, None if nothing is."""
@@ -61,11 +54,7 @@ class Agreement(NamedTuple):
 def compare(run: Run, expected: Run, images: Sequence[np.ndarray], meta: Metadata) -> Agreement:
     """Compare maps at several sizes and batches, then texts at the size of the settings.
 
-    Args:
-        run: The exported network, see `dbnet.deploy.runtimes`.
-        expected: The same in PyTorch.
-        images: (H, W, 3) uint8 BGR, at least one.
-        meta: The settings; those of a fixed size are compared at that one.
+    Images are (H, W, 3) uint8 BGR; settings of a fixed size are compared at that one.
     """
     shapes = [(shape, count) for shape in SHAPES for count in BATCHES]
     if meta.size:

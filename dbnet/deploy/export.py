@@ -10,30 +10,15 @@ import cv2
 import numpy as np
 from torch import nn
 
-from dbnet.deploy import quantization
+from dbnet.deploy import graphs, quantization
 from dbnet.deploy.agreement import Agreement, Run, compare
 from dbnet.deploy.formats import OLD_EXPORTER, Request, files_of
-from dbnet.deploy.graphs import (
-    DEFAULT_OPSET,
-    GELU_OPSET,
-    DetectorGraph,
-    OpenCVGraph,
-    check_requirements,
-    finish_onnx,
-    is_deformable,
-    run_graph,
-    save_openvino,
-    to_half_onnx,
-    to_openvino,
-    write_onnx,
-    write_program,
-)
 from dbnet.deploy.metadata import Metadata
 from dbnet.deploy.onnx_rewrites import rewrite_onnx
 from dbnet.deploy.requirements import DEFORMABLE_OPSET
 from dbnet.deploy.runtimes import open_runtime
 from dbnet.errors import UserError
-from dbnet.images import find_images, read_displayed
+from dbnet.images import read_displayed
 from dbnet.models.data_preprocessor import TextDetDataPreprocessor
 from dbnet.models.onnx_operators import GraphModule
 from dbnet.postprocessing import DBPostprocessor
@@ -45,17 +30,11 @@ DRAWN_SIZE = (640, 480)  # (W, H) of images drawn where none are given
 
 
 class Exported(NamedTuple):
-    """What `export` has written.
+    """What `export` has written."""
 
-    Attributes:
-        files: Their final paths.
-        runtime: What they were compared in, with its version.
-        agreement: With PyTorch.
-    """
-
-    files: list[Path]
-    runtime: str
-    agreement: Agreement
+    files: list[Path]  # their final paths
+    runtime: str  # what they were compared in, with its version
+    agreement: Agreement  # with PyTorch
 
 
 def export(
@@ -63,26 +42,22 @@ def export(
 ) -> Exported:
     """Write an exported model; what does not agree with PyTorch is removed.
 
-    Args:
-        detector: In evaluation mode, on the CPU.
-        metadata: Of `describe`.
-        request: Checked by `check_request`.
-        images: (H, W, 3) uint8 BGR, to compare with.
+    The detector is in evaluation mode on the CPU; images are (H, W, 3) uint8 BGR.
 
     Raises:
         UserError: Something is missing, too old, or the file does not agree.
     """
-    check_requirements(detector, request)
-    graph: nn.Module = DetectorGraph(detector)
+    graphs.check_requirements(detector, request)
+    graph: nn.Module = graphs.DetectorGraph(detector)
     if metadata.layout == "opencv":
-        graph = OpenCVGraph(graph, metadata)
+        graph = graphs.OpenCVGraph(graph, metadata)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=request.out.parent, prefix=".export_") as folder:
         path = Path(folder) / request.out.name
         write(graph, path, metadata, request)
         run, name = open_for_comparison(path, metadata)
         try:
-            agreement = compare(run, lambda x: run_graph(graph, x), images, metadata)
+            agreement = compare(run, lambda x: graphs.run_graph(graph, x), images, metadata)
             problem = agreement.problem(metadata.precision)
         except UserError as error:
             problem = str(error)
@@ -97,21 +72,22 @@ def export(
 def write(graph: nn.Module, path: Path, metadata: Metadata, request: Request) -> None:
     """Write the files of a format."""
     if path.suffix.lower() == ".pt2":
-        write_program(graph, path, metadata)
+        graphs.write_program(graph, path, metadata)
     elif path.suffix.lower() == ".xml":
-        model = to_openvino(graph)
+        model = graphs.to_openvino(graph)
         if request.calibrate is not None:
             model = quantization.quantize_openvino(model, graph, request.calibrate, metadata)
-        save_openvino(model, path, metadata)
+        graphs.save_openvino(model, path, metadata)
     else:
-        write_onnx(graph, path, request.opset or default_opset(graph, metadata), metadata.size)
+        opset = request.opset or default_opset(graph, metadata)
+        graphs.write_onnx(graph, path, opset, metadata.size)
         if metadata.layout == "nchw":  # OpenCV has kernels of its own
             rewrite_onnx(path)
         if metadata.precision == "fp16":
-            to_half_onnx(path)
+            graphs.to_half_onnx(path)
         if request.calibrate is not None:
             quantization.quantize_onnx(path, graph, request.calibrate, metadata)
-        finish_onnx(path, metadata)
+        graphs.finish_onnx(path, metadata)
 
 
 def default_opset(graph: nn.Module, metadata: Metadata) -> int:
@@ -119,8 +95,8 @@ def default_opset(graph: nn.Module, metadata: Metadata) -> int:
     if metadata.layout == "opencv":
         return OLD_EXPORTER
     if any(has_gelu(module) for module in graph.modules()):
-        return GELU_OPSET
-    return DEFORMABLE_OPSET if is_deformable(graph) else DEFAULT_OPSET
+        return graphs.GELU_OPSET
+    return DEFORMABLE_OPSET if graphs.is_deformable(graph) else graphs.DEFAULT_OPSET
 
 
 def has_gelu(module: nn.Module) -> bool:
@@ -150,23 +126,12 @@ def describe(
     pipeline: Sequence[Mapping],
     request: Request,
 ) -> Metadata:
-    """Collect the settings of a detector.
+    """Collect the settings of a detector, whose data preprocessor and postprocessor are ours.
 
-    Args:
-        detector: In evaluation mode.
-        config: Its config's name.
-        checkpoint: Name and SHA-256 of its file.
-        pipeline: Test pipeline of the config, without the step that loads.
-        request: What is asked for.
-
-    Raises:
-        UserError: Its preparation of images or its post-processing is not this project's.
+    `checkpoint` is the name and SHA-256 of its file, `pipeline` without the step that loads.
     """
     preprocessor, postprocessor = detector.data_preprocessor, detector.postprocessor
-    for part, kind in (
-        (preprocessor, TextDetDataPreprocessor),
-        (postprocessor, DBPostprocessor),
-    ):
+    for part, kind in ((preprocessor, TextDetDataPreprocessor), (postprocessor, DBPostprocessor)):
         if type(part) is not kind:
             raise UserError(
                 f"config {config}: has the {type(part).__name__}; a file cannot hold but a "
@@ -175,13 +140,7 @@ def describe(
     resize = resize_rule(pipeline, config)
     size = request.size or fixed_size(resize) if request.layout == "opencv" else None
     return Metadata(
-        config=config,
-        checkpoint=checkpoint[0],
-        checkpoint_sha256=checkpoint[1],
-        version=__version__,
-        precision=request.precision,
-        layout=request.layout,
-        size=size,
+        *(config, *checkpoint, __version__, request.precision, request.layout, size),
         mean=preprocessor.mean.flatten().tolist(),
         std=preprocessor.std.flatten().tolist(),
         channel_order="rgb" if preprocessor.bgr_to_rgb else "bgr",
@@ -192,11 +151,7 @@ def describe(
 
 
 def resize_rule(pipeline: Sequence[Mapping], config: str) -> dict[str, Any]:
-    """Find the arguments of `fitted_size` in a test pipeline.
-
-    Raises:
-        UserError: It does more than to resize by `Resize` or `LimitedResize`.
-    """
+    """Find the arguments of `fitted_size` in a test pipeline that does no more than resize."""
     steps = [(str(step["type"]).split(".")[-1], step) for step in pipeline]
     others = [name for name, _ in steps if name not in ("Resize", "LimitedResize")]
     known = {"type", "scale", "keep_ratio", "max_scale"}
@@ -233,8 +188,3 @@ def comparison_images(paths: Sequence[str]) -> tuple[list[np.ndarray], str]:
         for seed in range(NUM_IMAGES)
     ]
     return drawn, f"{NUM_IMAGES} drawn images"
-
-
-def calibration_paths(folder: Path | None) -> list[str]:
-    """List the images of a folder; none if there is no folder."""
-    return [] if folder is None else find_images([folder])

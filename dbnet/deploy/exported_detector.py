@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
@@ -51,11 +52,7 @@ class PassMap(nn.Module):
 
 
 def use_exported(config: Config, file: str) -> None:
-    """Put an exported file in the place of a config's network; its test set and settings stay.
-
-    Raises:
-        UserError: The file prepares its images otherwise.
-    """
+    """Put an exported file in the place of a config's network; its test set and settings stay."""
     check_preparation(config, open_runtime(file).metadata, file)
     kept = {key: config.model[key] for key in ("loss", "postprocessor", "data_preprocessor")}
     parts = dict(
@@ -67,22 +64,13 @@ def use_exported(config: Config, file: str) -> None:
 
 
 def check_preparation(config: Config, metadata: Metadata, file: str) -> None:
-    """Check that a config normalises images as an exported file does.
-
-    Raises:
-        UserError: It does not, or the file takes images of one size only.
-    """
+    """Check that a config normalises images as an exported file does."""
     if metadata.layout != "nchw":
         raise UserError(f"model {file}: has the layout {metadata.layout}; export it without")
     own = config.model.data_preprocessor
     order = "rgb" if own.get("bgr_to_rgb", True) else "bgr"
-    same = order == metadata.channel_order and all(
-        torch.allclose(
-            torch.tensor(getattr(metadata, key)), torch.tensor(own[key], dtype=torch.float32)
-        )
-        for key in ("mean", "std")
-    )
-    if not same:
+    same = all(np.allclose(getattr(metadata, key), own[key]) for key in ("mean", "std"))
+    if order != metadata.channel_order or not same:
         raise UserError(
             f"model {file}: normalises images otherwise than config {config.filename}; test it "
             f"with its own, {metadata.config}"

@@ -26,16 +26,10 @@ PREFIX = "model.postprocessor."  # of the options that an exported model takes
 class ExportedNetwork:
     """Prepare images and find their texts with an exported model.
 
-    Args:
-        path: A file of `dbnet export`.
-        device: "cpu", or for .onnx and .pt2 "cuda", ...
-        test_size: (W, H), long and short side at most, instead of the file's.
-        options: Settings of the postprocessor, `model.postprocessor.box_thresh` for example.
-        amp: Refused: the file has its precision.
-
-    Attributes:
-        streams: Batches that the network works on at once, each on at least 4 threads, or fewer
-            where that pays; a batch alone has all threads.
+    `test_size`, (W, H), long and short side at most, stands in for the file's; `options` are
+    settings of the postprocessor, such as `model.postprocessor.box_thresh`. `amp` is refused: the
+    file has its precision. The network works on `streams` batches at once, each on at least 4
+    threads, or fewer where that pays; a batch alone has all threads.
     """
 
     def __init__(
@@ -49,12 +43,9 @@ class ExportedNetwork:
         if amp:
             raise UserError(f"--amp: {path} has its precision; export it with --precision bf16")
         self.runtime = open_runtime(path, device)
-        threads = num_threads()
-        least = self.runtime.least_streams
-        if device == "cpu" and least:
-            self.streams = min(threads, max(least, threads // THREADS_PER_STREAM))
-        else:
-            self.streams = 1
+        threads, least = num_threads(), self.runtime.least_streams
+        several = min(threads, max(least, threads // THREADS_PER_STREAM))
+        self.streams = several if device == "cpu" and least else 1
         self._open_shared = partial(open_runtime, path, device, threads, self.streams)
         metadata = self.runtime.metadata
         if metadata.layout != "nchw":
@@ -63,7 +54,10 @@ class ExportedNetwork:
                 "without --layout"
             )
         self.metadata = with_options(metadata, test_size, options or {}, str(path))
-        self.postprocessor = make_postprocessor(self.metadata)
+        try:
+            self.postprocessor = DBPostprocessor(**self.metadata.postprocessor)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"--cfg-options {PREFIX}...: {error}") from None
         self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix="network")
         self._shared: Runtime | None = None
         self._running, self._lock = 0, threading.Lock()
@@ -145,16 +139,9 @@ def make_input(images: Sequence[np.ndarray], metadata: Metadata) -> np.ndarray:
 
 
 def with_options(
-    metadata: Metadata,
-    test_size: tuple[int, int] | None,
-    options: Mapping[str, Any],
-    source: str,
+    metadata: Metadata, test_size: tuple[int, int] | None, options: Mapping[str, Any], source: str
 ) -> Metadata:
-    """Replace settings of an exported model.
-
-    Raises:
-        UserError: An option is no setting of the postprocessor.
-    """
+    """Replace settings of an exported model."""
     wrong = [key for key in options if key.removeprefix(PREFIX) not in metadata.postprocessor]
     if wrong:
         known = ", ".join(metadata.postprocessor)
@@ -165,15 +152,3 @@ def with_options(
     settings = {key.removeprefix(PREFIX): value for key, value in options.items()}
     resize = metadata.resize if test_size is None else {**metadata.resize, "scale": test_size}
     return replace(metadata, resize=resize, postprocessor={**metadata.postprocessor, **settings})
-
-
-def make_postprocessor(metadata: Metadata) -> DBPostprocessor:
-    """Build the postprocessor of an exported model.
-
-    Raises:
-        UserError: It refuses a value.
-    """
-    try:
-        return DBPostprocessor(**metadata.postprocessor)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"--cfg-options {PREFIX}...: {error}") from None

@@ -14,17 +14,11 @@ OLD_EXPORTER = 17
 
 
 class Format(NamedTuple):
-    """A kind of file.
-
-    Attributes:
-        name: As people know it.
-        precisions: Those that its runtime has.
-        arguments: Of the command, besides those that all take.
-    """
+    """A kind of file."""
 
     name: str
     precisions: tuple[str, ...]
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()  # of the command, besides those that all take
 
 
 FORMATS = {
@@ -46,11 +40,7 @@ class Request(NamedTuple):
 
 
 def check_request(request: Request) -> None:
-    """Check that the arguments go together and nothing is overwritten.
-
-    Raises:
-        UserError: They do not, or something would be.
-    """
+    """Check that the arguments go together and nothing is overwritten."""
     out, suffix = request.out, request.out.suffix.lower()
     if suffix not in FORMATS:
         near = difflib.get_close_matches(suffix, FORMATS, 1, 0.4)
@@ -62,16 +52,15 @@ def check_request(request: Request) -> None:
             f"--precision {request.precision}: {kind.name} has {', '.join(kind.precisions)}"
             + ("; --out model.xml has bf16" if request.precision == "bf16" else "")
         )
-    given = {
-        "--layout": request.layout != "nchw",
-        "--size": request.size is not None,
-        "--opset": request.opset is not None,
-    }
-    for name, is_given in given.items():
-        if is_given and name not in kind.arguments:
-            raise UserError(f"{name}: does not go with {kind.name}, leave it out")
+    for name in ("layout", "size", "opset"):
+        is_given = getattr(request, name) != Request._field_defaults[name]
+        if is_given and f"--{name}" not in kind.arguments:
+            raise UserError(f"--{name}: does not go with {kind.name}, leave it out")
     _check_opencv(request)
-    _check_int8(request)
+    if request.precision == "int8" and request.calibrate is None:
+        raise UserError("--precision int8: needs --calibrate DIR, a folder of training images")
+    if request.precision != "int8" and request.calibrate is not None:
+        raise UserError("--calibrate: goes with --precision int8")
     if request.opset is not None and request.opset not in OPSETS:
         raise UserError(f"--opset {request.opset}: must be {OPSETS[0]} to {OPSETS[-1]}")
     for path in files_of(out):
@@ -99,10 +88,3 @@ def _check_opencv(request: Request) -> None:
     if request.size is not None and any(side % 32 for side in request.size):
         width, height = (max(round(side / 32) * 32, 32) for side in request.size)
         raise UserError(f"--size: must be multiples of 32, such as {width},{height}")
-
-
-def _check_int8(request: Request) -> None:
-    if request.precision == "int8" and request.calibrate is None:
-        raise UserError("--precision int8: needs --calibrate DIR, a folder of training images")
-    if request.precision != "int8" and request.calibrate is not None:
-        raise UserError("--calibrate: goes with --precision int8")

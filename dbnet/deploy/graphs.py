@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dbnet.deploy.formats import OLD_EXPORTER, Request
 from dbnet.deploy.metadata import KEY, Metadata
-from dbnet.deploy.requirements import DEFORMABLE_OPSET, needs, needs_deformable
+from dbnet.deploy.requirements import DEFORMABLE, DEFORMABLE_OPSET, needs
 from dbnet.errors import UserError
 from dbnet.models.backbones.resnet import ModulatedDeformConv2d
 from dbnet.models.batch_norm_folding import fold_batch_norms
@@ -85,17 +85,14 @@ def is_deformable(model: nn.Module) -> bool:
 
 
 def check_requirements(model: nn.Module, request: Request) -> None:
-    """Check, before the work, that everything is installed.
-
-    Raises:
-        UserError: A package is missing or too old, or the model cannot be written so.
-    """
+    """Check, before the work, that everything is installed."""
     suffix, deformable = request.out.suffix.lower(), is_deformable(model)
     if suffix == ".onnx":
         for package in ("onnx", "onnxscript", "onnxruntime"):
             needs(package, "to write .onnx files")
         if deformable:
-            needs_deformable("torch", "onnxscript", "onnxruntime")
+            for package, least in DEFORMABLE.items():
+                needs(package, "for deformable convolutions", least)
             if request.layout == "opencv":
                 raise UserError("--layout opencv: OpenCV's dnn has no deformable convolutions")
             if request.opset is not None and request.opset < DEFORMABLE_OPSET:
@@ -114,11 +111,8 @@ def check_requirements(model: nn.Module, request: Request) -> None:
 def write_onnx(graph: nn.Module, path: Path, opset: int, size: tuple[int, int] | None) -> None:
     """Write an ONNX file with input `x` and output `prob_map`.
 
-    Args:
-        graph: To be exported.
-        path: The file.
-        opset: Up to 17 by PyTorch's old exporter; the new one writes 18 whatever is asked.
-        size: (W, H) of one image; None leaves N, H and W free.
+    PyTorch's old exporter writes opsets up to 17, the new one 18 whatever is asked. `size` is the
+    (W, H) of one image; None leaves N, H and W free.
     """
     example = torch.rand((1, 3, *size[::-1]) if size else EXAMPLE)
     names: dict[str, Any] = dict(input_names=["x"], output_names=["prob_map"])
@@ -149,7 +143,8 @@ def free_shapes() -> tuple[dict[int, Any], ...]:
 
 def finish_onnx(path: Path, metadata: Metadata) -> None:
     """Name the free axes, and put the settings into a file."""
-    onnx = needs("onnx", "to write .onnx files")
+    import onnx
+
     model = onnx.load(path)
     if metadata.size is None:
         for value in (model.graph.input[0], model.graph.output[0]):
@@ -163,11 +158,8 @@ def finish_onnx(path: Path, metadata: Metadata) -> None:
 
 def to_half_onnx(path: Path) -> None:
     """Round an ONNX file's weights to float16; input and output stay float32."""
-    onnx = needs("onnx", "to write .onnx files")
-    from onnxruntime.transformers.float16 import (
-        DEFAULT_OP_BLOCK_LIST,
-        convert_float_to_float16,
-    )
+    import onnx
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     blocked = [*DEFAULT_OP_BLOCK_LIST, "DeformConv"]  # CPUs have no such kernel
     model = convert_float_to_float16(
@@ -213,11 +205,18 @@ def run_graph(graph: nn.Module, x: np.ndarray) -> np.ndarray:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep the exporters' remarks on their own insides from the user."""
+    output = contextlib.redirect_stdout(io.StringIO())
+    with quiet_logging(), warnings.catch_warnings(), output:
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def quiet_logging() -> Iterator[None]:
+    """Keep what is logged from the user, up to warnings."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
         logging.disable(level)

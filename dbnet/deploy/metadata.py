@@ -11,48 +11,33 @@ KEY = "dbnet"  # of the JSON object in the file
 
 @dataclass(frozen=True)
 class Metadata:
-    """Settings of a detector, stored in the exported file under `KEY`.
+    """Settings of a detector, stored in the exported file under `KEY`."""
 
-    Attributes:
-        config: Name of the config.
-        checkpoint: Name of the checkpoint's file.
-        checkpoint_sha256: Of the checkpoint's file.
-        version: Of this project.
-        precision: "fp32", "fp16", "bf16" or "int8".
-        layout: "nchw", or "opencv": pixels 0..255 in BGR order in, a map (H, W) out.
-        size: (W, H) of a fixed input; None where it is free.
-        mean: Subtracted from the pixels, in the network's order of channels.
-        std: Divides the differences.
-        channel_order: "bgr" or "rgb", of the network's input.
-        divisor: Height and width of the input are multiples of it; pads are 0.
-        resize: Arguments of `dbnet.resizing.fitted_size`: `scale` (long and short side), ...
-        postprocessor: Arguments of `DBPostprocessor`.
-    """
-
-    config: str
-    checkpoint: str
+    config: str  # its name
+    checkpoint: str  # name of its file
     checkpoint_sha256: str
-    version: str
-    precision: str
-    layout: str
-    size: tuple[int, int] | None
-    mean: list[float]
-    std: list[float]
-    channel_order: str
-    divisor: int
-    resize: dict[str, Any]
-    postprocessor: dict[str, Any]
+    version: str  # of this project
+    precision: str  # "fp32", "fp16", "bf16" or "int8"
+    layout: str  # "nchw", or "opencv": pixels 0..255 in BGR order in, a map (H, W) out
+    size: tuple[int, int] | None  # (W, H) of a fixed input; None where it is free
+    mean: list[float]  # subtracted from the pixels, in the network's order of channels
+    std: list[float]  # divides the differences
+    channel_order: str  # "bgr" or "rgb", of the network's input
+    divisor: int  # height and width of the input are multiples of it; pads are 0
+    resize: dict[str, Any]  # arguments of `fitted_size`: `scale` (long and short side), ...
+    postprocessor: dict[str, Any]  # arguments of `DBPostprocessor`
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
 
-def parse_metadata(text: str, source: str) -> Metadata:
-    """Read the JSON object of an exported file.
-
-    Raises:
-        UserError: It is none of this project's, or of another version.
-    """
+def parse_metadata(text: str | None, source: str) -> Metadata:
+    """Read the JSON object of an exported file, which it has if `dbnet export` has written it."""
+    if not text:
+        raise UserError(
+            f"{source}: has no settings of dbnet in it, as `dbnet export` writes them; export it "
+            "from its config and checkpoint"
+        )
     try:
         return Metadata(**json.loads(text))
     except (TypeError, ValueError) as error:

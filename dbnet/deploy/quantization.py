@@ -1,6 +1,5 @@
 """int8 networks, by the tools of the runtimes; sensitive layers stay in floating point."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dbnet.deploy.exported_network import make_input
+from dbnet.deploy.graphs import quiet_logging
 from dbnet.deploy.metadata import Metadata
 from dbnet.deploy.requirements import needs
 from dbnet.images import find_images, read_displayed
@@ -31,12 +31,6 @@ def quantize_onnx(path: Path, graph: nn.Module, folder: Path, metadata: Metadata
     """Quantise an ONNX file in its place: static, QDQ, weights per channel.
 
     Dynamic or per-tensor scales ruin depthwise convolutions.
-
-    Args:
-        path: The file, in float32.
-        graph: The same in PyTorch.
-        folder: Of training images.
-        metadata: The settings.
     """
     onnx = needs("onnx", "to write int8")
     from onnxruntime import quantization as tool
@@ -44,7 +38,7 @@ def quantize_onnx(path: Path, graph: nn.Module, folder: Path, metadata: Metadata
 
     paths = choose(folder)
     left_out = sensitive_layers(graph, paths, metadata)
-    batches = inputs(paths, metadata)
+    batches = (read_input(path, metadata) for path in paths)
 
     class Reader(tool.CalibrationDataReader):
         def get_next(self) -> dict[str, np.ndarray] | None:
@@ -56,7 +50,9 @@ def quantize_onnx(path: Path, graph: nn.Module, folder: Path, metadata: Metadata
     quant_pre_process(str(path), str(prepared), skip_optimization=True, skip_symbolic_shape=True)
     nodes = onnx.load(prepared).graph.node
     kinds = ["Conv", "ConvTranspose"]
-    excluded = [n.name for n in nodes if n.op_type in kinds and layer_of(n.input[1]) in left_out]
+    # A weight is named as its layer: "detector.neck.conv.weight".
+    convolutions = [node for node in nodes if node.op_type in kinds]
+    excluded = [n.name for n in convolutions if n.input[1].removesuffix(".weight") in left_out]
     with quiet_logging():
         tool.quantize_static(
             str(prepared),
@@ -91,21 +87,11 @@ def quantize_openvino(model: Any, graph: nn.Module, folder: Path, metadata: Meta
         )
 
 
-def layer_of(weight: str) -> str:
-    """Name the layer of a weight: "detector.neck.conv.weight" gives "detector.neck.conv"."""
-    return weight.removesuffix(".weight")
-
-
 def choose(folder: Path) -> list[str]:
     """Take `MAX_IMAGES` of a folder's images, evenly."""
     paths = find_images([folder])
     step = max(len(paths) / MAX_IMAGES, 1)
     return [paths[int(i * step)] for i in range(min(len(paths), MAX_IMAGES))]
-
-
-def inputs(paths: Sequence[str], metadata: Metadata) -> Iterator[np.ndarray]:
-    """Read images as the network gets them, (1, 3, H, W) each."""
-    return (read_input(path, metadata) for path in paths)
 
 
 def read_input(path: str, metadata: Metadata) -> np.ndarray:
@@ -172,14 +158,3 @@ def rounded_per_channel(weight: Tensor, axis: int) -> Tensor:
     others = [i for i in range(weight.ndim) if i != axis]
     step = weight.abs().amax(others, keepdim=True).clamp(min=1e-12) / 127
     return (weight / step).round() * step
-
-
-@contextmanager
-def quiet_logging() -> Iterator[None]:
-    """Silence the tools' remarks on their own insides."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(level)

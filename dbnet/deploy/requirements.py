@@ -24,13 +24,7 @@ DEFORMABLE_OPSET = 19
 def needs(package: str, why: str, least: tuple[int, ...] = ()) -> Any:
     """Import a package, whose distribution has its name.
 
-    Args:
-        package: Name.
-        why: "to run .onnx files".
-        least: Oldest version that will do; none for `LEAST`.
-
-    Raises:
-        UserError: It is missing, too old, or cannot be imported.
+    `why` is such as "to run .onnx files"; `least` is the oldest version, that of `LEAST` if none.
     """
     least = least or LEAST.get(package, ())
     try:
@@ -44,25 +38,13 @@ def needs(package: str, why: str, least: tuple[int, ...] = ()) -> Any:
     return module
 
 
-def needs_deformable(*packages: str) -> None:
-    """Check the versions that deformable convolutions need.
-
-    Raises:
-        UserError: One is too old or missing.
-    """
-    for package in packages:
-        needs(package, "for deformable convolutions", DEFORMABLE[package])
-
-
 def how_to_install(package: str, least: tuple[int, ...] = ()) -> str:
     """Write the line that installs a package."""
     if package in EXTRAS and not least:
         return f'pip install "dbnet[{EXTRAS[package]}]"'
     version = f">={'.'.join(map(str, least))}" if least else ""
-    python = (
-        ", whose wheels need Python 3.11" if (package, least) == ("onnxruntime", (1, 25)) else ""
-    )
-    return f'pip install "{package}{version}"{python}'
+    newer = package == "onnxruntime" and least == (1, 25)
+    return f'pip install "{package}{version}"' + ", whose wheels need Python 3.11" * newer
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -79,11 +61,8 @@ def explain(error: Exception, runtime: str) -> str:
     """Say in a line why a runtime does not load a file, and which version does."""
     text = " ".join(str(error).split())
     if "DeformConv" in text and runtime.startswith("ONNX Runtime"):
-        least = DEFORMABLE["onnxruntime"]
-        return (
-            f"{runtime} cannot compute its deformable convolutions: "
-            f"{how_to_install('onnxruntime', least)}"
-        )
+        newer = how_to_install("onnxruntime", DEFORMABLE["onnxruntime"])
+        return f"{runtime} cannot compute its deformable convolutions: {newer}"
     if found := re.search(r"Unsupported model IR version: (\d+)", text):
         newer = how_to_install("onnxruntime", LEAST["onnxruntime"])
         return f"{runtime} is too old for IR version {found[1]}: {newer}"

@@ -24,18 +24,13 @@ STRIDE = 32  # of the networks' smallest maps
 
 
 class Runtime(Protocol):
-    """What runs an exported network.
+    """What runs an exported network."""
 
-    Attributes:
-        name: With its version.
-        metadata: Of the file.
-        least_streams: Calls at once, on shares of the processor, that pay on two threads already;
-            0 where there is only one at a time.
-    """
-
+    # Calls at once, on shares of the processor, that pay on two threads already; 0 where there is
+    # only one at a time.
     least_streams: int
-    name: str
-    metadata: Metadata
+    name: str  # with its version
+    metadata: Metadata  # of the file
 
     def __call__(self, x: np.ndarray) -> np.ndarray: ...
 
@@ -71,9 +66,6 @@ def open_runtime(
         device: "cpu", or for ONNX Runtime "cuda", "cuda:1", ...
         threads: In all; 0 for `OMP_NUM_THREADS`, or as many as the runtime likes.
         streams: Calls at once, which share the threads.
-
-    Raises:
-        UserError: The file is missing or damaged, or its runtime is not installed or too old.
     """
     path = Path(path)
     try:
@@ -111,7 +103,7 @@ class OnnxRuntime:
         except Exception as error:  # the runtime's own classes, from RuntimeError down
             raise UserError(f"model {path}: {explain(error, self.name)}") from None
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
-        self.metadata = parse_metadata(text, f"model {path}") if text else foreign_model(path)
+        self.metadata = parse_metadata(text, f"model {path}")
         self._input = self._session.get_inputs()[0].name
         self._giving_back = ort.RunOptions()
         self._giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
@@ -126,38 +118,19 @@ class OnnxRuntime:
 
 
 def onnx_providers(device: str, available: list[str]) -> list[Any]:
-    """Choose ONNX Runtime's provider for a device, "cpu" or "cuda:N".
-
-    Raises:
-        UserError: This build of ONNX Runtime has none for it.
-    """
+    """Choose ONNX Runtime's provider for a device, "cpu" or "cuda:N"."""
     if device == "cpu":
         return ["CPUExecutionProvider"]
     kind, _, index = device.partition(":")
     if kind != "cuda" or "CUDAExecutionProvider" not in available:
         raise UserError(
-            f"device {device}: this ONNX Runtime computes on {_listed(available)}; "
+            f"device {device}: this ONNX Runtime computes on "
+            f"{', '.join(name.removesuffix('ExecutionProvider') for name in available)}; "
             "pip install onnxruntime-gpu for CUDA, or try cpu"
         )
     # Heuristics instead of trials: each size of image would be tried out otherwise.
     settings = {"device_id": int(index or 0), "cudnn_conv_algo_search": "HEURISTIC"}
     return [("CUDAExecutionProvider", settings), "CPUExecutionProvider"]
-
-
-def _listed(providers: list[str]) -> str:
-    return ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
-
-
-def foreign_model(path: Path) -> Metadata:
-    """Refuse a file that `dbnet export` has not written.
-
-    Raises:
-        UserError: Always.
-    """
-    raise UserError(
-        f"model {path}: has no settings of dbnet in it, as `dbnet export` writes them; export it "
-        "from its config and checkpoint"
-    )
 
 
 class OpenVino:
@@ -176,7 +149,7 @@ class OpenVino:
         try:
             model = core.read_model(path)
             text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
-            self.metadata = parse_metadata(text, f"model {path}") if text else foreign_model(path)
+            self.metadata = parse_metadata(text, f"model {path}")
             # What int8 leaves in floating point is bfloat16 too.
             half = self.metadata.precision in ("bf16", "int8")
             half &= "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

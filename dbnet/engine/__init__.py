@@ -20,34 +20,3 @@ One iteration, in order:
         InterruptHook                        save and stop after a signal
     if an epoch or val_interval is over:     EMA weights in, OverlappedValLoop, EMA weights out
 """
-
-from dbnet.engine.checkpoint_hook import SafeCheckpointHook
-from dbnet.engine.depth_decay import DepthDecay
-from dbnet.engine.device_data_hook import DeviceDataHook
-from dbnet.engine.evaluation_loops import OverlappedTestLoop, OverlappedValLoop
-from dbnet.engine.hooks import (
-    ConstantPredictorHook,
-    CurvesHook,
-    MetricsHook,
-)
-from dbnet.engine.loss_hooks import BatchedRuntimeInfoHook, NonFiniteLossHook
-from dbnet.engine.nothing_to_learn_hook import NothingToLearnHook
-from dbnet.engine.optim_wrapper import AsyncOptimWrapper, Bfloat16OptimWrapper
-from dbnet.engine.show_predictions_hook import ShowPredictionsHook
-
-__all__ = [
-    "AsyncOptimWrapper",
-    "BatchedRuntimeInfoHook",
-    "Bfloat16OptimWrapper",
-    "ConstantPredictorHook",
-    "CurvesHook",
-    "DepthDecay",
-    "DeviceDataHook",
-    "MetricsHook",
-    "NonFiniteLossHook",
-    "NothingToLearnHook",
-    "OverlappedTestLoop",
-    "OverlappedValLoop",
-    "SafeCheckpointHook",
-    "ShowPredictionsHook",
-]

@@ -39,13 +39,8 @@ def holds_checkpoints(work_dir: Path) -> bool:
 def find_resumable(work_dir: Path) -> tuple[str, dict] | None:
     """Find the newest whole checkpoint of a work directory, and read it onto the CPU.
 
-    Every damaged one is named in a warning.
-
-    Returns:
-        Path and content; None if the work directory has no checkpoint at all.
-
-    Raises:
-        UserError: There are checkpoints, but none to resume.
+    Every damaged one is named in a warning. None stands for a work directory without any; one that
+    has some, but none to resume, is an error.
     """
     for path in _newest_first(work_dir):
         try:
@@ -61,11 +56,7 @@ def find_resumable(work_dir: Path) -> tuple[str, dict] | None:
 
 
 def read_state(path: str) -> dict:
-    """Read a checkpoint onto the CPU; it must hold a training state, not weights alone.
-
-    Raises:
-        UserError: It cannot be read, or holds weights alone.
-    """
+    """Read a checkpoint onto the CPU; it must hold a training state, not weights alone."""
     checkpoint = read_checkpoint(path)
     if zipfile.is_zipfile(path) and (part := zipfile.ZipFile(path).testzip()):
         # torch does not look at the check sums that it writes

@@ -20,11 +20,7 @@ class DepthDecay(DefaultOptimWrapperConstructor):
     paramwise_cfg: dict[str, Any]
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer of a detector.
-
-        Raises:
-            ValueError: Its backbone is no graph.
-        """
+        """Build the optimizer of a detector; a ValueError says that its backbone is no graph."""
         decay = self.paramwise_cfg.get("depth_decay")
         graph = getattr(unwrap(model).get_submodule("backbone"), "graph", None)
         if graph is None or not isinstance(decay, float) or not 0 < decay <= 1:

@@ -47,23 +47,16 @@ class DeviceDataHook(Hook):
 
 def check_loader(loader: Any) -> None:
     """Refuse a loader whose samples are not asked for by `SampleKey`, or not in batches."""
-    mistake = None
+    where = "default_hooks.device_data: train_dataloader"
     if not isinstance(loader.sampler, EpochKeySampler | InfiniteKeySampler):
-        mistake = f"sampler is a {type(loader.sampler).__name__}, not an EpochKeySampler"
-    elif loader.batch_size is None:
-        mistake = "batch_sampler has no counterpart on the device"
-    if mistake is not None:
-        raise UserError(f"default_hooks.device_data: train_dataloader.{mistake}")
+        kind = type(loader.sampler).__name__
+        raise UserError(f"{where}.sampler is a {kind}, not an EpochKeySampler")
+    if loader.batch_size is None:
+        raise UserError(f"{where}.batch_sampler has no counterpart on the device")
 
 
 def planning_loader(loader: DataLoader, dataset: Any, pin_memory: bool) -> DataLoader:
-    """Copy a data loader to one of plans.
-
-    Args:
-        loader: The loader of images.
-        dataset: Of plans; of this process's share of images.
-        pin_memory: Whether batches are copied from page-locked memory.
-    """
+    """Copy a data loader to one of plans, from the dataset of this process's share of images."""
     sampler: Any = loader.sampler
     rank, world_size = get_dist_info()
     if world_size > 1:

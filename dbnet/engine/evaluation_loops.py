@@ -74,10 +74,8 @@ def run_overlapped(loop: ValLoop | TestLoop, stage: str) -> dict:
     runner.model.eval()
     search = torch.backends.cudnn.benchmark and have_one_size(loop.dataloader.dataset)
     with searching(search), closing(overlapped_predictions(loop, stage)) as predictions:
-        for index, batch, outputs in predictions:
-            runner.call_hook(
-                f"after_{stage}_iter", batch_idx=index, data_batch=batch, outputs=outputs
-            )
+        for step in predictions:
+            runner.call_hook(f"after_{stage}_iter", **step)
     metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
     runner.call_hook(f"after_{stage}_epoch", metrics=metrics)
     runner.call_hook(f"after_{stage}")
@@ -112,8 +110,8 @@ def half_precision(enabled: bool) -> AbstractContextManager:
 
 def overlapped_predictions(
     loop: ValLoop | TestLoop, stage: str
-) -> Generator[tuple[int, dict, list[dict]], None, None]:
-    """Yield index, batch and predictions, which the evaluator has seen, in the loader's order.
+) -> Generator[dict[str, Any], None, None]:
+    """Yield what hooks get of each batch, which the evaluator has seen, in the loader's order.
 
     An exception of the postprocessor or a metric is raised in its batch's turn.
     """
@@ -122,20 +120,19 @@ def overlapped_predictions(
     folded = model if loop.fp16 else fold_batch_norms(model)
     network = average_views(partial(folded, mode="tensor"), getattr(loop, "tta", ()))
 
-    def evaluate(
-        index: int, fetch: Callable[[], Tensor], metas: list[dict], batch: dict
-    ) -> tuple[int, dict, list[dict]]:
+    def evaluate(fetch: Callable[[], Tensor], metas: list[dict], step: dict) -> dict[str, Any]:
         outputs = model.postprocessor(fetch(), metas)
-        loop.evaluator.process(data_samples=outputs, data_batch=batch)
-        return index, batch, outputs
+        loop.evaluator.process(data_samples=outputs, data_batch=step["data_batch"])
+        return dict(step, outputs=outputs)
 
-    def tasks() -> Iterator[Callable[[], tuple[int, dict, list[dict]]]]:
+    def tasks() -> Iterator[Callable[[], dict[str, Any]]]:
         for index, batch in enumerate(loop.dataloader):
-            loop.runner.call_hook(f"before_{stage}_iter", batch_idx=index, data_batch=batch)
+            step = dict(batch_idx=index, data_batch=batch)
+            loop.runner.call_hook(f"before_{stage}_iter", **step)
             data = model.data_preprocessor(batch, False)
             with torch.no_grad(), half_precision(loop.fp16):
                 prob_map = network(data["inputs"])
-            yield partial(evaluate, index, start_fetching(prob_map), data["metas"], batch)
+            yield partial(evaluate, start_fetching(prob_map), data["metas"], step)
 
     # One thread, so that the evaluator sees the batches one after the other.
     return in_order(tasks(), num_threads=1, num_ahead=MAX_PENDING)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
@@ -19,12 +19,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):  # noqa: N818 (asked for, no error)
-    """Training was stopped by a signal; the message says where its state was saved.
-
-    Args:
-        message: One line.
-        signum: Number of the signal.
-    """
+    """Training was stopped by a signal; the message says where its state was saved."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
@@ -77,26 +72,14 @@ class InterruptHook(Hook):
         finally:
             self._restore()
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
-    ) -> None:
-        if not self._has_stepped(runner):
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        wrapper = runner.optim_wrapper
+        if isinstance(wrapper, OptimWrapper) and not wrapper.should_update():
             return  # gathered gradients would be lost
-        signum = self._received_anywhere(runner.iter + 1)
-        if signum:
+        if signum := self._received_anywhere(runner.iter + 1):
             self._stop(runner, signum, runner.iter + 1)
 
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: list | None = None,
-    ) -> None:
+    def after_val_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         if self.received and get_world_size() == 1:
             self._stop(runner, self.received, runner.iter)
 
@@ -108,20 +91,13 @@ class InterruptHook(Hook):
         """Number of a signal that any process has got, the same in all of them; 0 for none."""
         if get_world_size() == 1:
             return self.received
-        if iterations - self.last_asked < self.INTERVAL:
-            return 0
-        return self._ask(iterations)
+        return 0 if iterations - self.last_asked < self.INTERVAL else self._ask(iterations)
 
     def _ask(self, iterations: int) -> int:
         self.last_asked = iterations
         received = torch.tensor(self.received)
         all_reduce(received, "max")
         return int(received)
-
-    def _has_stepped(self, runner: Runner) -> bool:
-        """Check whether the optimizer has used all gradients; false amid their accumulation."""
-        wrapper = runner.optim_wrapper
-        return not isinstance(wrapper, OptimWrapper) or wrapper.should_update()
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.received = signum
@@ -137,7 +113,11 @@ class InterruptHook(Hook):
     def _stop(self, runner: Runner, signum: int, iterations: int) -> NoReturn:
         self._save(runner, iterations)
         barrier()  # a process that left now would have the launcher end the one that writes
-        raise self._interrupted(runner, signum, iterations)
+        raise Interrupted(
+            f"stopped by {signal.Signals(signum).name} after {iterations} iterations, saved as "
+            f"{Path(runner.work_dir) / INTERRUPTED}: continue with --resume",
+            signum,
+        )
 
     def _save(self, runner: Runner, iterations: int) -> None:
         work_dir = Path(runner.work_dir)
@@ -151,10 +131,3 @@ class InterruptHook(Hook):
         if is_main_process():
             point_to(work_dir / INTERRUPTED, work_dir)
         runner.visualizer.close()
-
-    def _interrupted(self, runner: Runner, signum: int, iterations: int) -> Interrupted:
-        return Interrupted(
-            f"stopped by {signal.Signals(signum).name} after {iterations} iterations, saved as "
-            f"{Path(runner.work_dir) / INTERRUPTED}: continue with --resume",
-            signum,
-        )

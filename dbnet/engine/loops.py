@@ -40,11 +40,7 @@ def batches_after(dataloader: DataLoader, samples: int) -> Iterator[dict]:
 
 
 def check_intervals(intervals: list[int]) -> None:
-    """Refuse to validate after fewer than 1 epochs or iterations.
-
-    Raises:
-        UserError: One of the intervals of the run says so.
-    """
+    """Refuse to validate after fewer than 1 epochs or iterations."""
     if min(intervals) < 1:
         raise UserError(
             f"train_cfg.val_interval={min(intervals)}: give 1 or more; to train without "

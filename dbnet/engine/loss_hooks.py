@@ -4,7 +4,7 @@ Reading a value waits until the device has computed it; until then no work can b
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.hooks import Hook, LoggerHook, RuntimeInfoHook
@@ -17,18 +17,13 @@ from dbnet.remote.paths import shown
 
 
 class Step(NamedTuple):
-    """What one training step adds to the log.
+    """What one training step adds to the log."""
 
-    Attributes:
-        epoch: Counted from 1, as `iteration` is.
-        losses: 0-d tensors on the device, or numbers once they have been read.
-        images: Paths of its batch.
-    """
-
-    epoch: int
+    epoch: int  # counted from 1, as `iteration` is
     iteration: int
+    # 0-d tensors on the device, or numbers once they have been read.
     losses: dict[str, Tensor | float]
-    images: list[str]
+    images: list[str]  # paths of its batch
 
 
 @HOOKS.register_module(name=["BatchedRuntimeInfoHook", "RuntimeInfoHook"])
@@ -45,14 +40,13 @@ class BatchedRuntimeInfoHook(RuntimeInfoHook):
         self.pending: list[Step] = []
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict[str, Tensor | float] | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Any = None
     ) -> None:
         clipped = getattr(runner.optim_wrapper, "log_scalars", {})  # of AsyncOptimWrapper
-        losses = {name: _detached(value) for name, value in {**clipped, **(outputs or {})}.items()}
+        losses = {
+            name: value.detach() if isinstance(value, Tensor) else value
+            for name, value in {**clipped, **(outputs or {})}.items()
+        }
         clipped.clear()
         images = [shown(meta["img_path"]) for meta in (data_batch or {}).get("metas", [])]
         self.pending.append(Step(runner.epoch + 1, runner.iter + 1, losses, images))
@@ -88,20 +82,9 @@ def read_steps(steps: list[Step]) -> list[Step]:
     """Replace the tensors of some steps by numbers, all in one transfer."""
     values = [value for step in steps for value in step.losses.values()]
     tensors = [value.float().reshape(()) for value in values if isinstance(value, Tensor)]
-    numbers = iter(torch.stack(tensors).tolist() if tensors else [])
-    return [
-        step._replace(
-            losses={
-                name: next(numbers) if isinstance(value, Tensor) else value
-                for name, value in step.losses.items()
-            }
-        )
-        for step in steps
-    ]
-
-
-def _detached(value: Tensor | float) -> Tensor | float:
-    return value.detach() if isinstance(value, Tensor) else value
+    read = iter(torch.stack(tensors).tolist() if tensors else [])
+    numbers = (next(read) if isinstance(value, Tensor) else value for value in values)
+    return [step._replace(losses={name: next(numbers) for name in step.losses}) for step in steps]
 
 
 @HOOKS.register_module()
@@ -112,11 +95,7 @@ class NonFiniteLossHook(Hook):
     """
 
     def after_losses_read(self, runner: Runner, steps: list[Step]) -> None:
-        """Check the losses that `BatchedRuntimeInfoHook` has read.
-
-        Raises:
-            UserError: One of them is not finite.
-        """
+        """Check the losses that `BatchedRuntimeInfoHook` has read."""
         for step in steps:
             if all(map(math.isfinite, step.losses.values())):
                 continue
@@ -127,11 +106,7 @@ class NonFiniteLossHook(Hook):
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse weights that are not finite: another process may have had the loss that was not.
-
-        Raises:
-            UserError: They are not.
-        """
+        """Refuse weights that are not finite: another process may have had such a loss."""
         for name, value in checkpoint["state_dict"].items():
             if value.is_floating_point() and not value.isfinite().all():
                 raise UserError(

@@ -2,6 +2,7 @@
 
 import bisect
 import io
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,25 +25,15 @@ MOST = 10**9
 
 
 class Costs(NamedTuple):
-    """Seconds that a run takes.
+    """Seconds that a run takes."""
 
-    Attributes:
-        spent: Since the command began, with `done` units trained.
-        done: Units, epochs or iterations; a fraction where epochs are counted.
-        unit: Of a unit's training.
-        validation: Of one.
-        val_interval: Units from one validation to the next; there is one at the end.
-        saving: Of a checkpoint.
-        save_interval: Units from one to the next; there is one at the end.
-    """
-
-    spent: float
-    done: float
-    unit: float
-    validation: float
-    val_interval: int
-    saving: float
-    save_interval: int
+    spent: float  # since the command began, with `done` units trained
+    done: float  # units, epochs or iterations; a fraction where epochs are counted
+    unit: float  # of a unit's training
+    validation: float  # of one
+    val_interval: int  # units from one validation to the next; there is one at the end
+    saving: float  # of a checkpoint
+    save_interval: int  # units from one to the next; there is one at the end
 
     def total(self, length: int) -> float:
         """Seconds of a run of `length` units."""
@@ -64,10 +55,7 @@ class MaxMinutesHook(Hook):
     Validations and checkpoints included, and the start of the command. Every point of the schedules
     moves in proportion; up to then the learning rate is that of the config's own length. The length
     is kept in checkpoints, and holds when they are resumed, with this hook in the run.
-
-    Args:
-        minutes: For the whole run; None to do no more than to keep a length.
-        started: `time.monotonic()` at the start of the command.
+    Without `minutes` it only does that; `started` is `time.monotonic()` as the command began.
     """
 
     priority = "LOWEST"  # after the schedules have been stepped
@@ -116,7 +104,9 @@ class MaxMinutesHook(Hook):
                 f"--max-minutes {minutes:g}: too little for {done} {unit_of(loop)}, validation and "
                 f"checkpoint, which need {costs.total(done) / USED / 60:.2g}"
             )
-        stretch(runner, length)
+        factor = length / length_of(loop)  # moves the points of the schedules in proportion
+        set_length(loop, length)
+        restart_schedules(runner, factor, runner.iter + 1)
         runner.message_hub.update_info(LENGTH, length)
         self._fixed = True
         log(
@@ -171,16 +161,13 @@ def time_validation(runner: Any) -> float:
     """Estimate the seconds of a validation by its second batch; 0 without one."""
     if runner.val_loop is None:
         return 0.0
-    loader = runner.val_loop.dataloader
+    loader, seconds = runner.val_loop.dataloader, 0.0
     with evaluating(runner.model):
-        times = []
-        batches = iter(loader)
-        for batch in (batch for batch, _ in zip(batches, range(2))):
+        for batch in itertools.islice(loader, 2):
             start = time.monotonic()
             runner.model.val_step(batch)
-            times.append(time.monotonic() - start)
-        del batches
-    return times[-1] * len(loader) if times else 0.0
+            seconds = time.monotonic() - start
+    return seconds * len(loader)
 
 
 @contextmanager
@@ -209,11 +196,3 @@ def time_checkpoint(runner: Any) -> tuple[float, int]:
     if isinstance(runner.train_loop, ResumableEpochLoop) and not hook.by_epoch:
         interval = max(interval // steps, 1)
     return time.monotonic() - start, interval
-
-
-def stretch(runner: Any, length: int) -> None:
-    """Give a run another length, and move the points of its schedules in proportion."""
-    loop = runner.train_loop
-    factor = length / length_of(loop)
-    set_length(loop, length)
-    restart_schedules(runner, factor, runner.iter + 1)

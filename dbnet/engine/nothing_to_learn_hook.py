@@ -38,11 +38,7 @@ class NothingToLearnHook(Hook):
         self.found = False
 
     def before_train(self, runner: Runner) -> None:
-        """Look at the annotation.
-
-        Raises:
-            UserError: No word in it counts.
-        """
+        """Refuse annotations in which no word counts, and warn of too small ones."""
         loader: Any = runner.train_loop.dataloader
         sets = list(_annotated(loader.dataset))
         if sets and all(each.annotations.ignored.array.all() for each in sets):
@@ -64,19 +60,16 @@ class NothingToLearnHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Look for text in a batch that is still in main memory; the device is not waited for.
-
-        Raises:
-            UserError: There was none so far, and that is enough of it.
-        """
+        """Stop if no batch had text so far; one on the device is not looked at, nor waited for."""
         if self.found or not data_batch:
             return
         if plans := data_batch.get("plans"):  # of `DeviceDataHook`
             has_text, number = plans.num_learnt > 0, plans.num_samples
-        elif _is_in_memory(shrink_map := data_batch.get("targets", {}).get("shrink_map")):
-            has_text, number = bool(shrink_map.any()), len(shrink_map)
         else:
-            return
+            shrink_map = data_batch.get("targets", {}).get("shrink_map")
+            if not isinstance(shrink_map, Tensor) or shrink_map.device.type != "cpu":
+                return
+            has_text, number = bool(shrink_map.any()), len(shrink_map)
         self.found |= has_text
         self.seen += number
         if not self.found and self.seen >= self.num_samples:
@@ -85,10 +78,6 @@ class NothingToLearnHook(Hook):
                 "text, all words are ignored or below min_text_size of GenerateDBTargets; "
                 f"{NO_TEXT}; dbnet browse CONFIG shows the samples"
             )
-
-
-def _is_in_memory(map_: Any) -> bool:
-    return isinstance(map_, Tensor) and map_.device.type == "cpu"
 
 
 def _annotated(dataset: Any) -> Iterator[TextDetDataset]:

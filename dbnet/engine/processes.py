@@ -31,14 +31,9 @@ def average_buffers(model: nn.Module) -> None:
 
 
 def check_same_start(checkpoint: str | None, work_dir: str) -> None:
-    """Refuse processes that start from different checkpoints; their weights would never meet.
+    """Refuse processes that resume or load different checkpoints; their weights would never meet.
 
-    Args:
-        checkpoint: That this process resumes or loads; None for none.
-        work_dir: For the message.
-
-    Raises:
-        UserError: In all processes, if one of them has another than the first one.
+    All of them raise if one has another than the first one.
     """
     name = "nothing" if checkpoint is None else Path(checkpoint).name
     starts = all_gather_object((name, fingerprint(checkpoint), socket.gethostname()))

@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,10 @@ class NamingRunner(Runner):
 
     @staticmethod
     def build_dataloader(dataloader: Any, *args: Any, **kwargs: Any) -> DataLoader:
-        if isinstance(dataloader, DataLoader):
-            return dataloader
         with naming(dataloader):
             return Runner.build_dataloader(dataloader, *args, **kwargs)
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
-        if not isinstance(optim_wrapper, Mapping):
-            return super().build_optim_wrapper(optim_wrapper)
         with naming(optim_wrapper):
             return super().build_optim_wrapper(optim_wrapper)
 
@@ -46,11 +41,7 @@ class SafeRunner(NamingRunner):
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: object, **kwargs: object) -> None:
-        """Write a checkpoint beside its place and rename it when it is on the disk.
-
-        Raises:
-            UserError: The disk is full, or the file cannot be written for another reason.
-        """
+        """Write a checkpoint beside its place and rename it when it is on the disk."""
         path = Path(out_dir) / filename
         try:
             with replace_when_complete(path) as partial:
@@ -79,9 +70,6 @@ class SafeRunner(NamingRunner):
 
         Where it was trained with another number of samples per step, on fewer hosts for example,
         iterations and schedules go on at the same sample.
-
-        Raises:
-            UserError: It is of another one.
         """
         state = state_dict_of(read_checkpoint(filename), filename)
         fit = match(state, unwrap(self.model).state_dict())

@@ -15,14 +15,7 @@ POINTS = ("begin", "end", "T_max", "step_size", "milestones", "total_steps")  # 
 
 
 class Misfit(NamedTuple):
-    """A key of a schedule that is beyond the run.
-
-    Attributes:
-        key: Path in the config.
-        value: What it says.
-        length: Of the run, in the same unit.
-        unit: "epochs" or "iterations".
-    """
+    """A key of a schedule, its path in the config, and a value beyond the run's length."""
 
     key: str
     value: int
@@ -33,10 +26,7 @@ class Misfit(NamedTuple):
 def misfits(schedulers: Any, max_epochs: int, max_iters: int) -> list[Misfit]:
     """Find where the schedules of one optimizer begin, or are said to end, beyond the run.
 
-    Args:
-        schedulers: Config of a schedule, or several; what is built already is left alone.
-        max_epochs: Length of the run, in epochs.
-        max_iters: The same in iterations.
+    What is built already is left alone.
     """
     several = isinstance(schedulers, list | tuple)
     found = []
@@ -59,9 +49,6 @@ def check_schedules(schedulers: Any, max_epochs: int, max_iters: int) -> str | N
 
     Returns:
         A warning if a schedule only ends later than the run; None if all fit.
-
-    Raises:
-        UserError: One begins too late. The message names all that does not fit.
     """
     found = misfits(schedulers, max_epochs, max_iters)
     if not found:
@@ -104,12 +91,9 @@ def length_of(loop: Any) -> int:
 
 
 def restart_schedules(runner: Any, factor: float, iterations: int) -> None:
-    """Build the schedules of the config anew and put them where they are after some iterations.
+    """Build the config's schedules, stretched by `factor`, where they are after some iterations.
 
-    Args:
-        runner: Its optimizer's rates start from their `initial_` values.
-        factor: By which the points of the schedules are moved.
-        iterations: Done so far.
+    The optimizer's rates start from their `initial_` values.
     """
     for group in runner.optim_wrapper.param_groups:
         for name in [name for name in group if name.startswith("initial_")]:
@@ -132,11 +116,6 @@ def take_other_step(runner: Any, before: int, now: int) -> None:
     Epochs keep their samples: iterations are counted anew, schedules stand at the same sample, and
     with `auto_scale_lr` the learning rate is scaled. A run that counts iterations keeps their
     number.
-
-    Args:
-        runner: Has resumed everything.
-        before: Samples of all processes per step, so far.
-        now: The same from now on.
     """
     loop, scaled = runner.train_loop, (runner.auto_scale_lr or {}).get("enable", False)
     if isinstance(loop, ResumableEpochLoop):

@@ -1,6 +1,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from dbnet.datasets.image_paths import image_paths
+from dbnet.datasets.image_paths import free_stem, image_paths
 from dbnet.errors import UserError
 from dbnet.images import has_mark, read_image, write_image
 from dbnet.registry import HOOKS
@@ -61,25 +62,14 @@ class ShowPredictionsHook(Hook):
     def before_test(self, runner: Runner) -> None:
         self.plan(image_paths(runner.test_dataloader.dataset))
 
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: list[dict] | None = None,
-    ) -> None:
+    def after_val_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         if runner.iter >= runner.max_iters:
-            self.after_test_iter(runner, batch_idx, data_batch, outputs)
+            self.after_test_iter(runner, *args, **kwargs)
 
     def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: list[dict] | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        batch = data_batch or dict(metas=[], inputs=[])
-        for meta, inputs, prediction in zip(batch["metas"], batch["inputs"], outputs or []):
+        for meta, inputs, prediction in zip(data_batch["metas"], data_batch["inputs"], outputs):
             self.show(meta, inputs, prediction["polygons"])
 
     def after_val(self, runner: Runner) -> None:
@@ -95,11 +85,7 @@ class ShowPredictionsHook(Hook):
             write_image(self._sheet, sheet, MARK)
 
     def plan(self, paths: Sequence[str]) -> None:
-        """Name the files of the images, and ensure that nothing else is there.
-
-        Raises:
-            UserError: A file is there that no earlier run has drawn, or is one of the images.
-        """
+        """Name the files of the images, and ensure that nothing else is there."""
         check_replaceable(self._sheet)
         targets = [self._sheet, *map(self._target, paths)]
         images = {os.path.realpath(path) for path in paths}
@@ -113,10 +99,7 @@ class ShowPredictionsHook(Hook):
     def show(self, meta: dict, inputs: Tensor, polygons: list) -> None:
         """Draw one image into its file and, if it is among the worst, for the sheet.
 
-        Args:
-            meta: `img_path`, `ori_shape`, `gt_polygons` and others of `PackTextDetInputs`.
-            inputs: What the network gets, (3, H, W) uint8 BGR.
-            polygons: Predictions, each (K, 2), in pixels of the original image.
+        `inputs` are (3, H, W) uint8 BGR, polygons (K, 2) in pixels of the original image.
         """
         path, truth = meta["img_path"], meta["gt_polygons"]
         verdict = judge_image(truth, meta["gt_ignored"], polygons)
@@ -134,26 +117,13 @@ class ShowPredictionsHook(Hook):
     def _target(self, path: str) -> Path:
         """File of an image, named as it; with a number if another image's file has the name."""
         if path not in self.targets:
-            self.targets[path] = self.show_dir / f"{self._free_stem(path)}.jpg"
+            self.targets[path] = self.show_dir / f"{free_stem(path, self.images)}.jpg"
             check_replaceable(self.targets[path])
         return self.targets[path]
 
-    def _free_stem(self, path: str) -> str:
-        stem = free = Path(file_name(path)).stem
-        number = 1
-        # Some file systems ignore the case.
-        while self.images.setdefault(free.lower(), path) != path:
-            number += 1
-            free = f"{stem}_{number}"
-        return free
-
 
 def check_replaceable(target: Path) -> None:
-    """Refuse to replace a file, unless an earlier run has drawn it.
-
-    Raises:
-        UserError: It is there and something else.
-    """
+    """Refuse to replace a file, unless an earlier run has drawn it."""
     if os.path.lexists(target) and not has_mark(target, MARK):
         raise UserError(
             f"{target} is there already, is no drawing of a test and will not be overwritten; "

@@ -36,15 +36,7 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_folder(name: str, folder: str | Path) -> None:
-    """Check, before a run, that a folder can be written to, or made; it is not made yet.
-
-    Args:
-        name: What the folder is, for the message.
-        folder: Path.
-
-    Raises:
-        UserError: It, or what it would be made in, is a file or cannot be written to.
-    """
+    """Check, before a run, that a folder can be written to, or made; it is not made yet."""
     path = Path(os.path.abspath(folder))
     nearest = next(place for place in (path, *path.parents) if os.path.lexists(place))
     if not nearest.is_dir():
@@ -58,11 +50,7 @@ def default_work_dir(config_name: str) -> str:
 
 
 def set_launcher(config: Config, launcher: str) -> None:
-    """Prepare a config to run in one process or in those of a launcher.
-
-    Raises:
-        UserError: The process was not started by `launcher`, or not on a machine fit for it.
-    """
+    """Prepare a config to run in one process or in those of a launcher."""
     config.launcher = launcher
     if launcher == "none":
         return
@@ -101,11 +89,7 @@ def take_places_of_slurm() -> None:
 
 
 def check_local_rank(launcher: str, local_rank: int, num_gpus: int) -> None:
-    """Refuse more processes on a machine than it has GPUs; NCCL takes one for each.
-
-    Raises:
-        UserError: This is such a process.
-    """
+    """Refuse more processes on a machine than it has GPUs; NCCL takes one for each."""
     if local_rank >= num_gpus:
         ways = dict(
             pytorch=f"start with --nproc-per-node {num_gpus}",
@@ -133,11 +117,7 @@ def set_cpu_processes(config: Config) -> None:
 
 
 def check_sync_bn(config: Config) -> None:
-    """Refuse batch statistics over processes where they cannot be computed.
-
-    Raises:
-        UserError: There is no GPU, or the implementation is not PyTorch's.
-    """
+    """Refuse batch statistics over processes where they cannot be computed."""
     kind = config.get("sync_bn")
     if kind not in (None, "torch"):
         raise UserError(f'sync_bn: {kind!r} needs the compiled mmcv; set "torch"')
@@ -183,19 +163,15 @@ def set_start(config: Config, resume: str | None, seed: int | None) -> None:
         local = None if resume is None else str(fetch_checkpoint(resume))
         found = None if local is None else (local, read_state(local))
     if found is not None:
-        path, checkpoint = found
-        take_seed(config, path, checkpoint["meta"]["seed"], seed)
+        path, stored = found[0], found[1]["meta"]["seed"]
+        if seed not in (None, stored):
+            raise UserError(f"--seed {seed}: the run resumed from {path} has seed {stored}")
+        # Now, as mmengine restores it after the sampler has been built.
+        config.randomness = {**config.get("randomness", {}), "seed": stored}
         config.resume, config.load_from = True, path
     if config.get("load_from"):
         skip_imagenet_weights(config)
         config.load_from = place_graph(config, config.load_from)
-
-
-def take_seed(config: Config, checkpoint: str, stored: int, seed: int | None) -> None:
-    """Use the checkpoint's seed now; mmengine restores it after the sampler has been built."""
-    if seed is not None and seed != stored:
-        raise UserError(f"--seed {seed}: the run resumed from {checkpoint} has seed {stored}")
-    config.randomness = {**config.get("randomness", {}), "seed": stored}
 
 
 def enable_amp(config: Config) -> None:
@@ -219,12 +195,7 @@ def config_mistakes_reported(
 ) -> Iterator[None]:
     """Report a value that a part of the config refuses in one line.
 
-    Args:
-        name: Of the config.
-        built: Whether all parts have been built, so that an error is not about the config.
-
-    Raises:
-        UserError: Instead of what the part has raised.
+    When all parts have been built, an error is not about the config.
     """
     try:
         yield
@@ -235,14 +206,9 @@ def config_mistakes_reported(
         if built() or (part is None and not refused) or elsewhere:
             raise
         reason = line_of(error, -1)
-        where = "" if refused else f" ({place_of(error)})"
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if refused else f" ({Path(frame.filename).name}:{frame.lineno})"
         raise UserError(f"config {name}: {f'{part}: ' if part else ''}{reason}{where}") from error
-
-
-def place_of(error: Exception) -> str:
-    """Name the line that has raised an error."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 @contextmanager

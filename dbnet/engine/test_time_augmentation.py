@@ -24,9 +24,6 @@ def average_views(network: Network, kinds: Collection[str]) -> Network:
         network: Maps normalised images (N, 3, H, W), sides multiples of 32, to maps (N, H, W).
         kinds: "flip" adds the mirrored image, "scale" one 0.75 and one 1.25 times as large. Both
             together are six views.
-
-    Raises:
-        ValueError: A kind is unknown.
     """
     if unknown := set(kinds) - set(KINDS):
         raise ValueError(f"tta must be of {', '.join(KINDS)}, got {', '.join(sorted(unknown))}")
@@ -37,10 +34,8 @@ def average_views(network: Network, kinds: Collection[str]) -> Network:
     views = list(itertools.product(scales, flips))
 
     def mean_map(inputs: Tensor) -> Tensor:
-        total = view_map(network, inputs, *views[0])
-        for view in views[1:]:
-            total = total + view_map(network, inputs, *view)
-        return total / len(views)
+        others = (view_map(network, inputs, *view) for view in views[1:])
+        return sum(others, start=view_map(network, inputs, *views[0])) / len(views)
 
     return mean_map
 

@@ -11,21 +11,14 @@ MAX_BYTES = 16 << 20  # of the text; the largest PP-OCR file has 60 kB
 
 @dataclass
 class Node:
-    """One operation.
+    """One operation."""
 
-    Attributes:
-        op: A key of `dbnet.models.onnx_operators.OPERATORS`.
-        inputs: Tensors that it reads, without those that are weights.
-        output: The tensor that it makes.
-        attributes: Its settings: numbers, words and lists of them.
-        name: Path of the module that has its weights; empty if it has none.
-    """
-
-    op: str
-    inputs: list[str]
-    output: str
+    op: str  # a key of `dbnet.models.onnx_operators.OPERATORS`
+    inputs: list[str]  # tensors that it reads, without those that are weights
+    output: str  # the tensor that it makes
+    # Its settings: numbers, words and lists of them.
     attributes: dict[str, Any] = field(default_factory=dict)
-    name: str = ""
+    name: str = ""  # path of the module that has its weights; empty if it has none
 
 
 class Graph(NamedTuple):
@@ -42,11 +35,7 @@ class Graph(NamedTuple):
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Graph":
-        """Read what `to_bytes` has written.
-
-        Raises:
-            ValueError: It is something else, or larger than any network.
-        """
+        """Read what `to_bytes` has written; else, or if it is too large, raise a ValueError."""
         try:
             reader = zlib.decompressobj()
             text = reader.decompress(content, MAX_BYTES)

@@ -20,6 +20,7 @@ BINARY = ("Add", "Div", "Mul", "Sub")
 # How nearest neighbours are chosen where that repeats each pixel as PyTorch's "nearest" does.
 REPEATING = {("asymmetric", "floor"), ("half_pixel", "round_prefer_floor")}
 REPEATING |= {("pytorch_half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil")}
+OLD_RULE = dict(coordinate_transformation_mode="asymmetric", nearest_mode="floor")
 HALF_PIXEL = ("half_pixel", "pytorch_half_pixel")
 SUFFIX = re.compile(r"(?<=.)\.(weight|bias|value|[wb]_\d+)$")  # as PyTorch and Paddle write it
 State = dict[str, np.ndarray]
@@ -34,9 +35,6 @@ def read_graph(path: Path) -> tuple[Graph, State]:
 
     Returns:
         The graph, and its weights by the names of PyTorch's modules below those of the file.
-
-    Raises:
-        UserError: The file is none of a detector that can be computed here.
     """
     source = read_onnx(path)
     try:
@@ -64,11 +62,7 @@ class Lowering:
         self.names: dict[str, str] = {}  # of modules, by that of their first weight in the file
 
     def lower(self, node: RawNode) -> Node:
-        """Write a node.
-
-        Raises:
-            UnsupportedError: Its operator or settings are unknown.
-        """
+        """Write a node, or raise an `UnsupportedError`."""
         if node.op in PLAIN and not any(name in self.constants for name in node.inputs):
             return Node(node.op, [name for name in node.inputs if name], node.outputs[0])
         method: Callable[[RawNode], Node] | None = getattr(self, f"lower_{node.op}", None)
@@ -126,41 +120,35 @@ class Lowering:
         path = self.module(name, value=value)
         return Node(f"{node.op}Weight", [x], node.outputs[0], dict(shape=[*value.shape]), path)
 
-    def convolution(self, node: RawNode, weight: np.ndarray) -> dict[str, Any]:
+    def convolution(self, node: RawNode) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the settings of either kind of convolution, and its weights."""
+        weight = self.constant(node, 1)
+        if weight is None:
+            raise UnsupportedError("has no weight")
         if weight.ndim != 4:
             raise UnsupportedError(f"a convolution of {weight.ndim - 2} dimensions")
-        return dict(
+        facts = dict(
             kernel=[*weight.shape[2:]],
             groups=node.attributes.get("group", 1),
             bias=len(node.inputs) > 2 and bool(node.inputs[2]),
             **window(node, weight.shape[2:]),
         )
-
-    def weights(self, node: RawNode) -> dict[str, np.ndarray | None]:
-        weight = self.constant(node, 1)
-        if weight is None:
-            raise UnsupportedError("has no weight")
-        return dict(weight=weight, bias=self.constant(node, 2))
+        return facts, dict(weight=weight, bias=self.constant(node, 2))
 
     def lower_Conv(self, node: RawNode) -> Node:  # noqa: N802, named after the operator, as below
-        weights = self.weights(node)
-        weight: Any = weights["weight"]
-        facts = self.convolution(node, weight)
-        facts.update(inputs=weight.shape[1] * facts["groups"], outputs=weight.shape[0])
-        path = self.module(node.inputs[1], **weights)
-        return Node("Conv", node.inputs[:1], node.outputs[0], facts, path)
+        facts, weights = self.convolution(node)
+        outputs, inputs = weights["weight"].shape[:2]
+        facts.update(inputs=inputs * facts["groups"], outputs=outputs)
+        return one_to_one(node, self.module(node.inputs[1], **weights), **facts)
 
     def lower_ConvTranspose(self, node: RawNode) -> Node:  # noqa: N802
-        weights = self.weights(node)
-        weight: Any = weights["weight"]
-        facts = self.convolution(node, weight)
-        facts.update(inputs=weight.shape[0], outputs=weight.shape[1] * facts["groups"])
+        facts, weights = self.convolution(node)
+        inputs, outputs = weights["weight"].shape[:2]
+        facts.update(inputs=inputs, outputs=outputs * facts["groups"])
         facts["output_padding"] = node.attributes.get("output_padding", [0, 0])
-        top, left, bottom, right = facts["padding"]
-        if (top, left) != (bottom, right) or "output_shape" in node.attributes:
+        if facts["padding"][:2] != facts["padding"][2:] or "output_shape" in node.attributes:
             raise UnsupportedError("a transposed convolution with uneven pads")
-        path = self.module(node.inputs[1], **weights)
-        return Node("ConvTranspose", node.inputs[:1], node.outputs[0], facts, path)
+        return one_to_one(node, self.module(node.inputs[1], **weights), **facts)
 
     def lower_BatchNormalization(self, node: RawNode) -> Node:  # noqa: N802
         keys = ("weight", "bias", "running_mean", "running_var")
@@ -168,48 +156,46 @@ class Lowering:
         if any(value is None or value.ndim != 1 for value in weights.values()):
             raise UnsupportedError("a batch norm without its four vectors")
         weights["num_batches_tracked"] = np.array(0)
-        path = self.module(node.inputs[1], **weights)
-        facts = dict(
+        return one_to_one(
+            node,
+            self.module(node.inputs[1], **weights),
             channels=len(weights["weight"]),  # type: ignore[arg-type]  # none is None by now
             eps=node.attributes.get("epsilon", 1e-5),
             momentum=1 - node.attributes.get("momentum", 0.9),  # PyTorch's is the share of the new
         )
-        return Node("BatchNormalization", node.inputs[:1], node.outputs[0], facts, path)
 
     def lower_Clip(self, node: RawNode) -> Node:  # noqa: N802
         low, high = clip_limits(node, self.constants)
-        return Node("Clip", node.inputs[:1], node.outputs[0], dict(low=low, high=high))
+        return one_to_one(node, low=low, high=high)
 
     def lower_HardSigmoid(self, node: RawNode) -> Node:  # noqa: N802
         slope, shift = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
-        return Node("HardSigmoid", node.inputs[:1], node.outputs[0], dict(slope=slope, shift=shift))
+        return one_to_one(node, slope=slope, shift=shift)
 
     def lower_LeakyRelu(self, node: RawNode) -> Node:  # noqa: N802
-        facts = dict(slope=node.attributes.get("alpha", 0.01))
-        return Node("LeakyRelu", node.inputs[:1], node.outputs[0], facts)
+        return one_to_one(node, slope=node.attributes.get("alpha", 0.01))
 
     def lower_ReduceMean(self, node: RawNode) -> Node:  # noqa: N802
         axes = self.numbers(node, "axes", 1)
         if axes is None or not node.attributes.get("keepdims", 1):
             raise UnsupportedError("a mean over all axes, or without keeping them")
-        return Node("ReduceMean", node.inputs[:1], node.outputs[0], dict(axes=axes))
+        return one_to_one(node, axes=axes)
 
     def pool(self, node: RawNode) -> Node:
         kernel = node.attributes["kernel_shape"]
-        facts = dict(kernel=kernel, **window(node, kernel))
+        facts: dict[str, Any] = dict(kernel=kernel, **window(node, kernel))
         facts["ceil"] = bool(node.attributes.get("ceil_mode", 0))
         facts["count_pads"] = bool(node.attributes.get("count_include_pad", 0))
         if facts["ceil"] and any(facts["padding"]):
             raise UnsupportedError("pads and rounds sizes up at once")
-        return Node(node.op, node.inputs[:1], node.outputs[0], facts)
+        return one_to_one(node, **facts)
 
     lower_MaxPool = lower_AveragePool = pool  # noqa: N815
 
     def lower_Concat(self, node: RawNode) -> Node:  # noqa: N802
         if any(name in self.constants for name in node.inputs):
             raise UnsupportedError("joins a constant to a tensor")
-        facts = dict(axis=node.attributes["axis"])
-        return Node("Concat", node.inputs, node.outputs[0], facts)
+        return Node("Concat", node.inputs, node.outputs[0], dict(axis=node.attributes["axis"]))
 
     def lower_Pad(self, node: RawNode) -> Node:  # noqa: N802
         pads = self.numbers(node, "pads", 1)
@@ -218,15 +204,11 @@ class Lowering:
             raise UnsupportedError("pads something else than height and width")
         if node.attributes.get("mode", "constant") != "constant" or min(pads) < 0:
             raise UnsupportedError("pads with something else than a constant")
-        top, left, bottom, right = pads[2], pads[3], pads[6], pads[7]
         number = 0.0 if value is None else float(value.reshape(()))
-        facts = dict(padding=[top, left, bottom, right], value=number)
-        return Node("Pad", node.inputs[:1], node.outputs[0], facts)
+        return one_to_one(node, padding=[*pads[2:4], *pads[6:]], value=number)
 
     def lower_Upsample(self, node: RawNode) -> Node:  # noqa: N802, Resize before opset 10
-        rule = dict(coordinate_transformation_mode="asymmetric", nearest_mode="floor")
-        node.attributes = {**rule, **node.attributes}
-        return self.resize(node, self.numbers(node, "scales", 1))
+        return self.resize(node, {**OLD_RULE, **node.attributes}, scales=1)
 
     def lower_Resize(self, node: RawNode) -> Node:  # noqa: N802
         if len(node.inputs) > 3 and node.inputs[3]:
@@ -235,30 +217,34 @@ class Lowering:
                 "export it with a dynamic height and width"
             )
         if len(node.inputs) == 2:  # opset 10
-            node.attributes = {
-                "coordinate_transformation_mode": "asymmetric",
-                "nearest_mode": "floor",
-                **node.attributes,
-            }
-        return self.resize(node, self.numbers(node, "scales", 1 if len(node.inputs) == 2 else 2))
+            return self.lower_Upsample(node)
+        return self.resize(node, node.attributes, scales=2)
 
-    def resize(self, node: RawNode, scales: list[float] | None) -> Node:
-        if scales is None or len(scales) != 4 or scales[:2] != [1, 1]:
-            raise UnsupportedError(f"resizes by {scales}, which is no scale of height and width")
-        rule = node.attributes.get("coordinate_transformation_mode", "half_pixel")
-        facts = dict(scales=scales[2:], mode=node.attributes.get("mode", "nearest"), align=False)
-        if facts["mode"] == "nearest":
-            how = (rule, node.attributes.get("nearest_mode", "round_prefer_floor"))
-            whole = all(float(scale).is_integer() for scale in scales)
+    def resize(self, node: RawNode, given: dict[str, Any], scales: int) -> Node:
+        """Lower a resize by settings and the input of the number `scales`."""
+        factors, mode = self.numbers(node, "scales", scales), given.get("mode", "nearest")
+        if factors is None or len(factors) != 4 or factors[:2] != [1, 1]:
+            raise UnsupportedError(f"resizes by {factors}, which is no scale of height and width")
+        rule = given.get("coordinate_transformation_mode", "half_pixel")
+        if mode == "nearest":
+            how = (rule, given.get("nearest_mode", "round_prefer_floor"))
+            whole = all(float(factor).is_integer() for factor in factors)
             if how not in REPEATING or not (whole or how == ("asymmetric", "floor")):
                 raise UnsupportedError(
-                    f"chooses nearest pixels by {', '.join(how)}, scales {scales}"
+                    f"chooses nearest pixels by {', '.join(how)}, scales {factors}"
                 )
-        elif facts["mode"] == "linear" and rule in (*HALF_PIXEL, "align_corners"):
-            facts["align"] = rule == "align_corners"
-        else:
-            raise UnsupportedError(f"resizes by {facts['mode']}, {rule}")
-        return Node("Resize", node.inputs[:1], node.outputs[0], facts)
+        elif mode != "linear" or rule not in (*HALF_PIXEL, "align_corners"):
+            raise UnsupportedError(f"resizes by {mode}, {rule}")
+        align = mode == "linear" and rule == "align_corners"
+        return Node(
+            *("Resize", node.inputs[:1], node.outputs[0]),
+            dict(scales=factors[2:], mode=mode, align=align),
+        )
+
+
+def one_to_one(node: RawNode, path: str = "", **facts: Any) -> Node:
+    """Write a node of one tensor, with its settings and the path of the module of its weights."""
+    return Node(node.op, node.inputs[:1], node.outputs[0], facts, path)
 
 
 def window(node: RawNode, kernel: Sequence[int]) -> dict[str, list[int]]:

@@ -24,12 +24,7 @@ SHAPE_OPERATORS = ("Cast", "Concat", "Gather", "Shape", "Slice", "Squeeze", "Uns
 def normalise(raw: RawGraph, path: Path) -> RawGraph:
     """Return an equal graph in which every node computes something on a tensor with pixels.
 
-    Args:
-        raw: The file's graph, left as it is.
-        path: Of the file, for messages.
-
-    Raises:
-        UserError: A node reads what nothing before it makes: the graph is cyclic or damaged.
+    A graph that is cyclic or damaged is refused.
     """
     graph = fold(raw, path)
     resize_to_tensors(graph)

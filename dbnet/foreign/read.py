@@ -29,19 +29,12 @@ class RawNode:
 
 @dataclass
 class RawGraph:
-    """A file's graph.
+    """A file's graph."""
 
-    Attributes:
-        nodes: In the file's order, in which every tensor is made before it is read.
-        constants: Arrays by name; floats are float32.
-        input: The name of the image.
-        output: The name of the map.
-    """
-
-    nodes: list[RawNode]
-    constants: dict[str, np.ndarray]
-    input: str
-    output: str
+    nodes: list[RawNode]  # in the file's order, in which every tensor is made before it is read
+    constants: dict[str, np.ndarray]  # arrays by name; floats are float32
+    input: str  # the name of the image
+    output: str  # the name of the map
 
 
 def read_onnx(path: Path) -> RawGraph:
@@ -68,11 +61,7 @@ def read_onnx(path: Path) -> RawGraph:
 
 
 def load_model(path: Path) -> Any:
-    """Parse an ONNX file, its external data included if they lie in its folder.
-
-    Raises:
-        UserError: See `read_onnx`.
-    """
+    """Parse an ONNX file, its external data included if they lie in its folder."""
     onnx = onnx_package()
     try:
         refuse_special(path)
@@ -95,11 +84,7 @@ def load_model(path: Path) -> Any:
 
 
 def onnx_package() -> Any:
-    """Import `onnx`, which only ONNX files need.
-
-    Raises:
-        UserError: It is not installed.
-    """
+    """Import `onnx`, which only ONNX files need."""
     try:
         import onnx
         import onnx.external_data_helper

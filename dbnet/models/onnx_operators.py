@@ -38,49 +38,34 @@ class PaddedConv2d(nn.Conv2d):
 
 
 def convolution(
-    inputs: int,
-    outputs: int,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    **facts: Any,
+    inputs: int, outputs: int, kernel: Any, padding: Sequence[int], **facts: Any
 ) -> nn.Module:
     """Build a convolution; even pads, which are most, go into PyTorch's own."""
-    even = padding[:2] == padding[2:]
-    settings: dict[str, Any] = dict(stride=tuple(stride), padding=tuple(padding[:2]) if even else 0)
-    settings.update(dilation=tuple(facts["dilation"]), groups=facts["groups"], bias=facts["bias"])
-    if even:
-        return nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), **settings)
-    return PaddedConv2d(inputs, outputs, (kernel[0], kernel[1]), pads=padding, **settings)
+    settings: Any = tuples(facts)
+    if padding[:2] != padding[2:]:
+        return PaddedConv2d(inputs, outputs, tuple(kernel), pads=padding, **settings)
+    settings["padding"] = tuple(padding[:2])
+    return nn.Conv2d(inputs, outputs, tuple(kernel), **settings)
 
 
 def transposed(
-    inputs: int, outputs: int, kernel: Sequence[int], padding: Sequence[int], **facts: Any
+    inputs: int, outputs: int, kernel: Any, padding: Sequence[int], **facts: Any
 ) -> nn.Module:
-    """Build a transposed convolution."""
-    settings: dict[str, Any] = {
-        key: tuple(facts[key]) for key in ("stride", "dilation", "output_padding")
-    }
-    return nn.ConvTranspose2d(
-        inputs,
-        outputs,
-        (kernel[0], kernel[1]),
-        padding=(padding[0], padding[1]),
-        groups=facts["groups"],
-        bias=facts["bias"],
-        **settings,
-    )
+    """Build a transposed convolution, whose pads are even."""
+    settings: Any = dict(tuples(facts), padding=tuple(padding[:2]))
+    return nn.ConvTranspose2d(inputs, outputs, tuple(kernel), **settings)
 
 
-def batch_norm(channels: int, eps: float, momentum: float) -> nn.Module:
-    return nn.BatchNorm2d(channels, eps=eps, momentum=momentum)
+def tuples(facts: dict[str, Any]) -> dict[str, Any]:
+    """Turn the lists of a node's attributes into what PyTorch wants."""
+    return {key: tuple(fact) if isinstance(fact, list) else fact for key, fact in facts.items()}
 
 
 # What builds the module of an operator with weights, from the node's attributes.
 MODULES: dict[str, Callable[..., nn.Module]] = {
     "Conv": convolution,
     "ConvTranspose": transposed,
-    "BatchNormalization": batch_norm,
+    "BatchNormalization": lambda channels, **facts: nn.BatchNorm2d(channels, **facts),
     "AddWeight": lambda shape: Weighted(shape, multiply=False),
     "MulWeight": lambda shape: Weighted(shape, multiply=True),
 }
@@ -92,29 +77,14 @@ def pad(x: Tensor, padding: Sequence[int], value: float = 0.0) -> Tensor:
     return F.pad(x, (left, right, top, bottom), value=value)
 
 
-def max_pool(
-    x: Tensor,
-    kernel: list[int],
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    ceil: bool,
-    count_pads: bool,
-) -> Tensor:
+def max_pool(x: Tensor, kernel: Any, stride: Any, padding: list[int], **facts: Any) -> Tensor:
     if any(padding):
         x = pad(x, padding, float("-inf"))
-    return F.max_pool2d(x, kernel, stride, 0, dilation, ceil)
+    return F.max_pool2d(x, kernel, stride, 0, facts["dilation"], facts["ceil"])
 
 
-def average_pool(
-    x: Tensor,
-    kernel: list[int],
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    ceil: bool,
-    count_pads: bool,
-) -> Tensor:
+def average_pool(x: Tensor, kernel: Any, stride: Any, padding: list[int], **facts: Any) -> Tensor:
+    ceil, count_pads = facts["ceil"], facts["count_pads"]
     if padding[:2] == padding[2:]:
         return F.avg_pool2d(x, kernel, stride, padding[:2], ceil, count_pads)
     total = F.avg_pool2d(pad(x, padding), kernel, stride)
@@ -129,10 +99,6 @@ def resize(x: Tensor, scales: Sequence[float], mode: str, align: bool) -> Tensor
     return F.interpolate(x, scale_factor=list(scales), mode="bilinear", align_corners=align)
 
 
-def resize_like(x: Tensor, other: Tensor) -> Tensor:
-    return F.interpolate(x, size=other.shape[2:], mode="nearest")
-
-
 def with_number(op: Callable[[Any, Any], Tensor]) -> Callable[..., Tensor]:
     """Compute with a plain number, which may come first."""
 
@@ -140,10 +106,6 @@ def with_number(op: Callable[[Any, Any], Tensor]) -> Callable[..., Tensor]:
         return op(number, x) if first else op(x, number)
 
     return compute
-
-
-def logit(x: Tensor) -> Tensor:
-    return torch.logit(x, eps=1e-6)  # float32 still tells 1 - 1e-6 from 1
 
 
 # What computes an operator without weights, from tensors and the node's attributes.
@@ -161,7 +123,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "HardSigmoid": lambda x, slope, shift: (x * slope + shift).clamp(0, 1),
     "HardSwish": F.hardswish,
     "LeakyRelu": lambda x, slope: F.leaky_relu(x, slope),
-    "Logit": logit,
+    "Logit": lambda x: torch.logit(x, eps=1e-6),  # float32 still tells 1 - 1e-6 from 1
     "MaxPool": max_pool,
     "Mul": torch.mul,
     "MulNumber": with_number(lambda a, b: a * b),
@@ -169,13 +131,20 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "ReduceMean": lambda x, axes: x.mean(axes, keepdim=True),
     "Relu": F.relu,
     "Resize": resize,
-    "ResizeLike": resize_like,
+    "ResizeLike": lambda x, other: F.interpolate(x, size=other.shape[2:], mode="nearest"),
     "Sigmoid": torch.sigmoid,
     "Softplus": F.softplus,
     "Sub": torch.sub,
     "SubNumber": with_number(lambda a, b: a - b),
     "Tanh": torch.tanh,
 }
+
+
+def keep_statistics(module: nn.Module) -> None:
+    """Make every batch norm in a module use its running statistics and leave them."""
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.eval()
 
 
 class GraphModule(nn.Module):
@@ -214,9 +183,7 @@ class GraphModule(nn.Module):
     def train(self, mode: bool = True) -> "GraphModule":
         super().train(mode)
         if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            keep_statistics(self)
         return self
 
     def compute(self, node: Node, inputs: Sequence[Tensor]) -> Tensor:

@@ -21,81 +21,42 @@ from dbnet.version import __version__
 
 Upload = tuple[str, bytes]  # name and content
 
-DETECT = {
+FILE = {"type": "string", "format": "binary"}
+FORM = {"type": "object", "properties": {"images": {"type": "array", "items": FILE}}}
+QUAD = dict(polygons=[[10, 20, 90, 20, 90, 40, 10, 40]], scores=[0.93])
+EXAMPLE = {"images": [dict(name="a.jpg", width=640, height=480, **QUAD)]}
+STATUSES = {
+    200: "One entry per image: name, width, height, polygons [[x1, y1, ...]] in pixels of the "
+    "image as a viewer shows it, scores; or name and error.",
+    400: "no image, or a broken form",
+    408: "the request did not arrive in time",
+    413: "too many bytes or images",
+    422: "none of the images can be read",
+    503: "too many images wait; try again later",
+    504: "not finished in time",
+}
+DETECT: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {
-            "image/*": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "images": {"type": "array", "items": {"type": "string", "format": "binary"}}
-                    },
-                }
-            },
-        },
+        "content": {"image/*": {"schema": FILE}, "multipart/form-data": {"schema": FORM}},
     },
-    "responses": {
-        "200": {
-            "description": "One entry per image: name, width, height, polygons [[x1, y1, ...]] in "
-            "pixels of the image as a viewer shows it, scores; or name and error.",
-            "content": {
-                "application/json": {
-                    "example": {
-                        "images": [
-                            {
-                                "name": "a.jpg",
-                                "width": 640,
-                                "height": 480,
-                                "polygons": [[10, 20, 90, 20, 90, 40, 10, 40]],
-                                "scores": [0.93],
-                            }
-                        ]
-                    }
-                }
-            },
-        }
-    }
-    | {
-        str(code): {"description": text}
-        for code, text in {
-            400: "no image, or a broken form",
-            408: "the request did not arrive in time",
-            413: "too many bytes or images",
-            422: "none of the images can be read",
-            503: "too many images wait; try again later",
-            504: "not finished in time",
-        }.items()
-    },
+    "responses": {str(code): {"description": text} for code, text in STATUSES.items()},
 }
+DETECT["responses"]["200"]["content"] = {"application/json": {"example": EXAMPLE}}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may ask for.
+    """What a client may ask for."""
 
-    Attributes:
-        megabytes: Of a request's body.
-        megapixels: Of an image.
-        images: In a request.
-        seconds: For a request to arrive, and again for its answer.
-    """
-
-    megabytes: float = 32
-    megapixels: float = 50
-    images: int = 16
-    seconds: float = 60
+    megabytes: float = 32  # of a request's body
+    megapixels: float = 50  # of an image
+    images: int = 16  # in a request
+    seconds: float = 60  # for a request to arrive, and again for its answer
 
 
 def create_app(batcher: Batcher, limits: Limits, card: dict[str, Any]) -> FastAPI:
-    """Build the application.
-
-    Args:
-        batcher: Finds the texts; started and closed with the application.
-        limits: Beyond which a request is refused.
-        card: What `GET /model` tells of the detector.
-    """
+    """Build the application, with which the batcher starts and ends; `GET /model` tells `card`."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -141,8 +102,7 @@ def create_app(batcher: Batcher, limits: Limits, card: dict[str, Any]) -> FastAP
 async def receive(request: Request, limits: Limits) -> list[Upload]:
     """Read the images of a request: files of a form, or the body itself.
 
-    Raises:
-        HTTPException: It is too large, too slow, or holds none.
+    This, and what it calls, refuses by an HTTPException what is too large, too slow, or holds none.
     """
     try:
         reading = read_body(request, int(limits.megabytes * 1e6))
@@ -161,11 +121,7 @@ async def receive(request: Request, limits: Limits) -> list[Upload]:
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Read a body, at most so many bytes of it.
-
-    Raises:
-        HTTPException: There are more, or its header says so.
-    """
+    """Read a body, at most so many bytes of it."""
     too_large = HTTPException(413, f"more than {max_bytes} bytes, the limit")
     if int(request.headers.get("content-length", 0)) > max_bytes:
         raise too_large
@@ -178,11 +134,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 
 async def parse_form(request: Request, body: bytes, max_images: int) -> list[Upload]:
-    """Read the files of a multipart form, whatever their fields are called.
-
-    Raises:
-        HTTPException: It is broken, or has too many.
-    """
+    """Read the files of a multipart form, whatever their fields are called."""
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
@@ -227,11 +179,7 @@ async def answer(
 
 
 def decode_limited(data: bytes, megapixels: float) -> np.ndarray:
-    """Decode an image unless its header states too many pixels; (H, W, 3) uint8 BGR.
-
-    Raises:
-        ImageError: It does, or is no image.
-    """
+    """Decode an image unless its header states too many pixels; (H, W, 3) uint8 BGR."""
     height, width = shape_of(data)
     if height * width > megapixels * 1e6:
         raise ImageError(f"{width}x{height} pixels, more than {megapixels:g} million, the limit")

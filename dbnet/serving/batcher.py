@@ -20,15 +20,10 @@ class OverloadedError(Exception):
 
 
 class Job(NamedTuple):
-    """An image that waits.
+    """An image that waits."""
 
-    Attributes:
-        image: (H, W, 3) uint8 BGR.
-        result: Becomes `polygons` and `scores`, or an exception.
-    """
-
-    image: np.ndarray
-    result: Future
+    image: np.ndarray  # (H, W, 3) uint8 BGR
+    result: Future  # becomes `polygons` and `scores`, or an exception
 
 
 class Batcher:
@@ -64,11 +59,7 @@ class Batcher:
         return self._waiting
 
     def admit(self, number: int) -> None:
-        """Take up places, to be given back with `leave`.
-
-        Raises:
-            OverloadedError: There are too few.
-        """
+        """Take up places, to be given back with `leave`; raise `OverloadedError` without any."""
         with self._lock:
             if self._waiting + number > self.max_waiting:
                 raise OverloadedError

@@ -65,9 +65,7 @@ def make_controls(models: Models) -> list[Any]:
     model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model")
     with gr.Row():
         short_side = gr.Slider(
-            *(*SIDES, models.short_side(names[0])),
-            step=32,
-            label="size: short side, pixels",
+            *(*SIDES, models.short_side(names[0])), step=32, label="size: short side, pixels"
         )
         bin_thresh = gr.Slider(0.05, 0.95, own["bin_thresh"], step=0.01, label="bin_thresh")
         box_thresh = gr.Slider(0.05, 0.95, own["box_thresh"], step=0.01, label="box_thresh")

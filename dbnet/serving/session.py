@@ -13,17 +13,11 @@ from dbnet.visualization.draw import draw_polygons
 
 
 class Maps(NamedTuple):
-    """What the network gives for an image.
+    """What the network gives for an image."""
 
-    Attributes:
-        image: (H, W, 3) uint8 BGR.
-        prob_map: (H', W') float32, with the padding.
-        metas: `scale_factor`, `img_shape` and others, of the resized image.
-    """
-
-    image: np.ndarray
-    prob_map: np.ndarray
-    metas: dict[str, Any]
+    image: np.ndarray  # (H, W, 3) uint8 BGR
+    prob_map: np.ndarray  # (H', W') float32, with the padding
+    metas: dict[str, Any]  # `scale_factor`, `img_shape` and others, of the resized image
 
 
 class Models:

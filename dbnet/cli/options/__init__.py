@@ -3,37 +3,17 @@
 import argparse
 from collections.abc import Sequence
 
-from dbnet.cli.options.data import (
-    browse,
-    check,
-    convert_labels,
-    evaluate,
-    plot_log,
-    prepare,
-    report,
-)
-from dbnet.cli.options.models import demo, export, infer, serve, test, train, tune
-from dbnet.cli.options.weights import convert, model_info, publish, zoo
+from dbnet.cli.options import data, models, weights
 
+MODULES = {
+    data: "prepare convert-labels check browse evaluate report plot-log",
+    models: "train test tune infer export serve demo",
+    weights: "model-info convert publish zoo",
+}
 PARSERS = {
-    "train": train,
-    "test": test,
-    "infer": infer,
-    "export": export,
-    "serve": serve,
-    "demo": demo,
-    "evaluate": evaluate,
-    "report": report,
-    "tune": tune,
-    "prepare": prepare,
-    "convert-labels": convert_labels,
-    "check": check,
-    "browse": browse,
-    "plot-log": plot_log,
-    "model-info": model_info,
-    "convert": convert,
-    "publish": publish,
-    "zoo": zoo,
+    name: getattr(module, name.replace("-", "_"))
+    for module, names in MODULES.items()
+    for name in names.split()
 }
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from dbnet.cli.options.parser import Parser, share_classes
-from dbnet.cli.options.values import as_seed, not_negative, parse_size, positive
+from dbnet.cli.options.parser import DIR, NUMBER, SIZE, Parser, share_classes
+from dbnet.cli.options.values import as_seed, not_negative, positive
 from dbnet.evaluation.protocols import NAMES
 
 PART_FORMATS = ("jsonl", "parquet")  # see dbnet/evaluation/result_parts.py
@@ -29,8 +29,8 @@ def prepare() -> Parser:
         action="store_true",
         help="leave archives as they are: the annotation names pictures as zip://NAME::ARCHIVE",
     )
-    parser.add("--images", type=Path, metavar="DIR", help="your images, if they are not found")
-    parser.add("--labels", type=Path, metavar="DIR", help="your labels, if they are not found")
+    parser.add("--images", **DIR, help="your images, if they are not found")
+    parser.add("--labels", **DIR, help="your labels, if they are not found")
     parser.add(
         "--skip-faulty",
         action="store_true",
@@ -66,7 +66,7 @@ def convert_labels() -> Parser:
     )
     parser.add("--to", required=True, choices=WRITTEN, help="format to write")
     parser.add("--from", dest="name", help="format of SRC (default: recognised by its files)")
-    parser.add("--images", type=Path, metavar="DIR", help="the images, if they are not in SRC")
+    parser.add("--images", **DIR, help="the images, if they are not in SRC")
     parser.add("--skip-faulty", action="store_true", help="leave out what cannot be read")
     parser.add(
         "--orientation",
@@ -97,9 +97,8 @@ def check() -> Parser:
     )
     parser.add(
         "--test-size",
-        type=parse_size,
         default=(1333, 736),
-        metavar="W,H",
+        **SIZE,
         help="long and short side at most, in pixels, at which words are measured (default "
         "1333,736)",
     )
@@ -157,8 +156,7 @@ def evaluate() -> Parser:
     )
     parser.add(
         "--bootstrap",
-        type=positive,
-        metavar="N",
+        **NUMBER,
         help="print 95 %% intervals, from N resamples of the images, such as 10000",
     )
     parser.add(

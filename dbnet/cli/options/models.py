@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from dbnet.cli.options.data import PART_FORMATS, WRITTEN
-from dbnet.cli.options.parser import Parser, share_network
-from dbnet.cli.options.values import above_zero, as_port, as_seed, parse_size, parse_tta, positive
+from dbnet.cli.options.parser import DIR, NUMBER, SIZE, Parser, share_network
+from dbnet.cli.options.values import above_zero, as_port, as_seed, parse_tta, positive
 from dbnet.deploy.formats import LAYOUTS, PRECISIONS
 
 
@@ -69,13 +69,7 @@ def tune() -> Parser:
     parser.add(
         "--ann-file", help="annotations to tune on; the config's validation set if not given"
     )
-    parser.add(
-        "--test-sizes",
-        nargs="+",
-        type=parse_size,
-        metavar="W,H",
-        help="sizes to try; the config's if not given",
-    )
+    parser.add("--test-sizes", nargs="+", **SIZE, help="sizes to try; the config's if not given")
     parser.add(
         "--by",
         choices=("official_hmean", "hmean_iou_mean"),
@@ -110,7 +104,7 @@ def share_parts(parser: Parser) -> None:
         help="share the images among the actors of a Ray cluster: the one on this machine, which "
         "is started if there is none, or one at an address",
     )
-    parser.add("--actors", type=positive, metavar="N", help="default: one per GPU, or per CPU")
+    parser.add("--actors", **NUMBER, help="default: one per GPU, or per CPU")
     parser.add(
         "--gpus-per-actor", type=above_zero, metavar="F", help="such as 0.25 (default 1, if any)"
     )
@@ -157,14 +151,11 @@ def infer() -> Parser:
     )
     parser.add(
         "--crops",
-        type=Path,
-        metavar="DIR",
+        **DIR,
         help="new folder for a PNG per text, upright and flat: IMAGE_N.png is its N-th polygon "
         "in results.json, counted from 0",
     )
-    parser.add(
-        "--batch-size", type=positive, default=1, metavar="N", help="images at once (default 1)"
-    )
+    parser.add("--batch-size", default=1, **NUMBER, help="images at once (default 1)")
     share_network(parser)
     return parser
 
@@ -190,7 +181,7 @@ def export() -> Parser:
         default="fp32",
         help="of the network; int8 needs --calibrate (default %(default)s)",
     )
-    parser.add("--calibrate", type=Path, metavar="DIR", help="folder of training images, for int8")
+    parser.add("--calibrate", **DIR, help="folder of training images, for int8")
     parser.add(
         "--layout",
         choices=LAYOUTS,
@@ -199,13 +190,10 @@ def export() -> Parser:
     )
     parser.add(
         "--size",
-        type=parse_size,
-        metavar="W,H",
+        **SIZE,
         help="with --layout opencv: multiples of 32 (default: the config's test size)",
     )
-    parser.add(
-        "--opset", type=positive, metavar="N", help="of ONNX (default: the oldest that fits)"
-    )
+    parser.add("--opset", **NUMBER, help="of ONNX (default: the oldest that fits)")
     parser.share("--cfg-options")
     return parser
 
@@ -225,9 +213,8 @@ def serve() -> Parser:
     parser.add("--port", type=as_port, default=8000, help="default %(default)s; 0: a free one")
     parser.add(
         "--batch-size",
-        type=positive,
         default=8,
-        metavar="N",
+        **NUMBER,
         help="images of one size at once, of what waits (default %(default)s)",
     )
     for name, default, text in (
@@ -249,8 +236,7 @@ def serve() -> Parser:
 
 def demo() -> Parser:
     parser = Parser(
-        "demo",
-        "Find the texts in images on a page in the browser. Needs the extra [demo].",
+        "demo", "Find the texts in images on a page in the browser. Needs the extra [demo]."
     )
     parser.add(
         "models",

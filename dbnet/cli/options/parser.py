@@ -1,20 +1,21 @@
 """A command's parser, and the arguments that several commands have."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from dbnet.cli.options.values import ConfigOptions, parse_names, parse_size
+from dbnet.cli.options.values import ConfigOptions, parse_names, parse_size, positive
 
 LAUNCHERS = ("none", "pytorch", "slurm")
-
+DIR: dict[str, Any] = dict(type=Path, metavar="DIR")
+NUMBER: dict[str, Any] = dict(type=positive, metavar="N")
+SIZE: dict[str, Any] = dict(type=parse_size, metavar="W,H")
 
 SHARED: dict[str, dict[str, Any]] = {
     "config": dict(help="config file, or its name"),
     "--work-dir": dict(help="logs; ./work_dirs/CONFIG_NAME if not given"),
     "--data-root": dict(help="folder of the annotation files"),
-    "--test-size": dict(
-        type=parse_size, metavar="W,H", help="long and short side at most, in pixels"
-    ),
+    "--test-size": dict(**SIZE, help="long and short side at most, in pixels"),
     "--cfg-options": dict(nargs="+", action=ConfigOptions, metavar="KEY=VALUE"),
     "--launcher": dict(choices=LAUNCHERS, default="none"),
     "--device": dict(help="cpu, cuda, cuda:1, ...; an accelerator if there is one"),

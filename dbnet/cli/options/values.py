@@ -1,6 +1,7 @@
 """Values of arguments, checked as they are parsed."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 
@@ -16,24 +17,12 @@ def not_negative(text: str) -> int:
 
 def above_zero(text: str) -> float:
     """Parse a number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
-    return number
+    return _number(text, lambda number: 0 < number < float("inf"), "above 0")
 
 
 def as_share(text: str) -> float:
     """Parse a number from 0 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
-    return number
+    return _number(text, lambda number: 0 <= number <= 1, "from 0 to 1")
 
 
 def as_port(text: str) -> int:
@@ -44,6 +33,16 @@ def as_port(text: str) -> int:
 def as_seed(text: str) -> int:
     """Parse the seed of a random generator; NumPy's takes 32 bits."""
     return _whole(text, 0, "from 0 to 2^32 - 1", (1 << 32) - 1)
+
+
+def _number(text: str, fits: Callable[[float], bool], words: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not fits(number):
+        raise argparse.ArgumentTypeError(f"expected a number {words}, got {text!r}")
+    return number
 
 
 def _whole(text: str, least: int, words: str, most: float = float("inf")) -> int:

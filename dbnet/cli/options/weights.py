@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from dbnet.checkpoints import FORMATS
-from dbnet.cli.options.parser import Parser
-from dbnet.cli.options.values import as_share, parse_size
+from dbnet.cli.options.parser import DIR, SIZE, Parser
+from dbnet.cli.options.values import as_share
 
 ZOO_NAME = "of the model, an alias or the first digits of the file's hash"
 
@@ -14,11 +14,7 @@ def model_info() -> Parser:
     parser = Parser("model-info", "Print parameters, FLOPs and speed of a config's model.")
     parser.add("config", help="config file, or its name, or an ONNX file")
     parser.add(
-        "--size",
-        type=parse_size,
-        default=(640, 640),
-        metavar="W,H",
-        help="of the image, in pixels (default 640,640)",
+        "--size", default=(640, 640), **SIZE, help="of the image, in pixels (default 640,640)"
     )
     parser.add("--json", action="store_true", help="print JSON instead of a table")
     parser.share("--device", "--cfg-options")
@@ -87,7 +83,5 @@ def zoo() -> Parser:
     download = commands.add_parser("download", help="download a model, or continue its download")
     for each in (info, download):
         each.add_argument("name", help=ZOO_NAME)
-    download.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder for a copy (default: none, cache only)"
-    )
+    download.add_argument("--out", **DIR, help="folder for a copy (default: none, cache only)")
     return parser

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,21 +9,13 @@ from dbnet.datasets.device.target_maps import draw_target_maps
 from dbnet.datasets.device.warp import jitter_batch, warp_batch
 
 
+@dataclass(eq=False)
 class DeviceBatchMaker:
-    """Make the batch that `collate_text_det` would give, on the device that holds the images.
+    """Make the batch that `collate_text_det` would give, on the device that holds the images."""
 
-    Args:
-        store: (P, 3) uint8 BGR, pixels of all images.
-        size: (W, H) of the samples.
-        thresh_range: Lowest and highest label of the threshold map.
-    """
-
-    def __init__(
-        self, store: Tensor, size: tuple[int, int], thresh_range: tuple[float, float]
-    ) -> None:
-        self.store = store
-        self.size = size
-        self.thresh_range = thresh_range
+    store: Tensor  # (P, 3) uint8 BGR, pixels of all images
+    size: tuple[int, int]  # (W, H) of the samples
+    thresh_range: tuple[float, float]  # lowest and highest label of the threshold map
 
     def __deepcopy__(self, memo: dict) -> "DeviceBatchMaker":
         """Share the images with the copies of a model that calls this; nothing changes them."""

@@ -17,31 +17,19 @@ EDGES_AT_ONCE = 4
 
 
 class EdgeBlock(NamedTuple):
-    """Edges k, k + 1, ... of the texts that have them, the first so many of a chunk.
+    """Edges k, k + 1, ... of the texts that have them, the first so many of a chunk."""
 
-    Attributes:
-        name: Of the array (7, edges, instances); see `edge_table`.
-        num_pixels: Pixels of these texts' windows.
-    """
-
-    name: str
-    num_pixels: int
+    name: str  # of the array (7, edges, instances); see `edge_table`
+    num_pixels: int  # pixels of these texts' windows
 
 
 class Chunk(NamedTuple):
-    """Texts whose windows are drawn at once.
+    """Texts whose windows are drawn at once."""
 
-    Attributes:
-        first: Index of the first of them.
-        last: One past the last.
-        num_pixels: Pixels of all their windows.
-        blocks: Their edges.
-    """
-
-    first: int
-    last: int
-    num_pixels: int
-    blocks: list[EdgeBlock]
+    first: int  # index of the first of them
+    last: int  # one past the last
+    num_pixels: int  # pixels of all their windows
+    blocks: list[EdgeBlock]  # their edges
 
 
 class Field(NamedTuple):
@@ -56,25 +44,20 @@ class Field(NamedTuple):
 class PackedPlans(NamedTuple):
     """Arrays of a batch of N samples with M texts in one buffer, and the sizes that the host needs.
 
-    Attributes:
-        buffer: uint8, with these arrays:
-            sources: (N, 3) int64: first pixel in the store, H, W.
-            windows: (M, 5) int64: sample, left, top, width, pixels.
-            warps: (N, 8) float32: `to_source` row by row, filled W and H.
-            jitters: (N, 3) float32: brightness, saturation, brightness after that.
-            offsets: (M, 2) float32: D, and 1 if ignored.
-            edges_...: see `EdgeBlock`.
-        fields: Where each array lies.
-        chunks: How the texts are drawn.
-        num_samples: N.
-        num_learnt: Texts that are not ignored.
+    The arrays:
+        sources: (N, 3) int64: first pixel in the store, H, W.
+        windows: (M, 5) int64: sample, left, top, width, pixels.
+        warps: (N, 8) float32: `to_source` row by row, filled W and H.
+        jitters: (N, 3) float32: brightness, saturation, brightness after that.
+        offsets: (M, 2) float32: D, and 1 if ignored.
+        edges_...: see `EdgeBlock`.
     """
 
-    buffer: Tensor
-    fields: dict[str, Field]
-    chunks: list[Chunk]
-    num_samples: int
-    num_learnt: int
+    buffer: Tensor  # uint8
+    fields: dict[str, Field]  # where each array lies
+    chunks: list[Chunk]  # how the texts are drawn
+    num_samples: int  # N
+    num_learnt: int  # texts that are not ignored
 
     def unpack(self, device: torch.device) -> dict[str, Tensor]:
         """Copy the buffer to a device, asynchronously if it is pinned, and view its arrays."""

@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from logging import Logger
 from typing import Any
 
@@ -19,33 +20,19 @@ from dbnet.errors import UserError
 WHERE = "default_hooks.device_data: train_dataloader"
 
 
+@dataclass(eq=False)
 class PlannedDataset(Dataset):
     """Plans in place of the samples of a dataset, of this process's share of its images.
 
     All processes have equally many; where the images cannot be dealt evenly, those with one less
     see another one of theirs twice in each epoch.
-
-    Args:
-        annotations: Of the images.
-        rows: Where in them those of `items` are.
-        items: Indices in the dataset, every `world_size`-th.
-        replaced: For each unreadable image another one.
-        planner: Plans a sample.
     """
 
-    def __init__(
-        self,
-        annotations: Annotations,
-        rows: range,
-        items: range,
-        replaced: Mapping[int, int],
-        planner: Planner,
-    ) -> None:
-        self.annotations = annotations
-        self.rows = rows
-        self.items = items
-        self.replaced = replaced
-        self.planner = planner
+    annotations: Annotations
+    rows: range  # where in them those of `items` are
+    items: range  # indices in the dataset, every `world_size`-th
+    replaced: Mapping[int, int]  # for each unreadable image another one
+    planner: Planner
 
     def __len__(self) -> int:
         return -(-self.items.stop // self.items.step)
@@ -76,11 +63,7 @@ def with_leaves(dataset: Any, leaves: Iterator[Any]) -> Any:
 
 
 def make_shares(dataset: Any) -> dict[str, Share]:
-    """Divide the images of every dataset over the processes; return this one's, by path.
-
-    Raises:
-        UserError: A dataset is of another kind, or has fewer images than there are processes.
-    """
+    """Divide the images of every dataset over the processes; return this one's, by path."""
     rank, world_size = get_dist_info()
     shares = {}
     for path, leaf in leaves_of(dataset):
@@ -97,11 +80,7 @@ def make_shares(dataset: Any) -> dict[str, Share]:
 
 
 def check_agreement(parts: Mapping[str, tuple]) -> None:
-    """Refuse datasets whose samples cannot be of one batch.
-
-    Raises:
-        UserError: They differ in size or targets.
-    """
+    """Refuse datasets whose samples cannot be of one batch."""
     (first, (crop, _, targets)), *others = parts.items()
     for path, (other_crop, _, other_targets) in others:
         if tuple(other_crop.size) != tuple(crop.size):
@@ -120,9 +99,6 @@ def plan_dataset(
     Returns:
         The dataset of plans, `PlannedDataset` or several of them in a `ConcatDataset`, and what
         makes batches of them.
-
-    Raises:
-        UserError: The images do not fit, or dataset or pipeline have no counterpart on the device.
     """
     shares = make_shares(dataset)
     parts = {

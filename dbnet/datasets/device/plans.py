@@ -1,6 +1,7 @@
 """What is sampled for a training sample, from its annotation and its image's size alone."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
@@ -27,46 +28,24 @@ from dbnet.errors import UserError
 
 
 class SamplePlan(NamedTuple):
-    """All that the device needs to make a sample.
+    """All that the device needs to make a sample."""
 
-    Attributes:
-        source: The image in the store, or a version of it averaged down.
-        to_source: (2, 3), from pixels of the sample to pixels of `source`.
-        filled: (W, H) of the part of the sample that the crop fills.
-        jitter: Changes of the colours.
-        instances: The texts that touch the target maps.
-        metas: As those of `PackTextDetInputs`.
-    """
-
-    source: Source
-    to_source: np.ndarray
-    filled: tuple[int, int]
-    jitter: JitterFactors
-    instances: list[Instance]
-    metas: dict
+    source: Source  # the image in the store, or a version of it averaged down
+    to_source: np.ndarray  # (2, 3), from pixels of the sample to pixels of `source`
+    filled: tuple[int, int]  # (W, H) of the part of the sample that the crop fills
+    jitter: JitterFactors  # changes of the colours
+    instances: list[Instance]  # the texts that touch the target maps
+    metas: dict  # as those of `PackTextDetInputs`
 
 
+@dataclass
 class Planner:
-    """Plan a sample of a dataset, in place of its pipeline.
+    """Plan a sample of a dataset, in place of its pipeline."""
 
-    Args:
-        crop: The pipeline's geometric transform.
-        jitter: Its photometric transform.
-        targets: Its last but one.
-        versions: Where each image lies, by its index.
-    """
-
-    def __init__(
-        self,
-        crop: AffineCropTransform,
-        jitter: ColorJitter,
-        targets: GenerateDBTargets,
-        versions: dict[int, list[Source]],
-    ) -> None:
-        self.crop = crop
-        self.jitter = jitter
-        self.targets = targets
-        self.versions = versions
+    crop: AffineCropTransform
+    jitter: ColorJitter
+    targets: GenerateDBTargets
+    versions: dict[int, list[Source]]  # where each image lies, by its index
 
     def __call__(self, sample: dict) -> SamplePlan:
         versions = self.versions[sample["sample_idx"]]
@@ -98,12 +77,7 @@ def pipeline_parts(
 ) -> tuple[AffineCropTransform, ColorJitter, GenerateDBTargets]:
     """Take the parts of a training pipeline that have a counterpart on the device.
 
-    Args:
-        transforms: The pipeline; without `LoadImage` where the images are drawn.
-        path: Of the dataset in the config.
-
-    Raises:
-        UserError: The pipeline has another transform, or another order.
+    Where the images are drawn it has no `LoadImage`; `path` is the dataset's in the config.
     """
     given = [type(transform) for transform in transforms]
     crop = RandomScaleCrop if RandomScaleCrop in given else RandomAffineCrop

@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -7,27 +8,20 @@ from torch.utils.data import Sampler
 from dbnet.datasets.samplers import SampleKey
 
 
+@dataclass(eq=False)
 class ShardKeySampler(Sampler):
     """Shuffle by epoch within this process's own samples, whose images it keeps on its device.
 
     Deviation from `EpochKeySampler`, which deals all images again in each epoch: a process always
     sees the same ones, see `PlannedDataset`.
-
-    Args:
-        length: Samples of an epoch in this process.
-        rank: Number of this process.
-        shuffle: Draw a new order for each epoch.
-        seed: The same in all processes.
     """
 
-    start = 0
-
-    def __init__(self, length: int, rank: int, shuffle: bool, seed: int) -> None:
-        self.length = length
-        self.rank = rank
-        self.shuffle = shuffle
-        self.seed = seed
-        self.epoch = 0
+    length: int  # samples of an epoch in this process
+    rank: int
+    shuffle: bool  # draw a new order for each epoch
+    seed: int  # the same in all processes
+    epoch: int = 0
+    start: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch

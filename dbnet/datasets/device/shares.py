@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,17 +26,13 @@ MOST_THREADS = 16
 Picture = tuple[int, list[np.ndarray] | ImageError]
 
 
+@dataclass
 class FileShare:
-    """Those of a `TextDetDataset`, which threads decode.
+    """Those of a `TextDetDataset`, which threads decode."""
 
-    Attributes:
-        items: Their indices in the dataset.
-        failed: What is wrong with those that cannot be had.
-    """
-
-    def __init__(self, dataset: TextDetDataset, items: range) -> None:
-        self.dataset, self.items = dataset, items
-        self.failed: dict[int, ImageError] = {}
+    dataset: TextDetDataset
+    items: range  # their indices in the dataset
+    failed: dict[int, ImageError] = field(default_factory=dict)  # why some cannot be had
 
     def shapes(self) -> dict[int, tuple[int, int]]:
         """Read (H, W) from the heads of the files, as far as that is possible."""
@@ -65,13 +62,14 @@ class FileShare:
         return substitutes_of(self.items, self.failed)
 
 
+@dataclass
 class SceneShare:
     """Those of a `SyntheticTextDataset`, which processes draw, each once."""
 
-    def __init__(self, dataset: SyntheticTextDataset, items: range) -> None:
-        self.dataset, self.items = dataset, items
-        self.failed: dict[int, ImageError] = {}
-        self.entries: list[Entry] = []
+    dataset: SyntheticTextDataset
+    items: range
+    failed: dict[int, ImageError] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
 
     def shapes(self) -> dict[int, tuple[int, int]]:
         return dict.fromkeys(self.items, self.dataset.size[::-1])
@@ -101,11 +99,12 @@ Share = FileShare | SceneShare
 KINDS: dict[type, Any] = {TextDetDataset: FileShare, SyntheticTextDataset: SceneShare}
 
 
+@dataclass(eq=False)
 class Scenes(Dataset):
     """Scenes with what is written on them, and so many versions of each."""
 
-    def __init__(self, dataset: SyntheticTextDataset, counts: Mapping[int, int]) -> None:
-        self.dataset, self.counts = dataset, counts
+    dataset: SyntheticTextDataset
+    counts: Mapping[int, int]
 
     def __getitem__(self, item: int) -> tuple[Entry, list[np.ndarray]]:
         keep_freed_memory()
@@ -141,11 +140,7 @@ def decode(path: str, versions: Sequence[Source]) -> list[np.ndarray] | ImageErr
 
 
 def substitutes_of(items: Sequence[int], failed: Collection[int]) -> dict[int, int]:
-    """Find for each unreadable image the next one of this process that is not.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Find for each unreadable image the next one of this process that is not."""
     if len(failed) == len(items):
         raise UserError(f"default_hooks.device_data: none of {len(items)} images can be read")
     found = {}

@@ -20,14 +20,10 @@ class Source(NamedTuple):
 
     The frame is a row above, a row below and a column on the left, which is also the one on the
     right of the row before.
-
-    Attributes:
-        first: Index of the frame's first pixel; the others follow row by row.
-        shape: (H, W) of the image.
     """
 
-    first: int
-    shape: tuple[int, int]
+    first: int  # index of the frame's first pixel; the others follow row by row
+    shape: tuple[int, int]  # (H, W) of the image
 
     def framed(self, store: Tensor) -> Tensor:
         """View the image and its frame, (H + 2, W + 1, 3)."""
@@ -36,16 +32,12 @@ class Source(NamedTuple):
 
 
 class StoreLayout(NamedTuple):
-    """Where every image lies.
+    """Where every image lies."""
 
-    Attributes:
-        versions: For each image, by its key, the image itself and its versions averaged down by
-            2, 3, ..., as far as a crop can ask for them.
-        num_pixels: Pixels of the whole store, of 3 bytes each.
-    """
-
+    # For each image, by its key, the image itself and its versions averaged down by 2, 3, ..., as
+    # far as a crop can ask for them.
     versions: dict[Any, list[Source]]
-    num_pixels: int
+    num_pixels: int  # pixels of the whole store, of 3 bytes each
 
 
 def num_versions(shape: tuple[int, int], size: tuple[int, int]) -> int:
@@ -74,14 +66,8 @@ def lay_out(shapes: Mapping[Any, tuple[int, int]], size: tuple[int, int]) -> Sto
 def check_budget(num_bytes: int, device: torch.device, max_gb: float | None) -> str:
     """Describe what the images take on a device and what there is.
 
-    Args:
-        num_bytes: What the images take.
-        device: Where.
-        max_gb: Most that they may take, 10^9 bytes; None for half of what is free on a GPU, which
-            leaves the other half to the network, and for no limit elsewhere.
-
-    Raises:
-        UserError: They do not fit.
+    Without `max_gb`, in 10^9 bytes, half of what is free on a GPU is left to the network; elsewhere
+    there is no limit.
     """
     limit, whose = max_gb, "max_gb"
     if limit is None and device.type == "cuda":
@@ -103,11 +89,7 @@ def fill_store(
 ) -> tuple[Tensor, dict[Any, ImageError]]:
     """Copy all images to a (num_pixels, 3) uint8 BGR tensor on `device`.
 
-    Args:
-        layout: Where they lie.
-        pictures: Each image's key, and its versions or why there are none, as they come.
-        device: Where the store is.
-        logger: Told of the progress.
+    `pictures` are each image's key, and its versions or why there are none, as they come.
 
     Returns:
         The tensor, and what is wrong with the images that could not be had; those are black.

@@ -17,14 +17,8 @@ def draw_target_maps(
     All windows of a chunk are one row of P pixels. Maps are combined by maxima, which do not depend
     on the order.
 
-    Args:
-        plans: Sizes.
-        arrays: What `plans.unpack` gave.
-        shape: (H, W) of the maps.
-        thresh_range: Lowest and highest label of the threshold map.
-
-    Returns:
-        The four maps of `draw_targets`, each (N, H, W) float32.
+    `arrays` is what `plans.unpack` gave, `shape` the (H, W) of the maps of `draw_targets`, of which
+    each of the four is (N, H, W) float32 here.
     """
     height, width = shape
     device = arrays["sources"].device

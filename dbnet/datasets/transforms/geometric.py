@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -9,23 +10,21 @@ from mmcv.transforms import BaseTransform
 from dbnet.geometry import clip, scale_matrix, transform
 from dbnet.registry import TRANSFORMS
 
-Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]  # first and one past the last pixel: left, top, right, bottom
+Flags = Sequence[bool]
+Polygons = Sequence[np.ndarray]  # (N, 2) each, pixels
+Rng = np.random.Generator
+Size = tuple[int, int]
+Texts = tuple[list[np.ndarray], list[bool]]  # polygons, and whether each is ignored
 
 
 class AffineCrop(NamedTuple):
-    """The affine map sampled for an image, and where its texts lie then.
+    """The affine map sampled for an image, and where its texts lie then."""
 
-    Attributes:
-        affine: (2, 3), from pixels of the loaded image to pixels of the new one.
-        filled: (W, H) of the part of the new image that the crop fills.
-        polygons: (N, 2) arrays, pixels of the new image.
-        ignored: "Don't care", for each polygon.
-    """
-
-    affine: np.ndarray
-    filled: tuple[int, int]
-    polygons: list[np.ndarray]
-    ignored: list[bool]
+    affine: np.ndarray  # (2, 3), from pixels of the loaded image to pixels of the new one
+    filled: Size  # (W, H) of the part of the new image that the crop fills
+    polygons: list[np.ndarray]  # (N, 2) arrays, pixels of the new image
+    ignored: list[bool]  # "Don't care", for each polygon
 
 
 class AffineCropTransform(BaseTransform):
@@ -33,12 +32,12 @@ class AffineCropTransform(BaseTransform):
 
     Modifies `img`, `img_shape` (H, W), `polygons` and `ignored`. Adds `affine`, the (2, 3) matrix
     from pixels of the loaded image to pixels of the new one.
-
-    Attributes:
-        size: (W, H) of the new image.
     """
 
-    size: tuple[int, int]
+    size: Size  # (W, H) of the new image
+
+    def __post_init__(self) -> None:
+        self.size = (self.size[0], self.size[1])  # configs have lists
 
     def transform(self, results: dict) -> dict:
         shape = results["img"].shape[:2]
@@ -52,18 +51,13 @@ class AffineCropTransform(BaseTransform):
             "affine": crop.affine,
         }
 
-    def sample(
-        self,
-        polygons: Sequence[np.ndarray],
-        ignored: Sequence[bool],
-        shape: tuple[int, int],
-        rng: np.random.Generator,
-    ) -> AffineCrop:
+    def sample(self, polygons: Polygons, ignored: Flags, shape: Size, rng: Rng) -> AffineCrop:
         """Sample the map of an (H, W) image; only its annotation is needed."""
         raise NotImplementedError
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class RandomAffineCrop(AffineCropTransform):
     """Flip, rotate, crop around a text and resize, as one affine map.
 
@@ -83,29 +77,16 @@ class RandomAffineCrop(AffineCropTransform):
         min_crop_ratio: Least side of the crop as a share of the image's.
     """
 
-    def __init__(
-        self,
-        size: tuple[int, int],
-        flip_prob: float = 0.5,
-        max_angle: float = 10.0,
-        min_crop_ratio: float = 0.1,
-    ) -> None:
-        self.size = (size[0], size[1])
-        self.flip_prob = flip_prob
-        self.max_angle = max_angle
-        self.min_crop_ratio = min_crop_ratio
+    size: Size
+    flip_prob: float = 0.5
+    max_angle: float = 10.0
+    min_crop_ratio: float = 0.1
 
-    def sample(
-        self,
-        polygons: Sequence[np.ndarray],
-        ignored: Sequence[bool],
-        shape: tuple[int, int],
-        rng: np.random.Generator,
-    ) -> AffineCrop:
+    def sample(self, polygons: Polygons, ignored: Flags, shape: Size, rng: Rng) -> AffineCrop:
         flip = bool(rng.random() < self.flip_prob)
         angle = rng.uniform(-self.max_angle, self.max_angle)
         to_canvas = flip_rotate_matrix(shape, flip, angle)
-        polygons, ignored = move_polygons(polygons, ignored, to_canvas, image_box(shape))
+        polygons, ignored = move_polygons(polygons, ignored, to_canvas, shape)
         crop = sample_crop_box(polygons, shape, self.min_crop_ratio, rng)
         to_output, new_size = crop_resize_matrix(crop, self.size)
         polygons, ignored = drop_outside(polygons, ignored, crop)
@@ -113,13 +94,10 @@ class RandomAffineCrop(AffineCropTransform):
         return AffineCrop(compose(to_output, to_canvas), new_size, moved, ignored)
 
 
-def flip_rotate_matrix(shape: tuple[int, int], flip: bool, angle: float) -> np.ndarray:
-    """Matrix (2, 3) of a horizontal flip, then a rotation about the centre of an (H, W) image.
+def flip_rotate_matrix(shape: Size, flip: bool, angle: float) -> np.ndarray:
+    """Matrix (2, 3) of a horizontal flip, then a turn about the centre of an (H, W) image.
 
-    Args:
-        shape: (H, W) in pixels.
-        flip: Whether to mirror x.
-        angle: Degrees, clockwise on the screen.
+    The angle is in degrees, clockwise on the screen.
     """
     center = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
@@ -127,13 +105,8 @@ def flip_rotate_matrix(shape: tuple[int, int], flip: bool, angle: float) -> np.n
     return np.column_stack([linear, center - linear @ center])
 
 
-def crop_resize_matrix(crop: Box, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
-    """Matrix (2, 3) that scales a crop to fit into `size`, and the (W, H) that it fills there.
-
-    Args:
-        crop: First and one past the last pixel: left, top, right, bottom.
-        size: (W, H) to fit into, the aspect ratio kept.
-    """
+def crop_resize_matrix(crop: Box, size: Size) -> tuple[np.ndarray, tuple[int, int]]:
+    """Matrix (2, 3) that scales a crop to fit into (W, H), and the (W, H) that it fills there."""
     width, height = crop[2] - crop[0], crop[3] - crop[1]
     scale = min(size[0] / width, size[1] / height)
     new_size = (max(int(width * scale + 0.5), 1), max(int(height * scale + 0.5), 1))
@@ -147,9 +120,7 @@ def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     )
 
 
-def warp(
-    image: np.ndarray, affine: np.ndarray, filled: tuple[int, int], size: tuple[int, int]
-) -> np.ndarray:
+def warp(image: np.ndarray, affine: np.ndarray, filled: Size, size: Size) -> np.ndarray:
     """Resample an image bilinearly; what lies beyond the `filled` corner stays 0.
 
     Args:
@@ -172,13 +143,10 @@ def warp(
     return result
 
 
-def source_box(affine: np.ndarray, filled: tuple[int, int], shape: tuple[int, int]) -> Box:
-    """Box, of at least a pixel, of what a warp by `affine` reads of an (H, W) image.
+def source_box(affine: np.ndarray, filled: Size, shape: Size) -> Box:
+    """Box, of at least a pixel, of what a warp by `affine` (2, 3) reads of an (H, W) image.
 
-    Args:
-        affine: (2, 3), from pixels of the image to pixels of the result.
-        filled: (W, H) of the result.
-        shape: (H, W) of the image.
+    `filled` is the (W, H) of the result.
     """
     corners = np.array([[0, 0], [filled[0], 0], [0, filled[1]], filled], dtype=np.float64)
     points = (corners - affine[:, 2]) @ np.linalg.inv(affine[:, :2]).T
@@ -206,26 +174,20 @@ def enlarging_matrix(small: tuple[int, int], large: tuple[int, int]) -> np.ndarr
     return scale_matrix(large[1] / small[1], large[0] / small[0])
 
 
-def image_box(shape: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
+def image_box(shape: Size) -> tuple[tuple[float, float], tuple[float, float]]:
     """Corners of the area that an (H, W) image covers, in pixel-centre coordinates."""
     return (-0.5, -0.5), (shape[1] - 0.5, shape[0] - 0.5)
 
 
-def move_polygons(
-    polygons: Sequence[np.ndarray],
-    ignored: Sequence[bool],
-    matrix: np.ndarray,
-    box: tuple[tuple[float, float], tuple[float, float]],
-) -> tuple[list[np.ndarray], list[bool]]:
-    """Map polygons by `matrix`, clip them to `box` and drop those of which nothing is left."""
+def move_polygons(polygons: Polygons, ignored: Flags, matrix: np.ndarray, shape: Size) -> Texts:
+    """Map polygons by `matrix`, clip them to an (H, W) image and drop those wholly outside."""
+    box = image_box(shape)
     moved = [clip(transform(polygon, matrix), *box) for polygon in polygons]
     kept = [i for i, polygon in enumerate(moved) if len(polygon) > 0]
     return [moved[i] for i in kept], [bool(ignored[i]) for i in kept]
 
 
-def drop_outside(
-    polygons: Sequence[np.ndarray], ignored: Sequence[bool], crop: Box
-) -> tuple[list[np.ndarray], list[bool]]:
+def drop_outside(polygons: Polygons, ignored: Flags, crop: Box) -> Texts:
     """Keep the polygons that lie wholly in the crop; its cuts leave none in part."""
     lower, upper = np.array(crop[:2]) - 0.5, np.array(crop[2:]) - 0.5
     kept = [
@@ -236,24 +198,13 @@ def drop_outside(
     return [polygons[i] for i in kept], [ignored[i] for i in kept]
 
 
-def sample_crop_box(
-    polygons: Sequence[np.ndarray],
-    shape: tuple[int, int],
-    min_crop_ratio: float,
-    rng: np.random.Generator,
-) -> Box:
+def sample_crop_box(polygons: Polygons, shape: Size, min_crop_ratio: float, rng: Rng) -> Box:
     """Sample a crop that cuts through no text and holds at least one, if there is any.
 
     On each axis a text-free run is drawn uniformly, then the cut inside it (MMOCR's `RandomCrop`).
 
-    Args:
-        polygons: (N, 2) arrays inside the image, pixels.
-        shape: (H, W) of the image.
-        min_crop_ratio: Least side of the crop as a share of the image's.
-        rng: Source of randomness.
-
-    Returns:
-        First and one past the last pixel: left, top, right, bottom.
+    Polygons are (N, 2) arrays inside the image, pixels, `shape` is (H, W); the least side of the
+    crop is `min_crop_ratio` of the image's.
     """
     kept = int(rng.integers(len(polygons))) if polygons else None
     (left, right), (top, bottom) = (
@@ -276,11 +227,7 @@ def _projection(values: np.ndarray, side: int) -> tuple[int, int]:
 
 
 def _sample_interval(
-    projections: list[tuple[int, int]],
-    kept: int | None,
-    side: int,
-    min_length: int,
-    rng: np.random.Generator,
+    projections: list[tuple[int, int]], kept: int | None, side: int, min_length: int, rng: Rng
 ) -> tuple[int, int]:
     """Sample start and end of the crop on one axis, among the cuts 0..side."""
     free = np.ones(side + 1, dtype=bool)
@@ -299,7 +246,7 @@ def _sample_interval(
     return start, _sample_from_runs(ends, rng)
 
 
-def _sample_from_runs(allowed: np.ndarray, rng: np.random.Generator) -> int:
+def _sample_from_runs(allowed: np.ndarray, rng: Rng) -> int:
     """Sample a run of True uniformly, then a position in it."""
     steps = np.diff(np.concatenate([[0], allowed.astype(np.int8), [0]]))
     firsts, lasts = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)

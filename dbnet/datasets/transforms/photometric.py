@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -18,6 +19,7 @@ class JitterFactors(NamedTuple):
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class ColorJitter(BaseTransform):
     """Change brightness and saturation by random factors, in random order.
 
@@ -31,9 +33,8 @@ class ColorJitter(BaseTransform):
         saturation: Greatest change of the factor on the difference to grey.
     """
 
-    def __init__(self, brightness: float, saturation: float) -> None:
-        self.brightness = brightness
-        self.saturation = saturation
+    brightness: float
+    saturation: float
 
     def transform(self, results: dict) -> dict:
         brightness, saturation, brightness_first = self.sample(results["rng"])

@@ -1,14 +1,18 @@
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from dbnet.datasets.transforms.geometric import (
     AffineCrop,
     AffineCropTransform,
+    Flags,
+    Polygons,
+    Rng,
+    Size,
+    Texts,
     compose,
     flip_rotate_matrix,
-    image_box,
     move_polygons,
 )
 from dbnet.geometry import clip, scale_matrix, signed_area, transform
@@ -18,6 +22,7 @@ IDENTITY = np.eye(2, 3)
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class RandomScaleCrop(AffineCropTransform):
     """Flip, rotate, scale and cut out a window of fixed size, as one affine map.
 
@@ -38,35 +43,18 @@ class RandomScaleCrop(AffineCropTransform):
         turn_prob: Probability of a turn by 90, 180 or 270 degrees more, each as likely.
     """
 
-    def __init__(
-        self,
-        size: tuple[int, int],
-        scale: tuple[float, float] = (0.6, 1.7),
-        flip_prob: float = 0.5,
-        max_angle: float = 10.0,
-        max_stretch: float = 1.15,
-        text_prob: float = 0.85,
-        min_visible: float = 0.6,
-        turn_prob: float = 0.0,
-    ) -> None:
-        self.size = (size[0], size[1])
-        self.scale = (scale[0], scale[1])
-        self.flip_prob = flip_prob
-        self.max_angle = max_angle
-        self.max_stretch = max_stretch
-        self.text_prob = text_prob
-        self.min_visible = min_visible
-        self.turn_prob = turn_prob
+    size: Size
+    scale: tuple[float, float] = (0.6, 1.7)
+    flip_prob: float = 0.5
+    max_angle: float = 10.0
+    max_stretch: float = 1.15
+    text_prob: float = 0.85
+    min_visible: float = 0.6
+    turn_prob: float = 0.0
 
-    def sample(
-        self,
-        polygons: Sequence[np.ndarray],
-        ignored: Sequence[bool],
-        shape: tuple[int, int],
-        rng: np.random.Generator,
-    ) -> AffineCrop:
+    def sample(self, polygons: Polygons, ignored: Flags, shape: Size, rng: Rng) -> AffineCrop:
         # Where the image ends, texts do; what is beyond is black.
-        polygons, ignored = move_polygons(polygons, ignored, IDENTITY, image_box(shape))
+        polygons, ignored = move_polygons(polygons, ignored, IDENTITY, shape)
         flip = bool(rng.random() < self.flip_prob)
         angle = rng.uniform(-self.max_angle, self.max_angle)
         if self.turn_prob and rng.random() < self.turn_prob:
@@ -85,11 +73,7 @@ class RandomScaleCrop(AffineCropTransform):
         )
 
     def _sample_target(
-        self,
-        polygons: Sequence[np.ndarray],
-        ignored: Sequence[bool],
-        shape: tuple[int, int],
-        rng: np.random.Generator,
+        self, polygons: Polygons, ignored: Flags, shape: Size, rng: Rng
     ) -> np.ndarray:
         """Sample the point of the image, (x, y), that the window will hold."""
         texts = [polygon for polygon, skipped in zip(polygons, ignored) if not skipped]
@@ -100,23 +84,12 @@ class RandomScaleCrop(AffineCropTransform):
 
 
 def window_corner(
-    matrix: np.ndarray,
-    target: np.ndarray,
-    shape: tuple[int, int],
-    size: tuple[int, int],
-    rng: np.random.Generator,
+    matrix: np.ndarray, target: np.ndarray, shape: Size, size: Size, rng: Rng
 ) -> np.ndarray:
     """Sample where a window begins that holds a point, and lies in the image if that is possible.
 
-    Args:
-        matrix: (2, 3), from pixels of the image to those that the window cuts from.
-        target: Point (x, y) of the image.
-        shape: (H, W) of the image.
-        size: (W, H) of the window.
-        rng: Source of randomness.
-
-    Returns:
-        The window's first pixel (x, y), whole numbers.
+    `matrix` (2, 3) leads from pixels of the (H, W) image to those that the window (W, H) cuts from,
+    `target` is a point (x, y) of the image. Returns the window's first pixel (x, y), whole numbers.
     """
     sides = np.array(size)
     height, width = shape
@@ -128,22 +101,10 @@ def window_corner(
     return np.round(np.clip(drawn, np.minimum(lower, upper), np.maximum(lower, upper)))
 
 
-def cut_polygons(
-    polygons: Sequence[np.ndarray],
-    ignored: Sequence[bool],
-    size: tuple[int, int],
-    min_visible: float,
-) -> tuple[list[np.ndarray], list[bool]]:
-    """Clip polygons to a window of (W, H); ignore those of which too little is left.
+def cut_polygons(polygons: Polygons, ignored: Flags, size: Size, min_visible: float) -> Texts:
+    """Clip polygons to a window of (W, H), and drop those wholly outside.
 
-    Args:
-        polygons: (N, 2) arrays, pixels of the window.
-        ignored: "Don't care", one per polygon.
-        size: (W, H) of the window.
-        min_visible: Share of the area below which a text is ignored.
-
-    Returns:
-        Those of which something is left, and whether each is ignored.
+    Those of which a smaller share of the area than `min_visible` is left are ignored.
     """
     kept, skipped = [], []
     for polygon, skip in zip(polygons, ignored):
@@ -156,5 +117,5 @@ def cut_polygons(
     return kept, skipped
 
 
-def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
+def _log_uniform(low: float, high: float, rng: Rng) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))

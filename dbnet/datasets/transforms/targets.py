@@ -1,33 +1,27 @@
 import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from dbnet.datasets.transforms.geometric import Flags, Polygons, Size
 from dbnet.geometry import distance_field, offset_distance, short_side, signed_area
 from dbnet.registry import TRANSFORMS
 
 
 class Instance(NamedTuple):
-    """What the target maps need to know of a text before any pixel is looked at.
+    """What the target maps need to know of a text before any pixel is looked at."""
 
-    Attributes:
-        polygon: (N, 2), pixels of the maps.
-        offset: D of the paper, pixels.
-        rows: Rows of the window outside which the text changes no map.
-        columns: Its columns.
-        ignored: "Don't care", or too small.
-    """
-
-    polygon: np.ndarray
-    offset: float
-    rows: slice
-    columns: slice
-    ignored: bool
+    polygon: np.ndarray  # (N, 2), pixels of the maps
+    offset: float  # D of the paper, pixels
+    rows: slice  # rows of the window outside which the text changes no map
+    columns: slice  # its columns
+    ignored: bool  # "Don't care", or too small
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class GenerateDBTargets(BaseTransform):
     """Draw the four target maps of DBNet from the ground-truth polygons.
 
@@ -41,17 +35,10 @@ class GenerateDBTargets(BaseTransform):
         min_text_size: A text whose shorter side is below this (pixels) is ignored.
     """
 
-    def __init__(
-        self,
-        shrink_ratio: float = 0.4,
-        thresh_min: float = 0.3,
-        thresh_max: float = 0.7,
-        min_text_size: float = 8.0,
-    ) -> None:
-        self.shrink_ratio = shrink_ratio
-        self.thresh_min = thresh_min
-        self.thresh_max = thresh_max
-        self.min_text_size = min_text_size
+    shrink_ratio: float = 0.4
+    thresh_min: float = 0.3
+    thresh_max: float = 0.7
+    min_text_size: float = 8.0
 
     def transform(self, results: dict) -> dict:
         targets = draw_targets(
@@ -66,9 +53,9 @@ class GenerateDBTargets(BaseTransform):
 
 
 def draw_targets(
-    polygons: Sequence[np.ndarray],
-    ignored: Sequence[bool],
-    shape: tuple[int, int],
+    polygons: Polygons,
+    ignored: Flags,
+    shape: Size,
     shrink_ratio: float,
     thresh_range: tuple[float, float],
     min_text_size: float,
@@ -130,11 +117,7 @@ def draw_targets(
 
 
 def touching_instances(
-    polygons: Sequence[np.ndarray],
-    ignored: Sequence[bool],
-    shape: tuple[int, int],
-    shrink_ratio: float,
-    min_text_size: float,
+    polygons: Polygons, ignored: Flags, shape: Size, shrink_ratio: float, min_text_size: float
 ) -> list[Instance]:
     """Prepare the texts that touch maps of `shape`; the arguments are those of `draw_targets`."""
     instances = []
@@ -152,9 +135,7 @@ def is_too_small(polygon: np.ndarray, min_text_size: float) -> bool:
     return abs(signed_area(polygon)) < 1 or short_side(polygon) < min_text_size
 
 
-def touched_window(
-    polygon: np.ndarray, margin: float, shape: tuple[int, int]
-) -> tuple[slice, slice] | None:
+def touched_window(polygon: np.ndarray, margin: float, shape: Size) -> tuple[slice, slice] | None:
     """Rows and columns of the pixels within `margin` of a polygon's bounding box.
 
     Returns:

@@ -1,12 +1,9 @@
+import re
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from dbnet.models.backbones.resnet import (
-    STAGE_CHANNELS,
-    StagedBackbone,
-    load_imagenet_weights,
-)
+from dbnet.models.backbones.resnet import STAGE_CHANNELS, StagedBackbone, load_imagenet_weights
 from dbnet.registry import MODELS
 
 EXPANSION = 4
@@ -25,15 +22,7 @@ class CLIPResNet(StagedBackbone):
 
     Paper: https://arxiv.org/abs/2203.03911 (oCLIP), https://arxiv.org/abs/2103.00020 (CLIP).
 
-    Args:
-        frozen_stages: The stem (0) and the stages 1..frozen_stages get no gradients and keep their
-            batch statistics; -1 freezes nothing.
-        norm_eval: Keep the running statistics of every batch norm fixed in training.
-        init_cfg: `dict(type="Pretrained", checkpoint=...)` with a URL or a local file; None starts
-            from scratch.
-
-    Attributes:
-        out_channels: Channels of c2..c5.
+    Arguments are those of `StagedBackbone`, `init_cfg` with a URL or a local file.
     """
 
     def __init__(
@@ -43,11 +32,10 @@ class CLIPResNet(StagedBackbone):
         self.stem = deep_stem(STEM_CHANNELS)
         self.maxpool = nn.AvgPool2d(2)  # MMOCR's name
         self.out_channels = tuple(channels * EXPANSION for channels in STAGE_CHANNELS)
-        inputs = (STEM_CHANNELS, *self.out_channels)
-        self.layer1 = make_stage(inputs[0], STAGE_CHANNELS[0], STAGE_BLOCKS[0], stride=1)
-        self.layer2 = make_stage(inputs[1], STAGE_CHANNELS[1], STAGE_BLOCKS[1], stride=2)
-        self.layer3 = make_stage(inputs[2], STAGE_CHANNELS[2], STAGE_BLOCKS[2], stride=2)
-        self.layer4 = make_stage(inputs[3], STAGE_CHANNELS[3], STAGE_BLOCKS[3], stride=2)
+        inputs, strides = (STEM_CHANNELS, *self.out_channels), (1, 2, 2, 2)
+        self.layer1, self.layer2, self.layer3, self.layer4 = map(
+            make_stage, inputs, STAGE_CHANNELS, STAGE_BLOCKS, strides
+        )
         for module in self.modules():  # as torchvision starts its ResNet
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -106,11 +94,8 @@ class CLIPBottleneck(nn.Module):
 def deep_stem(channels: int) -> nn.Sequential:
     """Three 3x3 convolutions, the first with stride 2: (N, 3, H, W) to (N, channels, H/2, W/2)."""
     layers: list[nn.Module] = []
-    for inputs, outputs, stride in (
-        (3, channels // 2, 2),
-        (channels // 2, channels // 2, 1),
-        (channels // 2, channels, 1),
-    ):
+    half = channels // 2
+    for inputs, outputs, stride in ((3, half, 2), (half, half, 1), (half, channels, 1)):
         conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         layers += [conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
@@ -131,11 +116,8 @@ def number_as_in_mmocr(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     if "stem.2.weight" not in state:
         return dict(state)
-    numbers = {str(index): str(index + index // 2) for index in range(6)}
 
-    def rename(key: str) -> str:
-        part, _, rest = key.partition(".")
-        index, _, name = rest.partition(".")
-        return f"stem.{numbers[index]}.{name}" if part == "stem" and index in numbers else key
+    def renumber(found: re.Match) -> str:
+        return f"stem.{int(found[1]) + int(found[1]) // 2}."
 
-    return {rename(key): value for key, value in state.items()}
+    return {re.sub(r"^stem\.([0-5])\.", renumber, key): value for key, value in state.items()}

@@ -92,11 +92,7 @@ class ONNXGraph(GraphModule):
         return self
 
     def freeze(self, prefixes: Sequence[str], num_convolutions: int) -> None:
-        """Exclude modules from training, by their names or by their depth.
-
-        Raises:
-            ValueError: No module has such a name, or there are not as many convolutions.
-        """
+        """Exclude modules from training, by their names or by their depth."""
         names = list(dict.fromkeys(node.name for node in self.graph.nodes if node.name))
         ops = {node.name: node.op for node in self.graph.nodes if node.name}
         unknown = next((p for p in prefixes if not any(n.startswith(p) for n in names)), None)
@@ -112,11 +108,7 @@ class ONNXGraph(GraphModule):
 
 
 def read_network(file: str) -> tuple[Graph, dict[str, Tensor]]:
-    """Read graph and weights from an ONNX file, or from a checkpoint that has both.
-
-    Raises:
-        UserError: The file cannot be read, or has no graph.
-    """
+    """Read graph and weights from an ONNX file, or from a checkpoint that has both."""
     if is_onnx(file):
         graph, arrays = read_graph(Path(file))
         return graph, {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
@@ -142,11 +134,7 @@ def read_network(file: str) -> tuple[Graph, dict[str, Tensor]]:
 
 
 def without_sigmoid(graph: Graph, file: str) -> Graph:
-    """End a graph with the logits of its map.
-
-    Raises:
-        UserError: The output is no probability: no Sigmoid makes it.
-    """
+    """End a graph with the logits of its map."""
     nodes, makers = list(graph.nodes), {node.output: node for node in graph.nodes}
     last = makers[graph.output]
     if last.op == "Sigmoid":
@@ -173,21 +161,15 @@ def probe(graph: Graph, state: Mapping[str, Tensor], file: str) -> dict[str, tup
     """Run a graph on a small image, and return the shape of each of its tensors.
 
     Memory is bounded: no weight is made that the file does not have.
-
-    Args:
-        graph: From images to one map.
-        state: Its weights, whose shapes are checked.
-        file: For messages.
-
-    Raises:
-        UserError: The graph cannot be built or run, lacks weights or makes no (N, 1, H, W).
     """
     values, shapes, total = {graph.input: torch.zeros(1, 3, *PROBE)}, {}, 0
     where = "its first node"
     try:
         with torch.device("meta"):  # where no weight has memory
             network = GraphModule(graph).eval()
-        check_shapes(network, state)
+        for key, own in network.state_dict().items():
+            if key not in state or state[key].shape != own.shape:
+                raise ValueError(f"{key} is missing or has another shape")
         network.load_state_dict({k: state[k] for k in network.state_dict()}, assign=True)
         for node, spent in zip(graph.nodes, network.spent):
             where = describe(node)
@@ -214,23 +196,8 @@ def probe(graph: Graph, state: Mapping[str, Tensor], file: str) -> dict[str, tup
     return shapes
 
 
-def check_shapes(network: GraphModule, state: Mapping[str, Tensor]) -> None:
-    """Check that a file has the weights of its graph.
-
-    Raises:
-        ValueError: One is missing, or has another shape.
-    """
-    for key, own in network.state_dict().items():
-        if key not in state or state[key].shape != own.shape:
-            raise ValueError(f"{key} is missing or has another shape")
-
-
 def check_window(node: Node) -> None:
-    """Check that what enlarges tensors does so within reason.
-
-    Raises:
-        ValueError: A pad, a stride or a scale is larger than any network's.
-    """
+    """Raise a ValueError if a pad, a stride or a scale is larger than any network's."""
     for key in ("kernel", "stride", "dilation", "padding", "scales"):
         if max(node.attributes.get(key, [0])) > MAX_WINDOW:
             raise ValueError(f"its {key} is above {MAX_WINDOW}")
@@ -241,9 +208,6 @@ def find_split(graph: Graph, shapes: Mapping[str, Sequence[int]], file: str) -> 
 
     It is the first that makes the only tensor still needed, at stride 4, with nothing coarser
     behind it.
-
-    Raises:
-        UserError: There is none.
     """
     height = PROBE[0] // STRIDE
     last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}

@@ -1,12 +1,12 @@
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from dbnet.checkpoints.read import read_checkpoint
 from dbnet.errors import UserError
+from dbnet.models.onnx_operators import keep_statistics
 from dbnet.registry import MODELS
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ class StagedBackbone(nn.Module):
         frozen_stages: The stem (0) and the stages 1..frozen_stages get no gradients and keep their
             batch statistics; -1 freezes nothing.
         norm_eval: Keep the running statistics of every batch norm fixed in training.
-        init_cfg: `dict(type="Pretrained", checkpoint=...)`, or None.
+        init_cfg: `dict(type="Pretrained", checkpoint=...)`; None starts from scratch.
+
+    Attributes:
+        out_channels: Channels of c2..c5.
     """
 
     layer1: nn.Sequential
@@ -78,23 +81,10 @@ class StagedBackbone(nn.Module):
         return self
 
     def keep_frozen(self) -> None:
-        """Freeze the stem and the stages that `frozen_stages` counts."""
+        """Freeze the stem and the stages that `frozen_stages` counts, statistics included."""
         stem = self.stem_parts if self.frozen_stages >= 0 else []
-        freeze([*stem, *self.stages[: max(self.frozen_stages, 0)]])
-
-
-def freeze(modules: Iterable[nn.Module]) -> None:
-    """Exclude modules from training, their batch statistics included."""
-    for module in modules:
-        module.eval()
-        module.requires_grad_(False)
-
-
-def keep_statistics(module: nn.Module) -> None:
-    """Make every batch norm in a module use its running statistics and leave them."""
-    for part in module.modules():
-        if isinstance(part, _BatchNorm):
-            part.eval()
+        for module in (*stem, *self.stages[: max(self.frozen_stages, 0)]):
+            module.eval().requires_grad_(False)
 
 
 @MODELS.register_module()
@@ -111,14 +101,8 @@ class ResNet(StagedBackbone):
             2021-03-25 need "caffe". ResNet-18 has no bottleneck, so there is no difference.
         stage_with_dcn: For each stage, whether its 3x3 convolutions (the last of each block) are
             deformable v2.
-        frozen_stages: The stem (0) and the stages 1..frozen_stages get no gradients and keep their
-            batch statistics; -1 freezes nothing.
-        norm_eval: Keep the running statistics of every batch norm fixed in training.
-        init_cfg: `dict(type="Pretrained", checkpoint=...)` with "torchvision://resnet18", a URL or
-            a local file; None starts from scratch.
-
-    Attributes:
-        out_channels: Channels of c2..c5.
+        frozen_stages, norm_eval, init_cfg: See `StagedBackbone`. The checkpoint is
+            "torchvision://resnet18", a URL or a local file.
     """
 
     def __init__(
@@ -140,21 +124,14 @@ class ResNet(StagedBackbone):
 
         from torchvision.models import resnet  # takes as long as half of torch
 
-        trunk = getattr(
-            resnet, f"resnet{depth}"
-        )()  # torchvision's default weights: none, Kaiming initialisation
-        self.conv1, self.bn1, self.relu, self.maxpool = (
-            trunk.conv1,
-            trunk.bn1,
-            trunk.relu,
-            trunk.maxpool,
-        )
-        self.layer1, self.layer2 = trunk.layer1, trunk.layer2
-        self.layer3, self.layer4 = trunk.layer3, trunk.layer4
+        # torchvision's default weights: none, Kaiming initialisation
+        trunk = getattr(resnet, f"resnet{depth}")()
+        self.conv1, self.bn1, self.relu, self.maxpool, *stages = list(trunk.children())[:8]
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
         for stage, with_dcn in zip(self.stages, stage_with_dcn):
             for block in stage:
                 if style == "caffe" and isinstance(block, resnet.Bottleneck):
-                    move_stride_to_first_conv(block)
+                    block.conv1.stride, block.conv2.stride = block.conv2.stride, (1, 1)
                 if with_dcn:
                     make_deformable(block)
         self.out_channels = tuple(c * trunk.layer1[0].expansion for c in STAGE_CHANNELS)
@@ -171,11 +148,6 @@ class ResNet(StagedBackbone):
         """Load the ImageNet weights that `init_cfg` names, if any."""
         if self.init_cfg is not None:
             load_imagenet_weights(self, self.init_cfg["checkpoint"])
-
-
-def move_stride_to_first_conv(block: "Bottleneck") -> None:
-    """Turn torchvision's bottleneck ("pytorch" style) into the original one of Caffe."""
-    block.conv1.stride, block.conv2.stride = block.conv2.stride, (1, 1)
 
 
 def make_deformable(block: "BasicBlock | Bottleneck") -> None:
@@ -232,14 +204,7 @@ def load_imagenet_weights(
     The classifier (`fc.*`) is left out; the offsets of deformable convolutions, which such a file
     cannot hold, keep their start.
 
-    Args:
-        backbone: Module with the file's parameter names, after `rename`.
-        checkpoint: "torchvision://resnet18", a URL or a local file.
-        what: What the weights come from, for messages.
-        rename: Maps the file's state dict to the backbone's names.
-
-    Raises:
-        UserError: The file cannot be found or read, or is not of this backbone.
+    `rename` maps the file's state dict to the backbone's names, `what` is for messages.
     """
     try:
         loaded = read_checkpoint(checkpoint)
@@ -247,17 +212,14 @@ def load_imagenet_weights(
         raise UserError(f"{what} weights: {error}; {FIX}") from None
     state = rename(loaded.get("state_dict", loaded))
     state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    where = f"{what} weights {checkpoint} are not of this backbone"
     try:
         result = backbone.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise UserError(
-            f"{what} weights {checkpoint} are not of this backbone: "
-            f"{str(error).splitlines()[1].strip()}; {FIX}"
-        ) from error
+        raise UserError(f"{where}: {str(error).splitlines()[1].strip()}; {FIX}") from error
     missing = [key for key in result.missing_keys if "conv_offset" not in key]
     if missing or result.unexpected_keys:
         raise UserError(
-            f"{what} weights {checkpoint} are not of this backbone: "
-            f"{len(missing)} keys missing, {len(result.unexpected_keys)} unexpected "
+            f"{where}: {len(missing)} keys missing, {len(result.unexpected_keys)} unexpected "
             f"(first: {(missing + result.unexpected_keys)[0]}); {FIX}"
         )

@@ -1,3 +1,0 @@
-from dbnet.models.detectors.dbnet import DBNet
-
-__all__ = ["DBNet"]

@@ -1,3 +1,0 @@
-from dbnet.models.heads.db_head import DBHead
-
-__all__ = ["DBHead"]

@@ -45,11 +45,7 @@ class DBLoss(nn.Module):
 
 
 def check_sizes(pred: Tensor, target: Tensor) -> None:
-    """Refuse crops that the network has padded, whose maps (N, H, W) are larger than the targets.
-
-    Raises:
-        UserError: They are.
-    """
+    """Refuse crops that the network has padded: its maps (N, H, W) are larger than the targets."""
     (height, width), (pred_height, pred_width) = target.shape[-2:], pred.shape[-2:]
     if (height, width) != (pred_height, pred_width):
         raise UserError(
