@@ -14,7 +14,6 @@ from dbnet.deploy import graphs, quantization
 from dbnet.deploy.agreement import Agreement, Run, compare
 from dbnet.deploy.formats import OLD_EXPORTER, Request, files_of
 from dbnet.deploy.metadata import Metadata
-from dbnet.deploy.onnx_rewrites import rewrite_onnx
 from dbnet.deploy.requirements import DEFORMABLE_OPSET
 from dbnet.deploy.runtimes import open_runtime
 from dbnet.errors import UserError
@@ -81,8 +80,6 @@ def write(graph: nn.Module, path: Path, metadata: Metadata, request: Request) ->
     else:
         opset = request.opset or default_opset(graph, metadata)
         graphs.write_onnx(graph, path, opset, metadata.size)
-        if metadata.layout == "nchw":  # OpenCV has kernels of its own
-            rewrite_onnx(path)
         if metadata.precision == "fp16":
             graphs.to_half_onnx(path)
         if request.calibrate is not None:
