@@ -1,9 +1,6 @@
 """The tools from config to metric, on pictures that the test makes."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -198,28 +195,6 @@ def test_loaded_weights_outlive_a_parts_own_initialisation(trained, scenes, tmp_
         for path in (weights, tmp_path / "epoch_1.pth")
     )
     torch.testing.assert_close(after, before)
-
-
-@pytest.mark.slow
-def test_two_processes_train_and_test(scenes, tmp_path):
-    config = write_config(scenes, "two_processes", epochs=1)
-    tools = Path(__file__).parents[2] / "tools"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    for tool, checkpoint in (("train.py", []), ("test.py", [str(tmp_path / "epoch_1.pth")])):
-        command = [*launch, str(tools / tool), config, *checkpoint, "--launcher", "pytorch"]
-        done = subprocess.run(
-            [*command, "--work-dir", str(tmp_path)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        # Of the first process alone; the other may still log after them.
-        starts = [line.split(":")[0] for line in done.stdout.splitlines()]
-        assert [x for x in starts if x in ("icdar", "official")] == ["icdar", "official"]
-    assert len(losses(tmp_path)) == 1  # 8 images in 2 processes of 4
 
 
 @pytest.mark.slow
