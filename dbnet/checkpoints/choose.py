@@ -19,9 +19,9 @@ def choose_model(
 
     Args:
         config: A config, its name or file.
-        checkpoint: Path or URL. The names of the package's models, "small" and "turned", a model's
-            folder (see `model_folder`), in the place of either, and other projects' ONNX files
-            need no config. With neither it is the model "small".
+        checkpoint: Path or URL. The names of the package's models, "small", "turned" and "tiny",
+            a model's folder (see `model_folder`), in the place of either, and other projects' ONNX
+            files need no config. With neither it is the model "small".
     """
     if checkpoint is None:
         if config is None:

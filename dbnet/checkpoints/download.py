@@ -22,7 +22,6 @@ from dbnet.weights import shipped_model
 
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 20  # bytes
-DEFAULT = "dbnet://shipped"  # the weights that the package takes where none are given
 
 # `NAME-91cef9af.pth`, as OpenMMLab and torchvision publish files; `NAME-20240131.pth` has a date.
 HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8,64})\.\w+$")
@@ -30,6 +29,8 @@ HASH_IN_NAME = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8,64})\.\w+$")
 
 def fetch(source: str) -> Path:
     """Return the local file of a path, `file://`, `http(s)://` or "torchvision://resnet18".
+
+    `dbnet://NAME` is a model of the package, see `dbnet.weights.SHIPPED`.
 
     Of a model's folder, on a disk or at `hf://`, it is the weights.
 
@@ -41,8 +42,8 @@ def fetch(source: str) -> Path:
     scheme, separator, rest = source.partition("://")
     if scheme in ("http", "https"):
         return download(source)
-    if source == DEFAULT:
-        return shipped_model().checkpoint
+    if scheme == "dbnet":
+        return shipped_model(rest).checkpoint
     if is_model_folder(source):
         return file_of(source, WEIGHTS)
     if scheme == "torchvision":

@@ -8,7 +8,9 @@ from dbnet.errors import UserError
 FOLDER = Path(__file__).parent
 # Configs by the names that commands take for config and weights; the first is the default.
 SHIPPED = dict(
-    small="dbnet_ppocrv6-small_3k_icdar2015", turned="dbnet_ppocrv6-small_turned_icdar2015"
+    small="dbnet_ppocrv6-small_3k_icdar2015",
+    turned="dbnet_ppocrv6-small_turned_icdar2015",
+    tiny="dbnet_ppocrv6-tiny_turned_icdar2015",
 )
 
 
@@ -31,8 +33,10 @@ def shipped_model(name: str = "small") -> ShippedModel:
         name: One of `SHIPPED`.
 
     Raises:
-        UserError: They were left out of this installation.
+        UserError: There is no such model, or it was left out of this installation.
     """
+    if name not in SHIPPED:
+        raise UserError(f"dbnet://{name}: the package has the models {', '.join(SHIPPED)}")
     files = sorted(FOLDER.glob(f"{SHIPPED[name]}-*.pth"))
     if not files:
         raise UserError(

@@ -9,6 +9,7 @@ import pytest
 
 import dbnet
 from dbnet import weights
+from dbnet.checkpoints.download import fetch
 from dbnet.cli.infer import main
 from dbnet.datasets.synthetic_text_dataset import SyntheticTextDataset
 from dbnet.errors import UserError
@@ -82,6 +83,13 @@ def test_words_on_their_side():
             found[name, quarters] = len(result["polygons"]) / len(page.polygons)
     assert found["small", 0] > 0.9 and found["turned", 0] > 0.9 and found["turned", 1] > 0.9
     assert found["small", 1] < 0.6
+    assert found["tiny", 0] > 0.9 and found["tiny", 1] > 0.9
+
+
+def test_models_by_name():
+    assert fetch("dbnet://tiny") == shipped_model("tiny").checkpoint
+    with pytest.raises(UserError, match="large: the package has the models small, "):
+        fetch("dbnet://large")
 
 
 def test_installation_without_weights(tmp_path, monkeypatch):

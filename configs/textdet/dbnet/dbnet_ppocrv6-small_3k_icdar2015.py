@@ -13,7 +13,7 @@ test_dataloader = dict(dataset=dict(pipeline=_test_pipeline))
 
 model = dict(
     # The graph of PP-OCRv6's small detector, with the weights that this config was trained to.
-    backbone=dict(file="dbnet://shipped"),
+    backbone=dict(file="dbnet://small"),
     postprocessor=dict(
         # Boxes that fit: mean IoU of the hits 0.808 instead of 0.780 on the 100 validation images
         # (docs/metrics.md). Its regions are as thick as if texts were shrunk with r = 0.55.

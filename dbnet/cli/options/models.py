@@ -123,9 +123,10 @@ def infer() -> Parser:
     )
     parser.add(
         "--checkpoint",
-        help="file or URL, of this project, MMOCR or MhLiao/DB; or, without a config, small or "
-        "turned (the package's models, turned for text in any direction), a file of dbnet export, "
-        "another project's ONNX file, a folder of dbnet publish --hub, or hf://OWNER/NAME",
+        help="file or URL, of this project, MMOCR or MhLiao/DB; or, without a config, small, "
+        "turned or tiny (the package's models; turned and tiny find text in any direction), a file "
+        "of dbnet export, another project's ONNX file, a folder of dbnet publish --hub, or "
+        "hf://OWNER/NAME",
     )
     parser.add(
         "--out",
