@@ -4,6 +4,7 @@ Each runtime is called with x, (N, 3, H, W) float32, and gives the probability m
 float32, or (H, W) in the layout "opencv". Calls may come from several threads.
 """
 
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -133,6 +134,16 @@ def onnx_providers(device: str, available: list[str]) -> list[Any]:
     return [("CUDAExecutionProvider", settings), "CPUExecutionProvider"]
 
 
+@functools.cache
+def openvino_core() -> Any:
+    """Make OpenVINO's core, one for the life of the process.
+
+    Its CPU plugin gives the thread that loads it a stack for signal handlers. If another thread
+    drops the core, that memory goes and stays in use: the next signal kills the process.
+    """
+    return needs("openvino", "to run .xml files").Core()
+
+
 class OpenVino:
     """OpenVINO on a CPU, in bfloat16 where the file asks for it and the CPU has it."""
 
@@ -145,7 +156,7 @@ class OpenVino:
             raise UserError(f"device {device}: .xml files run on cpu here")
         if not path.with_suffix(".bin").exists():
             raise UserError(f"model {path}: {path.with_suffix('.bin').name} must lie beside it")
-        core = ov.Core()
+        core = openvino_core()
         try:
             model = core.read_model(path)
             text = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None

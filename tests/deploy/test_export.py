@@ -514,6 +514,27 @@ def test_no_torch_is_imported(files, tiny, tmp_path, suffix):
     assert len(list((tmp_path / "found").iterdir())) == 2
 
 
+CLOSED_ELSEWHERE = """
+import signal, subprocess, threading
+import numpy as np
+from dbnet.deploy.runtimes import open_runtime
+models = [open_runtime({model!r})]
+models[0](np.zeros((1, 3, 64, 64), np.float32))
+closing = threading.Thread(target=models.clear)
+closing.start()
+closing.join()
+signal.signal(signal.SIGCHLD, lambda *_: print("a child has ended"))
+subprocess.run(["true"])
+"""
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_signals_after_another_thread_closed_the_model(files, suffix):
+    program = CLOSED_ELSEWHERE.format(model=str(files / f"model{suffix}"))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "a child has ended\n"), done.stderr
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("threads", "streams"), [("1", 1), ("2", 2), ("12", 3)])
 def test_several_images_in_the_network_come_in_order(files, monkeypatch, suffix, threads, streams):
