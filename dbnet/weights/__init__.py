@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 # Configs by the names that commands take for config and weights; the first is the default.
 SHIPPED = dict(
     small="dbnet_ppocrv6-small_3k_icdar2015",
-    turned="dbnet_ppocrv6-small_turned_icdar2015",
+    turned="dbnet_ppocrv6-small_any_icdar2015",
     tiny="dbnet_ppocrv6-tiny_turned_icdar2015",
 )
 

@@ -1,7 +1,7 @@
 # dbnet train dbnet_ppocrv6-small_turned_icdar2015 --amp
 # The detector of upright text trained further, on text that lies in any direction: photos, drawn
 # scenes and drawn pages, in windows that are turned by right angles now and then. What ships as
-# `turned` is the mean of both: dbnet publish ... --average START --share 0.4 (docs/ppocr.md).
+# `turned` was trained on from here by dbnet_ppocrv6-small_any_icdar2015 (docs/ppocr.md).
 _base_ = ["./dbnet_ppocrv6-small_3k_icdar2015.py"]
 
 _photo_crop = dict(type="RandomScaleCrop", size=(448, 448), scale=(0.7, 2.1), turn_prob=0.3)
