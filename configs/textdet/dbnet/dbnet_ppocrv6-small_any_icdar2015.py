@@ -1,8 +1,8 @@
 # dbnet train dbnet_ppocrv6-small_any_icdar2015 --amp --cfg-options load_from=CHECKPOINT
 # Second part of the training for text in any direction, from the last checkpoint of
-# dbnet_ppocrv6-small_turned_icdar2015: more photos, smaller drawn words, more stretch. What ships as
-# `turned` is the mean with the weights that the first part began with: dbnet publish ... --average
-# START --share 0.4 (docs/ppocr.md).
+# dbnet_ppocrv6-small_turned_icdar2015: more photos, smaller drawn words, more stretch. `turned` is
+# the mean with the weights that the first part began with: dbnet publish ... --average START
+# --share 0.4 (docs/ppocr.md).
 _base_ = ["./dbnet_ppocrv6-small_3k_icdar2015.py"]
 
 _photo_crop = dict(
