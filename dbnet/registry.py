@@ -61,15 +61,25 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 MODELS = _child("model", root.MODELS, "models")
 DATASETS = _child(
-    *("dataset", root.DATASETS, "datasets.collate"),  # a function that loaders name
-    *("datasets.text_det_dataset", "datasets.concat_dataset", "datasets.synthetic_text_dataset"),
+    "dataset",
+    root.DATASETS,
+    "datasets.collate",  # a function that loaders name
+    "datasets.text_det_dataset",
+    "datasets.concat_dataset",
+    "datasets.synthetic_text_dataset",
 )
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.samplers")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.transforms")
 METRICS = _child("metric", root.METRICS, "evaluation.metrics")
 HOOKS = _child(
-    *("hook", root.HOOKS, "engine.hooks", "engine.checkpoint_hook", "engine.device_data_hook"),
-    *("engine.loss_hooks", "engine.nothing_to_learn_hook", "engine.show_predictions_hook"),
+    "hook",
+    root.HOOKS,
+    "engine.hooks",
+    "engine.checkpoint_hook",
+    "engine.device_data_hook",
+    "engine.loss_hooks",
+    "engine.nothing_to_learn_hook",
+    "engine.show_predictions_hook",
 )
 LOOPS = _child("loop", root.LOOPS, "engine.loops", "engine.evaluation_loops")
 OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine.optim_wrapper")

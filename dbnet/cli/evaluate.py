@@ -74,13 +74,14 @@ def show(
         print(f"{args.pred}: {NOTHING_FOUND}")
     if not args.protocol:
         show_details(args, metrics, truths, predictions)
-    for name, rows in counts.items():
-        if args.bootstrap:
-            lines = format_intervals(rows, args.bootstrap)
-            print(*([f"{name}:"] if args.protocol else []), *lines, sep="\n")
-    for name, rows in (count(others) if others is not None else {}).items():
+    for name, rows in counts.items() if args.bootstrap else ():
+        if args.protocol:
+            print(f"{name}:")
+        print(*format_intervals(rows, args.bootstrap), sep="\n")
+    for name, rows in count(others).items() if others is not None else ():
         lines = format_differences(counts[name], rows, args.bootstrap or RESAMPLES)
-        print(f"{name} " * bool(args.protocol) + f"against {args.against}:", *lines, sep="\n")
+        heading = f"{name} against" if args.protocol else "against"
+        print(f"{heading} {args.against}:", *lines, sep="\n")
     print(*format_metrics(metrics), sep="\n")
 
 

@@ -32,10 +32,13 @@ class SharedBatch:
     def __init__(
         self, images: list[Tensor], targets: list[dict], same_size: bool, metas: list[dict]
     ) -> None:
-        parts = {str(number): [image] for number, image in enumerate(images)}
         if same_size:
-            maps = {name: [each[name] for each in targets] for name in (targets or [{}])[0]}
-            parts = dict(inputs=images, **maps)
+            names = targets[0] if targets else ()
+            parts = dict(
+                inputs=images, **{name: [each[name] for each in targets] for name in names}
+            )
+        else:
+            parts = {str(number): [image] for number, image in enumerate(images)}
         self.tensors, self.metas = SharedTensors(parts), metas
 
     def __reduce__(self) -> tuple:

@@ -60,11 +60,10 @@ class SyntheticTextDataset(Dataset):
         pipeline: Sequence[dict | Callable] = (),
         test_mode: bool = False,
     ) -> None:
-        self.size, self.num_words = size, num_words
+        check_arguments(size, length, seed, num_words, difficulty, level, page_share)
+        self.size, self.num_words = (size[0], size[1]), (num_words[0], num_words[1])
         self.length, self.seed, self.test_mode = length, seed, test_mode
         self.difficulty, self.level, self.page_share = difficulty, level, page_share
-        check_arguments(self)
-        self.size, self.num_words = (size[0], size[1]), (num_words[0], num_words[1])
         self.fonts = builtin_fonts() if font_dir is None else folder_fonts(font_dir)
         self.photos = () if background_dir is None else folder_photos(background_dir)
         self.pipeline = Compose(list(pipeline))
@@ -106,19 +105,26 @@ class SyntheticTextDataset(Dataset):
         return f"synthetic_{self.seed}_{index:06d}.png"
 
 
-def check_arguments(given: SyntheticTextDataset) -> None:
+def check_arguments(
+    size: tuple[int, int],
+    length: int,
+    seed: int,
+    num_words: tuple[int, int],
+    difficulty: float,
+    level: str,
+    page_share: float,
+) -> None:
     """Refuse what no scene can be drawn for."""
-    size, words = given.size, given.num_words
     rules = {
         f"size={size}: give (W, H), each at least {SMALLEST_SIDE}": is_pair(size)
         and min(size) >= SMALLEST_SIDE,
-        f"length={given.length}: give at least 1": given.length >= 1,
-        f"seed={given.seed}: give 0 or more": given.seed >= 0,
-        f"num_words={words}: give the least and the largest number": is_pair(words)
-        and 0 <= words[0] <= words[1],
-        f"difficulty={given.difficulty}: give a number in [0, 1]": 0 <= given.difficulty <= 1,
-        f"page_share={given.page_share}: give a number in [0, 1]": 0 <= given.page_share <= 1,
-        f'level="{given.level}": give "word" or "line"': given.level in get_args(Level),
+        f"length={length}: give at least 1": length >= 1,
+        f"seed={seed}: give 0 or more": seed >= 0,
+        f"num_words={num_words}: give the least and the largest number": is_pair(num_words)
+        and 0 <= num_words[0] <= num_words[1],
+        f"difficulty={difficulty}: give a number in [0, 1]": 0 <= difficulty <= 1,
+        f"page_share={page_share}: give a number in [0, 1]": 0 <= page_share <= 1,
+        f'level="{level}": give "word" or "line"': level in get_args(Level),
     }
     for message, holds in rules.items():
         if not holds:

@@ -137,7 +137,13 @@ def describe(
     resize = resize_rule(pipeline, config)
     size = request.size or fixed_size(resize) if request.layout == "opencv" else None
     return Metadata(
-        *(config, *checkpoint, __version__, request.precision, request.layout, size),
+        config=config,
+        checkpoint=checkpoint[0],
+        checkpoint_sha256=checkpoint[1],
+        version=__version__,
+        precision=request.precision,
+        layout=request.layout,
+        size=size,
         mean=preprocessor.mean.flatten().tolist(),
         std=preprocessor.std.flatten().tolist(),
         channel_order="rgb" if preprocessor.bgr_to_rgb else "bgr",

@@ -69,7 +69,8 @@ class ShowPredictionsHook(Hook):
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        for meta, inputs, prediction in zip(data_batch["metas"], data_batch["inputs"], outputs):
+        batch = data_batch or dict(metas=[], inputs=[])
+        for meta, inputs, prediction in zip(batch["metas"], batch["inputs"], outputs or []):
             self.show(meta, inputs, prediction["polygons"])
 
     def after_val(self, runner: Runner) -> None:

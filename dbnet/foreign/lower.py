@@ -236,10 +236,8 @@ class Lowering:
         elif mode != "linear" or rule not in (*HALF_PIXEL, "align_corners"):
             raise UnsupportedError(f"resizes by {mode}, {rule}")
         align = mode == "linear" and rule == "align_corners"
-        return Node(
-            *("Resize", node.inputs[:1], node.outputs[0]),
-            dict(scales=factors[2:], mode=mode, align=align),
-        )
+        facts = dict(scales=factors[2:], mode=mode, align=align)
+        return Node("Resize", node.inputs[:1], node.outputs[0], facts)
 
 
 def one_to_one(node: RawNode, path: str = "", **facts: Any) -> Node:

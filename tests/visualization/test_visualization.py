@@ -285,6 +285,7 @@ def test_an_image_without_a_file_comes_from_the_batch(tmp_path):
 
 def test_hook_without_images_writes_nothing(tmp_path):
     hook = ShowPredictionsHook(str(tmp_path / "out"))
+    hook.after_test_iter(None, 0)
     hook.after_test(None)
     assert not (tmp_path / "out").exists()
 
